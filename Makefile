@@ -1,0 +1,50 @@
+# make demo: photos into cartoons. make test: the tests. Both install what the locks pin into .venv, once.
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+UV_COMPILE := uv pip compile --quiet --python-version 3.10 --generate-hashes --no-annotate --custom-compile-command "make lock"
+
+.PHONY: demo test paddle-2.6 paddle-3.3 wheel lock clean
+
+demo: $(VENV)/.demo
+	$(VENV)/bin/python tools/infer.py
+
+test: $(VENV)/.test
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m pytest
+
+# The parts that depend on Paddle's version, on other versions than the one in the lock.
+paddle-2.6 paddle-3.3: paddle-%: .venv-paddle-%/.test
+	.venv-paddle-$*/bin/python -m pytest tests/test_networks.py tests/test_engines.py tests/test_register.py
+
+# A wheel in an empty environment, from another folder, without Paddle.
+wheel: $(VENV)/.test
+	.ci/wheel $(VENV)/bin/python
+
+# Needs uv (pip install uv).
+lock:
+	$(UV_COMPILE) --universal setup.py --extra demo -o requirements/demo.txt
+	$(UV_COMPILE) --universal setup.py requirements/paddle.in --extra demo --extra train --extra test -c requirements/demo.txt -o requirements/test.txt
+	for v in 2.6.2 3.3.1; do echo "paddlepaddle==$$v" | $(UV_COMPILE) - --python-platform x86_64-manylinux_2_28 -c requirements/demo.txt -o requirements/paddle-$${v%.*}.txt || exit 1; done
+
+clean:
+	rm -rf .venv* build dist *.egg-info output
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else "Python 3.10 to 3.12 is needed, this is %d.%d: make PYTHON=python3.11 ..." % v)'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "The module venv is needed: apt install python3-venv, or the like"; exit 1; }
+
+$(VENV)/.demo: requirements/demo.txt | $(VENV)/bin/python
+	$(PIP) -r requirements/demo.txt
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt requirements/ppgan.txt | $(VENV)/bin/python
+	$(PIP) -r requirements/test.txt -r requirements/ppgan.txt
+	@touch $@ $(VENV)/.demo
+
+.venv-paddle-%/.test: requirements/test.txt requirements/ppgan.txt requirements/paddle-%.txt
+	$(PYTHON) -m venv .venv-paddle-$*
+	.venv-paddle-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/test.txt -r requirements/ppgan.txt
+	.venv-paddle-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/paddle-$*.txt
+	@touch $@

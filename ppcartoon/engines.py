@@ -1,0 +1,164 @@
+"""One call, several runtimes: float32 [N, 3, H, W] in [-1, 1], H and W multiples of 4 -> the cartoons, likewise.
+
+Engines take several calls at once from several threads.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import graph
+from .errors import InputError
+from .weights import Weights
+
+if TYPE_CHECKING:
+    from paddle.nn import Layer
+
+Engine = Callable[[np.ndarray], np.ndarray]
+
+
+def cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the CPU."""
+
+    name = "onnx"
+
+    def __init__(self, weights: Weights, device: str, threads: int):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3  # errors only
+        model = graph.build(weights).SerializeToString()
+        self._session = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
+        self._description = f"ONNX Runtime on {threads} CPU threads"
+
+    def __str__(self) -> str:
+        return self._description
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return self._session.run(None, {"image": images})[0]
+
+
+class PaddleDygraph:
+    """Paddle, eagerly: the engine of GPUs, and the reference for the others."""
+
+    name = "paddle-dygraph"
+
+    def __init__(self, weights: Weights, device: str, threads: int):
+        self._network, self._lock = _cartoonizer(weights, device), threading.Lock()
+        self._place = self._network.generator.out.weight.place
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        paddle = _paddle()
+        with self._lock, paddle.no_grad():
+            return self._network(paddle.to_tensor(images, place=self._place)).numpy()
+
+
+class PaddleInference:
+    """Paddle Inference on the CPU, with oneDNN where it works."""
+
+    name = "paddle"
+
+    def __init__(self, weights: Weights, device: str, threads: int):
+        paddle, inference = _paddle(), importlib.import_module("paddle.inference")
+        spec = paddle.static.InputSpec([None, 3, None, None], "float32", "image")
+        with tempfile.TemporaryDirectory() as folder:
+            paddle.jit.save(_cartoonizer(weights, device), f"{folder}/model", input_spec=[spec])
+            (program,) = (path for path in Path(folder).iterdir() if path.suffix in (".json", ".pdmodel"))
+            config = inference.Config(str(program), f"{folder}/model.pdiparams")
+            config.disable_glog_info()
+            config.set_cpu_math_library_num_threads(threads)
+            if paddle.__version__.startswith(ONEDNN_BROKEN):
+                config.disable_mkldnn()
+            else:
+                config.enable_mkldnn()
+                config.set_mkldnn_cache_capacity(1)  # memory would grow with each new image size
+            self._predictor = inference.create_predictor(config)
+        self._lock = threading.Lock()
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        with self._lock:
+            self._predictor.get_input_handle("image").copy_from_cpu(images)
+            self._predictor.run()
+            return self._predictor.get_output_handle(self._predictor.get_output_names()[0]).copy_to_cpu()
+
+
+ONEDNN_BROKEN = "3.3."  # there oneDNN's fused convolution ends the process with a segmentation fault on this network
+NAMES = ("auto", OnnxRuntime.name, PaddleInference.name, PaddleDygraph.name)
+
+
+def create(weights: Weights, engine: str = "auto", device: str = "auto", threads: int | None = None) -> Engine:
+    """The engine for a device.
+
+    Args:
+        weights: what it runs.
+        engine: "auto": ONNX Runtime on a CPU, Paddle on a GPU; "onnx"; "paddle": Paddle Inference on a CPU, dygraph
+            on a GPU; "paddle-dygraph".
+        device: "auto" (a GPU where Paddle sees one), "cpu" or "gpu".
+        threads: on the CPU, all cores by default; Paddle's dygraph takes OMP_NUM_THREADS instead.
+
+    Raises:
+        InputError: what was asked for does not exist here.
+    """
+    if engine not in NAMES:
+        raise InputError(f"engine {engine!r}: unknown, choose from {', '.join(NAMES)}")
+    if engine.startswith("paddle") and not importlib.util.find_spec("paddle"):
+        raise InputError(f"engine {engine}: Paddle is not installed; pip install paddlepaddle==3.2.2, or the GPU build")
+    if device == "gpu" and engine == OnnxRuntime.name:
+        raise InputError("engine onnx runs on the CPU: use --engine paddle for a GPU")
+    if device == "auto":
+        device = "gpu" if engine != OnnxRuntime.name and _gpu() else "cpu"
+    elif device == "gpu" and not _gpu():
+        raise InputError(
+            "device gpu: no GPU that an installed paddlepaddle-gpu can use; leave --device out for the CPU"
+        )
+    if device == "gpu" or engine == PaddleDygraph.name:
+        kind = PaddleDygraph
+    else:
+        kind = PaddleInference if engine == PaddleInference.name else OnnxRuntime
+    return kind(weights, device, threads or cores())
+
+
+def _gpu() -> bool:
+    """Whether Paddle can use a GPU; Paddle is only imported where there is a driver."""
+    if not (shutil.which("nvidia-smi") and importlib.util.find_spec("paddle")):
+        return False
+    paddle = _paddle()
+    return paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
+
+
+def _paddle() -> ModuleType:
+    """Paddle, without its remarks on compilers and graphs."""
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No ccache found")
+        return importlib.import_module("paddle")
+
+
+def _cartoonizer(weights: Weights, device: str) -> Layer:
+    """The Paddle network with its weights on a device."""
+    from .networks import Cartoonizer
+
+    network = Cartoonizer(**weights.network).to(device=device)
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    differing = {n for n, _ in wanted.items() ^ {name: value.shape for name, value in weights.tensors.items()}.items()}
+    if differing:
+        raise InputError(f"{weights.style}: tensors that differ from the network: {', '.join(sorted(differing)[:3])}")
+    network.set_state_dict(weights.tensors)
+    return network

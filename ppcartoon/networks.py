@@ -1,0 +1,229 @@
+"""The networks of CartoonLossGAN (Fig. 2 of the paper) in Paddle.
+
+Images are float32 [N, 3, H, W] in [-1, 1], H and W multiples of 4. LN is the paper's layer normalisation over
+[C, H, W] of each image, LReLU has slope 0.2, and no convolution has a bias. Weights start from N(0, 0.02).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor, nn
+from paddle.nn.utils import spectral_norm
+
+
+class Statistics:
+    """Mean and variance of every LN on one way through a network, in the order in which they run.
+
+    Without `given` each LN measures its input, as in training. With it each LN takes its row of `given`, so that
+    the tiles of an image, or the frames of a film, are normalised alike.
+
+    Args:
+        given: float32 [N or 1, L, 2], mean and variance of the L norms; what `measured()` returned, say.
+    """
+
+    def __init__(self, given: Tensor | None = None):
+        self.given = given
+        self._rows: list[Tensor] = []
+
+    def of(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance, each [N or 1, 1, 1, 1], for the next LN, whose input is x [N, C, H, W]."""
+        if self.given is None:
+            axes = [1, 2, 3]
+            row = paddle.stack([x.mean(axes), x.var(axes, unbiased=False)], axis=1)
+        else:
+            row = self.given[:, len(self._rows)]
+        self._rows.append(row)
+        mean, variance = row.reshape([-1, 2, 1, 1, 1]).unbind(1)
+        return mean, variance
+
+    def measured(self) -> Tensor:
+        """The statistics that were used, [N or 1, L, 2]."""
+        return paddle.stack(self._rows, axis=1)
+
+
+class LayerNorm(nn.GroupNorm):
+    """LN: one mean and variance an image, a scale and a shift a channel."""
+
+    def __init__(self, channels: int):
+        super().__init__(1, channels)
+
+    def forward(self, x: Tensor, statistics: Statistics | None = None) -> Tensor:
+        if statistics is None:
+            return nn.GroupNorm.forward(self, x)  # super() breaks to_static on Paddle 2.6
+        mean, variance = statistics.of(x)
+        scale = self.weight.reshape([1, -1, 1, 1]) * (variance + self._epsilon).rsqrt()
+        return x * scale + (self.bias.reshape([1, -1, 1, 1]) - mean * scale)
+
+
+class Sequential(nn.Sequential):
+    """nn.Sequential that hands `statistics` on to the layers that take them."""
+
+    def forward(self, x: Tensor, statistics: Statistics | None = None) -> Tensor:
+        for layer in self:
+            x = layer(x, statistics) if isinstance(layer, (LayerNorm, Sequential, InvertedResidual)) else layer(x)
+        return x
+
+
+def conv(cin: int, cout: int, k: int = 3, s: int = 1, p: int | None = None) -> nn.Conv2D:
+    """Convolution k x k, stride s, without a bias, padded so that stride 1 keeps the size unless p says otherwise."""
+    weight = nn.initializer.Normal(0.0, 0.02)
+    return nn.Conv2D(cin, cout, k, s, k // 2 if p is None else p, weight_attr=weight, bias_attr=False)
+
+
+def lrelu() -> nn.LeakyReLU:
+    return nn.LeakyReLU(0.2)
+
+
+def conv_norm_lrelu(cin: int, cout: int, k: int = 3) -> Sequential:
+    return Sequential(conv(cin, cout, k), LayerNorm(cout), lrelu())
+
+
+class InvertedResidual(nn.Layer):
+    """1x1 expansion, common (not depthwise) 3x3, linear 1x1; the input is added where the widths match."""
+
+    def __init__(self, cin: int, cout: int):
+        super().__init__()
+        mid = 2 * cin
+        self.body = Sequential(
+            conv_norm_lrelu(cin, mid, 1), conv_norm_lrelu(mid, mid), conv(mid, cout, 1), LayerNorm(cout)
+        )
+        self.residual = cin == cout
+
+    def forward(self, x: Tensor, statistics: Statistics | None = None) -> Tensor:
+        y = self.body(x, statistics)
+        return x + y if self.residual else y
+
+
+def encoder(channels: int = 32, wrap: Callable = spectral_norm) -> Sequential:
+    """E of Fig. 2: image [N, 3, H, W] -> features [N, 4 * channels, H/4, W/4]; `wrap` is applied to each convolution."""
+    c = channels
+    return Sequential(
+        wrap(conv(3, c)), lrelu(),
+        wrap(conv(c, 2 * c, s=2)), lrelu(),
+        wrap(conv(2 * c, 4 * c)), LayerNorm(4 * c), lrelu(),
+        wrap(conv(4 * c, 4 * c, s=2)), lrelu(),
+    )  # fmt: skip
+
+
+def n_layer_encoder(channels: int = 64, wrap: Callable = spectral_norm) -> Sequential:
+    """The first layers of CycleGAN's discriminator: [N, 3, H, W] -> [N, 2 * channels, H/4, W/4]."""
+    c = channels
+    return Sequential(
+        wrap(conv(3, c, 4, 2, 1)), lrelu(),
+        wrap(conv(c, 2 * c, 4, 2, 1)), LayerNorm(2 * c), lrelu(),
+    )  # fmt: skip
+
+
+class Discriminator(nn.Layer):
+    """D = classifier(encoder(x)), spectrally normalised throughout; G reuses the encoder E.
+
+    Args:
+        channels: width of the first convolution, the paper's c32; the others are multiples of it.
+    """
+
+    def __init__(self, channels: int = 32):
+        super().__init__()
+        c = channels
+        self.encoder = encoder(c)
+        self.classifier = Sequential(
+            spectral_norm(conv(4 * c, 8 * c)), LayerNorm(8 * c), lrelu(),
+            spectral_norm(conv(8 * c, 8 * c)), LayerNorm(8 * c), lrelu(),
+            spectral_norm(conv(8 * c, 1)),
+        )  # fmt: skip
+        settle_spectral_norm(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Image [N, 3, H, W] -> logits [N, 1, H/4, W/4]."""
+        return self.classifier(self.encoder(x))
+
+
+class NLayerDiscriminator(nn.Layer):
+    """The paper's "n layer discriminator of CycleGAN", cut into encoder and classifier like `Discriminator`.
+
+    Args:
+        channels: width of the first convolution, CycleGAN's c64; the others are multiples of it.
+    """
+
+    def __init__(self, channels: int = 64):
+        super().__init__()
+        c = channels
+        self.encoder = n_layer_encoder(c)
+        self.classifier = Sequential(
+            spectral_norm(conv(2 * c, 4 * c, 4, 2, 1)), LayerNorm(4 * c), lrelu(),
+            spectral_norm(conv(4 * c, 8 * c, 4, 1, 1)), LayerNorm(8 * c), lrelu(),
+            spectral_norm(conv(8 * c, 1, 4, 1, 1)),
+        )  # fmt: skip
+        settle_spectral_norm(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Image [N, 3, H, W], sides at least 24 -> logits [N, 1, H/8 - 2, W/8 - 2]."""
+        return self.classifier(self.encoder(x))
+
+
+def settle_spectral_norm(discriminator: nn.Layer, iterations: int = 20) -> None:
+    """Runs the power iteration until sigma means something in eval mode too."""
+    with paddle.no_grad():
+        for _ in range(iterations):
+            discriminator(paddle.zeros([1, 3, 32, 32]))
+
+
+class Generator(nn.Layer):
+    """G: E's features -> cartoon. A decoder only: the encoder is the discriminator's.
+
+    Args:
+        in_channels: channels of E's features, 4 times `Discriminator.channels`.
+        channels: width, the paper's c64; the widest layers have 8 times as many channels.
+    """
+
+    def __init__(self, in_channels: int = 128, channels: int = 64):
+        super().__init__()
+        c = channels
+        self.body = Sequential(
+            InvertedResidual(in_channels, 4 * c),
+            *[InvertedResidual(4 * c, 4 * c) for _ in range(3)],
+            conv_norm_lrelu(4 * c, 2 * c),
+        )
+        self.up1 = Sequential(upsample(), conv_norm_lrelu(2 * c, 2 * c), conv_norm_lrelu(2 * c, 2 * c))
+        self.up2 = Sequential(
+            upsample(), conv_norm_lrelu(2 * c, c), conv_norm_lrelu(c, c), conv_norm_lrelu(c, c // 2, 7)
+        )
+        self.out = conv(c // 2, 3, 1)
+
+    def forward(self, z: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """Features [N, in_channels, H/4, W/4] -> image [N, 3, H, W] in [-1, 1]."""
+        x = self.body(z, statistics)  # [N, 2c, H/4, W/4]
+        x = self.up1(x, statistics)  # [N, 2c, H/2, W/2]
+        x = self.up2(x, statistics)  # [N, c/2, H, W]
+        return F.tanh(self.out(x))
+
+
+def upsample() -> nn.Upsample:
+    return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class Cartoonizer(nn.Layer):
+    """G(E(x)) for inference: plain convolutions, spectral normalisation folded in (`ppcartoon.weights.fold`).
+
+    The names and shapes of its `state_dict()` are those of a weights file.
+
+    Args:
+        encoder: whose encoder, {"name": a key of `ENCODERS`, and its arguments}.
+        generator: arguments of `Generator`.
+    """
+
+    def __init__(self, encoder: dict, generator: dict):
+        super().__init__()
+        arguments = {k: v for k, v in encoder.items() if k != "name"}
+        self.encoder = ENCODERS[encoder["name"]](**arguments, wrap=lambda layer: layer)
+        self.generator = Generator(**generator)
+        self.eval()
+
+    def forward(self, image: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """Image [N, 3, H, W] in [-1, 1] -> cartoon of the same shape and range."""
+        return self.generator(self.encoder(image, statistics), statistics)
+
+
+ENCODERS = {"CartoonLossDiscriminator": encoder, "CartoonLossNLayerDiscriminator": n_layer_encoder}

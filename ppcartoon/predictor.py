@@ -1,0 +1,112 @@
+"""CartoonPredictor: images in, cartoons out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from PIL import Image
+
+from . import engines, images, weights
+from .errors import InputError
+
+Source = str | os.PathLike | np.ndarray | Image.Image
+DEFAULT_STYLE = "peppercarrot"
+# Peak memory of ONNX Runtime a pixel and channel of G's width, measured at 8 megapixels with width 32.
+BYTES_PER_PIXEL_AND_CHANNEL = 34
+
+
+class CartoonPredictor:
+    """Cartoonizes images of any size; several threads may share one.
+
+    Example:
+        >>> cartoon = CartoonPredictor("peppercarrot")("photo.jpg")
+
+    Args:
+        style: a shipped style, see `ppcartoon.weights.manifest()`.
+        weights_file: a weights file of one's own instead of a style.
+        engine: "auto", "onnx", "paddle" or "paddle-dygraph", see `ppcartoon.engines.create`.
+        device: "auto", "cpu" or "gpu".
+        threads: CPU threads, all cores by default.
+        batch_size: how many images of one size go through the network at once; more is faster on a GPU only.
+
+    Raises:
+        InputError: there is no such style, engine or device, or the weights are not to be trusted.
+    """
+
+    def __init__(
+        self,
+        style: str = DEFAULT_STYLE,
+        *,
+        weights_file: str | os.PathLike | None = None,
+        engine: str = "auto",
+        device: str = "auto",
+        threads: int | None = None,
+        batch_size: int = 1,
+    ):
+        self.weights = weights.load(Path(weights_file)) if weights_file else weights.load_style(style)
+        self.engine = engines.create(self.weights, engine, device, threads)
+        self.batch_size = batch_size
+
+    @overload
+    def __call__(self, image: Source) -> np.ndarray: ...
+    @overload
+    def __call__(self, image: list[Source]) -> list[np.ndarray]: ...
+    def __call__(self, image: Source | list[Source]) -> np.ndarray | list[np.ndarray]:
+        """Cartoonizes an image, or each of a list.
+
+        Args:
+            image: path, RGB uint8 array [H, W, 3] or PIL image; transparency is ignored.
+
+        Returns:
+            RGB uint8 array [H, W, 3] of the image's height and width (as seen: EXIF orientation is applied); a list of
+            them for a list.
+
+        Raises:
+            InputError: an image cannot be read, is no RGB uint8 array, or is too large for this machine's memory.
+        """
+        if isinstance(image, list):
+            return self._cartoonize([_rgb(each) for each in image])
+        return self._cartoonize([_rgb(image)])[0]
+
+    def _cartoonize(self, photos: list[np.ndarray]) -> list[np.ndarray]:
+        cartoons: dict[int, np.ndarray] = {}
+        padded = [images.pad(photo) for photo in photos]
+        for shape in dict.fromkeys(p.shape for p in padded):
+            self.check_memory(*shape[:2])
+            alike = [i for i, p in enumerate(padded) if p.shape == shape]
+            for start in range(0, len(alike), self.batch_size):
+                batch = alike[start : start + self.batch_size]
+                outputs = self.engine(images.to_network(np.stack([padded[i] for i in batch])))
+                cartoons |= zip(batch, images.from_network(outputs))
+        return [np.ascontiguousarray(cartoons[i][: p.shape[0], : p.shape[1]]) for i, p in enumerate(photos)]
+
+    def check_memory(self, height: int, width: int) -> None:
+        """Refuses an image for which the system would end the process.
+
+        Raises:
+            InputError: it needs more memory than this machine has.
+        """
+        per_pixel = BYTES_PER_PIXEL_AND_CHANNEL * self.weights.network["generator"]["channels"]
+        wanted, there = height * width * per_pixel, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if wanted > there:
+            side = int((there / wanted) ** 0.5 * max(height, width))
+            raise InputError(
+                f"{width}x{height} needs about {wanted / 1e9:.0f} GB of memory, this machine has {there / 1e9:.0f}: "
+                f"use --max-size {side}"
+            )
+
+
+def _rgb(image: Source) -> np.ndarray:
+    """RGB uint8 [H, W, 3] of whatever a caller has."""
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            raise InputError(f"an RGB uint8 array [H, W, 3] is expected, got {image.dtype} {list(image.shape)}")
+        return image
+    if isinstance(image, Image.Image):
+        return images.decode(image).rgb
+    if isinstance(image, (str, os.PathLike)):
+        return images.read(Path(image)).rgb
+    raise InputError(f"a path, a NumPy array or a PIL image is expected, got {type(image).__name__}")

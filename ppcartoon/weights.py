@@ -1,0 +1,173 @@
+"""Weights of a style: float16 .safetensors files that say what they are, and the ones that are shipped.
+
+A file holds the tensors of a `networks.Cartoonizer`, E and G with spectral normalisation folded in. Its metadata are
+strings: format ("ppcartoon"), style, network (JSON: the arguments of the Cartoonizer), command (that trained it),
+attribution and licence.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+from .errors import InputError
+from .files import atomic
+
+FORMAT = "ppcartoon"
+MANIFEST = "SHA256SUMS"
+TEXTS = ("style", "command", "attribution", "licence")
+ENCODERS = ("CartoonLossDiscriminator", "CartoonLossNLayerDiscriminator")
+WIDTHS = range(1, 1025)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A style's network and where it comes from.
+
+    Attributes:
+        tensors: float32 by name, as in the `state_dict()` of a Cartoonizer.
+        network: arguments of the Cartoonizer: {"encoder": {"name", "channels"}, "generator": {"in_channels",
+            "channels"}}.
+        style: short name.
+        command: the command that trained it.
+        attribution: whom to name, and for what.
+        licence: of the weights.
+    """
+
+    tensors: dict[str, np.ndarray]
+    network: dict[str, dict]
+    style: str
+    command: str
+    attribution: str
+    licence: str
+
+
+def folder() -> Path:
+    """Where the shipped weights are: inside the installed package, or beside it in a clone."""
+    installed = Path(__file__).with_name("_weights")
+    return installed if installed.is_dir() else Path(__file__).parents[1] / "weights"
+
+
+def manifest() -> dict[str, str]:
+    """The shipped styles and the sha256 of their files, in hexadecimal; the format is that of `sha256sum`."""
+    lines = (folder() / MANIFEST).read_text().splitlines()
+    return {Path(name).stem: digest for digest, name in (line.split() for line in lines)}
+
+
+def load_style(style: str) -> Weights:
+    """The shipped weights of a style.
+
+    Raises:
+        InputError: there is no such style, or its file is missing or not the one that was shipped.
+    """
+    shipped = manifest()
+    if style not in shipped:
+        near = difflib.get_close_matches(style, shipped, n=3, cutoff=0.4) or sorted(shipped)
+        raise InputError(f"style {style!r}: unknown; did you mean {' or '.join(near)}? --list-styles shows all")
+    return load(folder() / f"{style}.safetensors", shipped[style])
+
+
+def load(path: Path, sha256: str | None = None) -> Weights:
+    """Reads a weights file.
+
+    Args:
+        path: the file.
+        sha256: what its content must hash to, in hexadecimal; None for a file of one's own.
+
+    Raises:
+        InputError: the file cannot be read, was changed, is cut short, or is no weights file of ppcartoon.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise InputError(f"{path}: sha256 differs from {MANIFEST}: the file is damaged or changed, fetch it again")
+    try:
+        tensors = safetensors.numpy.load(data)
+        size = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + size]).get("__metadata__", {})
+    except Exception as error:  # SafetensorError for most, KeyError for types that NumPy lacks
+        raise InputError(f"{path}: not a whole .safetensors file ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: not weights of ppcartoon (no metadata format={FORMAT}); see tools/convert_weights.py"
+        )
+    if not all(np.isfinite(t).all() for t in tensors.values()):
+        raise InputError(f"{path}: contains values that are not finite")
+    return Weights(
+        {name: tensor.astype(np.float32) for name, tensor in tensors.items()},
+        _network(path, metadata.get("network", "")),
+        **{key: metadata.get(key, "unknown") for key in TEXTS},
+    )
+
+
+def _network(path: Path, text: str) -> dict[str, dict]:
+    """The network's arguments from their JSON: a known encoder and sensible widths, nothing else."""
+    wanted = {"encoder": {"name": str, "channels": int}, "generator": {"in_channels": int, "channels": int}}
+    try:
+        network = json.loads(text)
+        types = {part: {key: type(value) for key, value in table.items()} for part, table in network.items()}
+        widths = [value for table in network.values() for value in table.values() if type(value) is int]
+    except (ValueError, AttributeError):
+        types, widths = None, []
+    if types != wanted or network["encoder"]["name"] not in ENCODERS or not all(width in WIDTHS for width in widths):
+        raise InputError(f"{path}: metadata key network must hold the arguments of encoder and generator, got {text!r}")
+    return network
+
+
+def save(path: Path, weights: Weights) -> None:
+    """Writes weights as float16, whole or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    metadata = {"format": FORMAT, "network": json.dumps(weights.network)}
+    metadata |= {key: getattr(weights, key) for key in TEXTS}
+    tensors = {name: np.ascontiguousarray(tensor, np.float16) for name, tensor in weights.tensors.items()}
+    with atomic(path) as temporary:
+        temporary.write_bytes(safetensors.numpy.save(tensors, metadata))
+
+
+def fold(discriminator: dict[str, np.ndarray], generator: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The Cartoonizer's tensors from the `state_dict()` of D and G: W / sigma with sigma = u^T W v (Miyato et al. 2018).
+
+    Args:
+        discriminator: weight_orig, weight_u and weight_v of each convolution; only its encoder is used.
+        generator: taken as it is.
+    """
+    tensors = {f"generator.{name}": tensor for name, tensor in generator.items()}
+    for name, tensor in discriminator.items():
+        if not name.startswith("encoder.") or name.endswith(("_u", "_v")):
+            continue
+        if name.endswith("_orig"):
+            name = name.removesuffix("_orig")
+            u, v = discriminator[f"{name}_u"], discriminator[f"{name}_v"]
+            tensor = tensor / (u @ tensor.reshape(len(u), -1) @ v)
+        tensors[name] = tensor
+    return tensors
+
+
+def from_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
+    """Tensors and network of an .npz with keys netD.* and netG.*, as the PyTorch trainer writes them.
+
+    Raises:
+        InputError: the file cannot be read or holds something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as table:
+            nets = [{k[5:]: table[k].astype(np.float32) for k in table if k.startswith(p)} for p in ("netD.", "netG.")]
+        tensors = fold(*nets)
+        first, z, out = (
+            tensors[f"{name}.weight"].shape for name in ("encoder.0", "generator.body.0.body.0.0", "generator.out")
+        )
+    except Exception as error:  # zipfile, NumPy and a missing key each raise their own
+        raise InputError(f"{path}: not an .npz with the tensors netD.* and netG.* ({error})") from error
+    encoder = {"name": "CartoonLossDiscriminator", "channels": first[0]}
+    return tensors, {"encoder": encoder, "generator": {"in_channels": z[1], "channels": 2 * out[1]}}

@@ -1,0 +1,47 @@
+"""Metadata of the package; the tools' settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+here = Path(__file__).parent
+version = re.search(r'__version__ = "(.+)"', (here / "ppcartoon/__init__.py").read_text())[1]
+
+setup(
+    name="ppcartoon",
+    version=version,
+    description="Photos into cartoons with CartoonLossGAN, in PaddlePaddle",
+    long_description=(here / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=["ppcartoon", "ppcartoon.benchmark", "ppcartoon._weights"],
+    package_dir={"ppcartoon._weights": "weights"},
+    package_data={"ppcartoon._weights": ["*.safetensors", "SHA256SUMS", "README.md"]},
+    install_requires=[
+        "numpy>=1.24",
+        "onnx>=1.16",
+        "onnxruntime>=1.18",
+        "Pillow>=10.1",
+        "safetensors>=0.4.3",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "demo": ["scikit-image>=0.22"],
+        # What ppgan 2.1.0 imports; ppgan itself goes in without its pins, and Paddle is the user's choice: see README.
+        "train": [
+            "imageio",
+            "munch",
+            "natsort",
+            "opencv-python-headless",
+            "pyyaml",
+            "requests",
+            "scikit-image>=0.22",
+            "scipy",
+            "six",
+        ],
+        "test": ["pytest>=8", "ruff", "setuptools>=68"],
+    },
+    entry_points={"console_scripts": ["ppcartoon = ppcartoon.cli:main"]},
+)
