@@ -11,10 +11,9 @@ import shutil
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -25,7 +24,14 @@ from .weights import Weights
 if TYPE_CHECKING:
     from paddle.nn import Layer
 
-Engine = Callable[[np.ndarray], np.ndarray]
+
+class Engine(Protocol):
+    """A network that is ready to run; `description` says by what, in a few words."""
+
+    name: str
+    description: str
+
+    def __call__(self, images: np.ndarray) -> np.ndarray: ...
 
 
 def cores() -> int:
@@ -38,7 +44,7 @@ class OnnxRuntime:
 
     name = "onnx"
 
-    def __init__(self, weights: Weights, device: str, threads: int):
+    def __init__(self, weights: Weights, device: str, threads: int) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -46,10 +52,7 @@ class OnnxRuntime:
         options.log_severity_level = 3  # errors only
         model = graph.build(weights).SerializeToString()
         self._session = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
-        self._description = f"ONNX Runtime on {threads} CPU threads"
-
-    def __str__(self) -> str:
-        return self._description
+        self.description = f"ONNX Runtime on {threads} CPU threads"
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self._session.run(None, {"image": images})[0]
@@ -60,9 +63,10 @@ class PaddleDygraph:
 
     name = "paddle-dygraph"
 
-    def __init__(self, weights: Weights, device: str, threads: int):
+    def __init__(self, weights: Weights, device: str, threads: int) -> None:
         self._network, self._lock = _cartoonizer(weights, device), threading.Lock()
         self._place = self._network.generator.out.weight.place
+        self.description = f"Paddle dygraph on {self._place}"
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         paddle = _paddle()
@@ -75,7 +79,7 @@ class PaddleInference:
 
     name = "paddle"
 
-    def __init__(self, weights: Weights, device: str, threads: int):
+    def __init__(self, weights: Weights, device: str, threads: int) -> None:
         paddle, inference = _paddle(), importlib.import_module("paddle.inference")
         spec = paddle.static.InputSpec([None, 3, None, None], "float32", "image")
         with tempfile.TemporaryDirectory() as folder:
@@ -91,6 +95,7 @@ class PaddleInference:
                 config.set_mkldnn_cache_capacity(1)  # memory would grow with each new image size
             self._predictor = inference.create_predictor(config)
         self._lock = threading.Lock()
+        self.description = f"Paddle Inference on {threads} CPU threads"
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         with self._lock:
@@ -144,7 +149,7 @@ def _gpu() -> bool:
 
 
 def _paddle() -> ModuleType:
-    """Paddle, without its remarks on compilers and graphs."""
+    """Imports Paddle without its remarks on compilers and graphs."""
     os.environ.setdefault("GLOG_minloglevel", "2")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No ccache found")
@@ -153,6 +158,7 @@ def _paddle() -> ModuleType:
 
 def _cartoonizer(weights: Weights, device: str) -> Layer:
     """The Paddle network with its weights on a device."""
+    _paddle()
     from .networks import Cartoonizer
 
     network = Cartoonizer(**weights.network).to(device=device)

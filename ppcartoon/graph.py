@@ -102,7 +102,7 @@ def _inverted_residual(g: _Graph, x: str, name: str, cin: int, cout: int) -> str
 class _Graph:
     """Nodes and initializers so far; each method appends a layer and gives the name of its output."""
 
-    def __init__(self, tensors: dict[str, np.ndarray], given: bool):
+    def __init__(self, tensors: dict[str, np.ndarray], given: bool) -> None:
         self.tensors = tensors
         self.unused = set(tensors)
         self.nodes: list[onnx.NodeProto] = []

@@ -24,7 +24,7 @@ class Statistics:
         given: float32 [N or 1, L, 2], mean and variance of the L norms; what `measured()` returned, say.
     """
 
-    def __init__(self, given: Tensor | None = None):
+    def __init__(self, given: Tensor | None = None) -> None:
         self.given = given
         self._rows: list[Tensor] = []
 
@@ -47,7 +47,7 @@ class Statistics:
 class LayerNorm(nn.GroupNorm):
     """LN: one mean and variance an image, a scale and a shift a channel."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int) -> None:
         super().__init__(1, channels)
 
     def forward(self, x: Tensor, statistics: Statistics | None = None) -> Tensor:
@@ -84,7 +84,7 @@ def conv_norm_lrelu(cin: int, cout: int, k: int = 3) -> Sequential:
 class InvertedResidual(nn.Layer):
     """1x1 expansion, common (not depthwise) 3x3, linear 1x1; the input is added where the widths match."""
 
-    def __init__(self, cin: int, cout: int):
+    def __init__(self, cin: int, cout: int) -> None:
         super().__init__()
         mid = 2 * cin
         self.body = Sequential(
@@ -98,7 +98,7 @@ class InvertedResidual(nn.Layer):
 
 
 def encoder(channels: int = 32, wrap: Callable = spectral_norm) -> Sequential:
-    """E of Fig. 2: image [N, 3, H, W] -> features [N, 4 * channels, H/4, W/4]; `wrap` is applied to each convolution."""
+    """E of Fig. 2: [N, 3, H, W] -> features [N, 4 * channels, H/4, W/4]; `wrap` is applied to each convolution."""
     c = channels
     return Sequential(
         wrap(conv(3, c)), lrelu(),
@@ -124,7 +124,7 @@ class Discriminator(nn.Layer):
         channels: width of the first convolution, the paper's c32; the others are multiples of it.
     """
 
-    def __init__(self, channels: int = 32):
+    def __init__(self, channels: int = 32) -> None:
         super().__init__()
         c = channels
         self.encoder = encoder(c)
@@ -147,7 +147,7 @@ class NLayerDiscriminator(nn.Layer):
         channels: width of the first convolution, CycleGAN's c64; the others are multiples of it.
     """
 
-    def __init__(self, channels: int = 64):
+    def __init__(self, channels: int = 64) -> None:
         super().__init__()
         c = channels
         self.encoder = n_layer_encoder(c)
@@ -178,7 +178,7 @@ class Generator(nn.Layer):
         channels: width, the paper's c64; the widest layers have 8 times as many channels.
     """
 
-    def __init__(self, in_channels: int = 128, channels: int = 64):
+    def __init__(self, in_channels: int = 128, channels: int = 64) -> None:
         super().__init__()
         c = channels
         self.body = Sequential(
@@ -214,7 +214,7 @@ class Cartoonizer(nn.Layer):
         generator: arguments of `Generator`.
     """
 
-    def __init__(self, encoder: dict, generator: dict):
+    def __init__(self, encoder: dict, generator: dict) -> None:
         super().__init__()
         arguments = {k: v for k, v in encoder.items() if k != "name"}
         self.encoder = ENCODERS[encoder["name"]](**arguments, wrap=lambda layer: layer)

@@ -45,7 +45,7 @@ class CartoonPredictor:
         device: str = "auto",
         threads: int | None = None,
         batch_size: int = 1,
-    ):
+    ) -> None:
         self.weights = weights.load(Path(weights_file)) if weights_file else weights.load_style(style)
         self.engine = engines.create(self.weights, engine, device, threads)
         self.batch_size = batch_size

@@ -136,7 +136,7 @@ def save(path: Path, weights: Weights) -> None:
 
 
 def fold(discriminator: dict[str, np.ndarray], generator: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The Cartoonizer's tensors from the `state_dict()` of D and G: W / sigma with sigma = u^T W v (Miyato et al. 2018).
+    """The Cartoonizer's tensors from the `state_dict()` of D and G: W / sigma, sigma = u^T W v (Miyato et al. 2018).
 
     Args:
         discriminator: weight_orig, weight_u and weight_v of each convolution; only its encoder is used.
