@@ -66,7 +66,7 @@ class PaddleDygraph:
     def __init__(self, weights: Weights, device: str, threads: int) -> None:
         self._network, self._lock = _cartoonizer(weights, device), threading.Lock()
         self._place = self._network.generator.out.weight.place
-        self.description = f"Paddle dygraph on {self._place}"
+        self.description = "Paddle dygraph on the " + ("GPU" if device == "gpu" else "CPU")
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         paddle = _paddle()
