@@ -32,11 +32,13 @@ def plan(inputs: list[str], output: Path, *, recursive: bool = False, suffix: st
     Raises:
         InputError: an input is missing or an empty folder, or an output would replace an input.
     """
+    if Path(suffix).name != suffix:
+        raise InputError(f"--suffix {suffix!r}: cannot be part of a file name")
     sources: dict[Path, Path] = {}
     for text in inputs:
         for path in _expand(text):
             if path.is_dir():
-                sources |= {found: found.relative_to(path) for found in _files(path, output, recursive)}
+                sources |= {found: found.relative_to(path) for found in _files(path, output.resolve(), recursive)}
             else:
                 sources.setdefault(path, Path(path.name))
     to_file = output.suffix.lower() in WRITABLE and not output.is_dir()
@@ -61,7 +63,9 @@ def _files(folder: Path, output: Path, recursive: bool) -> list[Path]:
     found = []
     for parent, folders, names in os.walk(folder):
         here = Path(parent)
-        folders[:] = sorted(f for f in folders if recursive and not f.startswith(".") and here / f != output)
+        folders[:] = sorted(
+            f for f in folders if recursive and not f.startswith(".") and (here / f).resolve() != output
+        )
         found += [here / name for name in sorted(names) if not name.startswith(".")]
     if not found:
         advice = "" if recursive else "; --recursive looks into its subfolders"

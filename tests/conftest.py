@@ -1,0 +1,44 @@
+"""What several tests use. PPCARTOON_ORACLE may name a folder with golden.npz, figures of a larger network."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ppcartoon import weights
+from ppcartoon.predictor import CartoonPredictor
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def archives() -> list[Path]:
+    """Networks with inputs and outputs, by an independent implementation in PyTorch: a small one, and the oracle's."""
+    oracle = os.environ.get("PPCARTOON_ORACLE")
+    return [FIXTURES / "networks.npz"] + ([Path(oracle) / "golden.npz"] if oracle else [])
+
+
+@pytest.fixture(scope="session")
+def tiny_weights() -> weights.Weights:
+    """Weights of a network with a few thousand parameters."""
+    tensors, network = weights.from_npz(FIXTURES / "networks.npz")
+    return weights.Weights(tensors, network, "tiny", "none", "nobody", "CC0")
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tiny_weights, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    weights.save(path, tiny_weights)
+    return path
+
+
+@pytest.fixture(scope="session")
+def predictor(tiny_file) -> CartoonPredictor:
+    return CartoonPredictor(weights_file=tiny_file)
+
+
+def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A smooth RGB uint8 image with an edge in it."""
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    rgb = np.stack([x, y, (x + y + seed / 7) % 1 > 0.5], -1)
+    return np.uint8(255 * rgb)

@@ -1,0 +1,79 @@
+"""The engines give the same cartoon, and say what is missing."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import paddle
+import pytest
+
+from ppcartoon import InputError, engines
+
+
+def images(n=1, height=24, width=40):
+    return np.random.default_rng(n).uniform(-1, 1, (n, 3, height, width)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["paddle", "paddle-dygraph"])
+def test_engines_agree(tiny_weights, name):
+    reference = engines.create(tiny_weights, "onnx", "cpu")
+    engine = engines.create(tiny_weights, name, "cpu", threads=1)
+    assert engine.name == name
+    for batch in (images(), images(3, 16, 12), images()):
+        wanted = reference(batch)
+        assert wanted.std() > 0.05
+        np.testing.assert_allclose(engine(batch), wanted, atol=1e-4)
+
+
+def test_auto_on_a_cpu_is_onnx(tiny_weights):
+    assert engines.create(tiny_weights, device="cpu").name == "onnx"
+
+
+def test_a_gpu_takes_dygraph(tiny_weights, monkeypatch):
+    made = []
+    monkeypatch.setattr(engines, "_gpu", lambda: True)
+    monkeypatch.setattr(
+        engines, "_cartoonizer", lambda weights, device: made.append(device) or paddle.nn.Conv2D(1, 1, 1)
+    )
+    for engine in ("auto", "paddle", "paddle-dygraph"):
+        with pytest.raises(AttributeError, match="generator"):  # the stand-in for a network has none
+            engines.create(tiny_weights, engine)
+    assert made == ["gpu"] * 3
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"engine": "tensorflow"}, "'tensorflow': unknown, choose from auto, onnx"),
+        ({"engine": "onnx", "device": "gpu"}, "engine onnx runs on the CPU"),
+        ({"device": "gpu"}, "device gpu: no GPU"),
+    ],
+)
+def test_what_is_not_there_is_said(tiny_weights, options, message, monkeypatch):
+    monkeypatch.setattr(engines, "_gpu", lambda: False)
+    with pytest.raises(InputError, match=message):
+        engines.create(tiny_weights, **options)
+
+
+def test_without_paddle_its_engines_say_how_to_get_it(tiny_weights, monkeypatch):
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="Paddle is not installed; pip install"):
+        engines.create(tiny_weights, "paddle")
+    assert engines.create(tiny_weights).name == "onnx"
+
+
+@pytest.mark.parametrize("name", ["paddle", "paddle-dygraph"])
+def test_paddle_refuses_tensors_that_are_not_the_network_s(tiny_weights, name):
+    tensors = tiny_weights.tensors | {"generator.out.weight": np.zeros((3, 9, 1, 1), np.float32)}
+    with pytest.raises(InputError, match=r"differ from the network: generator\.out\.weight"):
+        engines.create(dataclasses.replace(tiny_weights, tensors=tensors), name, "cpu")
+
+
+def test_the_onnx_engine_imports_neither_paddle_nor_ppgan(tiny_file):
+    code = (
+        "import sys, numpy as np, ppcartoon\n"
+        f"ppcartoon.CartoonPredictor(weights_file={str(tiny_file)!r})(np.zeros((8, 8, 3), np.uint8))\n"
+        "print(sorted({'paddle', 'ppgan'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,54 @@
+"""Imports go down only (each module may import those before it), and prediction never needs ppgan."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "ppcartoon"
+ORDER = ["errors", "files", "images", "compat", "networks"]
+ORDER += ["weights", "graph", "engines", "plan"]
+ORDER += ["predictor", "cli"]
+ORDER += ["register", "benchmark"]
+WITHOUT_PADDLE = {"errors", "files", "images", "weights", "graph", "plan", "predictor", "cli", "__init__"}
+
+
+def top(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of what a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(filter(None, ["ppcartoon" if node.level else "", node.module]))
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_module_has_its_floor():
+    assert {top(path) for path in FILES} - {"__init__"} == set(ORDER)
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if top(f) != "__init__"], ids=top)
+def test_imports_go_down(path):
+    below = (
+        set(ORDER[: ORDER.index(top(path))]) | {top(path)}
+        if path.parent != PACKAGE
+        else set(ORDER[: ORDER.index(top(path))])
+    )
+    ours = {name.split(".")[1] for name in imports(path) if name.startswith("ppcartoon.")}
+    assert ours & set(ORDER) <= below
+
+
+@pytest.mark.parametrize("path", FILES, ids=top)
+def test_only_the_registry_imports_ppgan(path):
+    roots = {name.split(".")[0] for name in imports(path)}
+    assert "ppgan" not in roots or top(path) == "register"
+    assert "paddle" not in roots or top(path) not in WITHOUT_PADDLE

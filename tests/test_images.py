@@ -1,0 +1,238 @@
+"""Reading and writing images of every kind."""
+
+import io
+
+import numpy as np
+import pytest
+from conftest import photo
+from PIL import Image, ImageCms
+
+from ppcartoon import InputError, images
+from ppcartoon.errors import OutputError
+
+
+def saved(tmp_path, image, name, **options):
+    path = tmp_path / name
+    image.save(path, **options)
+    return path
+
+
+GRAY = np.uint8(np.linspace(0, 255, 12 * 20).reshape(12, 20))
+
+
+@pytest.mark.parametrize(
+    "image, name",
+    [
+        (Image.fromarray(GRAY), "gray.png"),
+        (Image.fromarray(np.uint16(GRAY) * 257), "gray16.png"),
+        (Image.fromarray(np.uint16(GRAY) * 257), "gray16.tif"),
+        (Image.fromarray(np.int32(GRAY) * 257), "gray32.tif"),
+        (Image.fromarray(np.float32(GRAY) / 255), "float.tif"),
+        (Image.fromarray(GRAY).convert("P"), "palette.gif"),
+        (Image.fromarray(GRAY).convert("RGB"), "rgb.bmp"),
+        (Image.fromarray(GRAY).convert("RGB"), "rgb.webp"),
+    ],
+)
+def test_gray_comes_out_gray_in_whatever_it_is_stored(tmp_path, image, name):
+    picture = images.read(saved(tmp_path, image, name, **({"lossless": True} if name.endswith("webp") else {})))
+    assert picture.alpha is None
+    assert picture.rgb.dtype == np.uint8
+    np.testing.assert_allclose(picture.rgb, np.repeat(GRAY[..., None], 3, 2), atol=1)
+
+
+def test_one_bit(tmp_path):
+    bits = GRAY > 128
+    picture = images.read(saved(tmp_path, Image.fromarray(bits), "bits.png"))
+    assert (picture.rgb == np.where(bits, 255, 0)[..., None]).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_alpha_comes_apart(tmp_path, mode, ending):
+    if (mode, ending) == ("PA", "png"):
+        image = Image.fromarray(np.dstack([photo(12, 20), GRAY])).quantize(64, method=Image.Quantize.FASTOCTREE)
+    else:
+        image = Image.fromarray(np.dstack([GRAY] * 3 + [GRAY])).convert(mode)
+    picture = images.read(saved(tmp_path, image, f"a.{ending}"))
+    np.testing.assert_allclose(picture.alpha, GRAY, atol=60 if mode == "PA" else 0)
+    assert picture.rgb.shape == (12, 20, 3)
+    if mode != "PA":
+        assert (picture.rgb == GRAY[..., None]).all()
+
+
+def test_a_transparent_palette_colour(tmp_path):
+    image = Image.fromarray(np.uint8(GRAY > 128) + 1, "P")
+    image.putpalette([0, 0, 0, 10, 20, 30, 200, 100, 50])
+    picture = images.read(saved(tmp_path, image, "a.gif", transparency=1))
+    assert (picture.alpha == np.where(GRAY > 128, 255, 0)).all()
+    assert (picture.rgb[GRAY > 128] == [200, 100, 50]).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path, orientation):
+    upright = photo(16, 24)
+    inverse = {
+        1: lambda a: a,
+        2: np.fliplr,
+        3: lambda a: np.rot90(a, 2),
+        4: np.flipud,
+        5: lambda a: a.transpose(1, 0, 2),
+        6: np.rot90,
+        7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, -1),
+    }
+    stored = Image.fromarray(np.ascontiguousarray(inverse[orientation](upright)))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert (images.read(saved(tmp_path, stored, "a.png", exif=exif)).rgb == upright).all()
+
+
+def test_a_profile_is_turned_into_srgb(tmp_path):
+    """The profile has red and blue exchanged: where it is ignored, red stays red."""
+    lab = ImageCms.createProfile("sRGB")
+    data = bytearray(ImageCms.ImageCmsProfile(lab).tobytes())
+    red, blue = data.index(b"rXYZ"), data.index(b"bXYZ")
+    data[red : red + 4], data[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    path = saved(tmp_path, Image.new("RGB", (8, 8), (255, 0, 0)), "a.png", icc_profile=bytes(data))
+    np.testing.assert_allclose(images.read(path).rgb[0, 0], [0, 0, 255], atol=3)
+
+
+def test_a_damaged_profile_is_passed_over(tmp_path):
+    path = saved(tmp_path, Image.new("RGB", (8, 8), (250, 10, 20)), "a.png", icc_profile=b"no profile")
+    assert (images.read(path).rgb == [250, 10, 20]).all()
+
+
+def test_cmyk(tmp_path):
+    path = saved(tmp_path, Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "a.tif")
+    assert (images.read(path).rgb == [255, 0, 0]).all()
+
+
+def test_lab(tmp_path):
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    image = ImageCms.profileToProfile(Image.new("RGB", (8, 8), (200, 100, 50)), srgb, lab, outputMode="LAB")
+    np.testing.assert_allclose(images.read(saved(tmp_path, image, "a.tif")).rgb[0, 0], [200, 100, 50], atol=4)
+
+
+def test_the_content_decides_not_the_name(tmp_path):
+    path = saved(tmp_path, Image.fromarray(photo(8, 8)), "a.jpg", format="PNG")
+    assert (images.read(path).rgb == photo(8, 8)).all()
+
+
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (b"", "not an image"),
+        (b"hello", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 50, "a.png: "),
+    ],
+)
+def test_what_is_no_image_is_one_line(tmp_path, data, message):
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=message) as caught:
+        images.read(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
+def test_damaged_images_never_end_in_another_error(tmp_path, kind):
+    buffer = io.BytesIO()
+    Image.fromarray(photo(40, 40)).save(buffer, kind)
+    path = tmp_path / "a"
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        data = bytearray(buffer.getvalue()[: int(rng.integers(1, len(buffer.getvalue())))])
+        data[int(rng.integers(len(data)))] ^= int(rng.integers(1, 255))
+        path.write_bytes(data)
+        try:
+            assert images.read(path).rgb.ndim == 3
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 20
+
+
+def test_a_bomb_is_refused(tmp_path, monkeypatch):
+    path = saved(tmp_path, Image.new("1", (300, 300)), "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(InputError, match="decompression bomb"):
+        images.read(path)
+
+
+def test_floats_outside_the_range_are_refused(tmp_path):
+    with pytest.raises(InputError, match="outside"):
+        images.read(saved(tmp_path, Image.fromarray(np.float32([[0, 300]])), "a.tif"))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.jpg", "A.JPEG"])
+def test_written_images_come_back(tmp_path, name):
+    alpha = np.full((16, 24), 255, np.uint8)
+    alpha[:8] = 0
+    images.write(tmp_path / name, images.Picture(photo(16, 24), alpha))
+    back = images.read(tmp_path / name)
+    if name.lower().endswith(("jpg", "jpeg")):
+        assert back.alpha is None
+        assert (back.rgb[:8] > 250).all()  # white where nothing was
+    else:
+        assert (back.alpha == alpha).all()
+    np.testing.assert_allclose(back.rgb[8:].mean(), photo(16, 24)[8:].mean(), atol=4)
+
+
+def test_no_metadata_is_left(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    source = saved(tmp_path, Image.fromarray(photo(16, 24)), "a.jpg", exif=exif, dpi=(300, 300))
+    images.write(tmp_path / "b.jpg", images.read(source))
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert dict(image.getexif()) == {} and "icc_profile" not in image.info
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+
+    def full(self, data):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OutputError, match=r"a\.png: cannot be written \(No space left on device\)"):
+        images.write(path, images.Picture(photo(8, 8)))
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_side_too_long_for_the_format(tmp_path):
+    with pytest.raises(InputError, match="WEBP holds at most 16383 pixels a side: use --ext png"):
+        images.write(tmp_path / "a.webp", images.Picture(np.zeros((1, 16384, 3), np.uint8)))
+
+
+@pytest.mark.parametrize("side", range(1, 10))
+def test_padding_reflects_and_reaches_a_multiple_of_four(side):
+    image = np.arange(side, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(3, 2)
+    padded = images.pad(image)
+    assert padded.shape[0] % 4 == 0 and 0 <= padded.shape[0] - side < 4
+    assert (padded[:side] == image).all()
+    if side > 4:
+        assert padded[side:, 0, 0].tolist() == list(range(side - 2, side - 2 - (len(padded) - side), -1))
+
+
+def test_ranges():
+    every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, 3)
+    network = images.to_network(every)
+    assert network.shape == (1, 3, 16, 16) and network.dtype == np.float32
+    assert network.min() == -1 and network.max() == 1
+    assert (images.from_network(network) == every).all()
+    assert images.from_network(np.float32([[[[2.0]], [[-2.0]], [[0.0]]]])).tolist() == [[[[255, 0, 128]]]]
+
+
+def test_shrinking_keeps_the_aspect_and_never_enlarges():
+    picture = images.Picture(photo(40, 80), np.full((40, 80), 7, np.uint8))
+    small = images.shrink(picture, 20)
+    assert small.rgb.shape == (10, 20, 3) and small.alpha.shape == (10, 20)
+    assert images.shrink(picture, 80) is picture
+    assert images.shrink(images.Picture(photo(1, 100)), 10).rgb.shape == (1, 10, 3)

@@ -1,0 +1,92 @@
+"""Which file becomes which."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ppcartoon import InputError
+from ppcartoon.plan import plan
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/a.png", "in/a.jpg", "in/b.tif", "in/.hidden.png", "in/sub/a.png", "in/.git/x.png", "other/a.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    return tmp_path
+
+
+def targets(*inputs, output="out", **options):
+    return {str(s): str(t) for s, t in plan(list(inputs), Path(output), **options)}
+
+
+def test_a_folder_keeps_names_and_formats(tree):
+    assert targets("in") == {"in/a.jpg": "out/a.jpg", "in/a.png": "out/a.png", "in/b.tif": "out/b.png"}
+
+
+def test_recursion_keeps_the_structure_and_leaves_out_hidden_files(tree):
+    found = targets("in", recursive=True)
+    assert found["in/sub/a.png"] == "out/sub/a.png"
+    assert len(found) == 4
+
+
+def test_names_that_would_collide_stay_apart(tree):
+    assert targets("in", ext="png") == {
+        "in/a.jpg": "out/a_jpg.png",
+        "in/a.png": "out/a_png.png",
+        "in/b.tif": "out/b.png",
+    }
+    assert len(set(targets("in", "other").values())) == 4
+
+
+def test_globs_files_and_duplicates(tree):
+    assert targets("in/a.*", "in/a.png") == {"in/a.jpg": "out/a.jpg", "in/a.png": "out/a.png"}
+
+
+def test_a_name_with_brackets_is_a_name(tree):
+    Path("in/[1].png").touch()
+    assert targets("in/[1].png") == {"in/[1].png": "out/[1].png"}
+
+
+def test_suffix_and_ext(tree):
+    assert targets("in/b.tif", suffix="_cartoon", ext="webp") == {"in/b.tif": "out/b_cartoon.webp"}
+
+
+def test_a_single_image_may_name_its_file(tree):
+    assert targets("in/a.png", output="x/y.jpg") == {"in/a.png": "x/y.jpg"}
+    with pytest.raises(InputError, match="one file for 3 images"):
+        targets("in", output="y.jpg")
+
+
+def test_the_output_inside_the_input_is_not_read_again(tree):
+    Path("in/out").mkdir()
+    Path("in/out/a.png").touch()
+    assert "in/out/a.png" not in targets("in", output="in/out", recursive=True)
+    assert "in/out/a.png" not in targets(str(tree / "in"), output="in/out", recursive=True)
+
+
+@pytest.mark.parametrize("output", ["in", "./in", "in/../in"])
+def test_an_output_never_replaces_an_input(tree, output):
+    with pytest.raises(InputError, match="would replace an input"):
+        targets("in", output=output)
+
+
+def test_nor_through_a_link(tree):
+    os.symlink("in", "link")
+    with pytest.raises(InputError, match="would replace an input"):
+        targets("in", output="link")
+
+
+def test_missing_and_empty(tree):
+    with pytest.raises(InputError, match=r"nowhere\*: no such file or folder"):
+        targets("nowhere*")
+    Path("empty/sub").mkdir(parents=True)
+    with pytest.raises(InputError, match="empty: no files in this folder; --recursive"):
+        targets("empty")
+
+
+def test_a_suffix_cannot_leave_the_folder(tree):
+    with pytest.raises(InputError, match="--suffix"):
+        targets("in", suffix="/../../x")
