@@ -1,0 +1,66 @@
+"""What `import ppcartoon` costs, what a wheel holds, what the benchmark prints."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from ppcartoon import weights
+
+ROOT = Path(__file__).parents[1]
+
+
+def python(code, **options):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, **options)
+
+
+def test_import_is_light():
+    loaded = python("import sys, ppcartoon; print(*sys.modules)").stdout.split()
+    assert not {"paddle", "ppgan", "numpy", "PIL", "onnx", "onnxruntime", "skimage"} & set(loaded)
+
+
+def test_help_needs_no_library():
+    loaded = python("import sys; from ppcartoon import cli; cli.parser(); print(*sys.modules)").stdout.split()
+    assert not {"paddle", "numpy", "PIL", "onnx", "onnxruntime", "skimage"} & set(loaded)
+
+
+def test_the_flags_name_the_engines_that_exist():
+    from ppcartoon import cli, engines
+
+    assert cli.ENGINES == engines.NAMES
+
+
+def test_a_wheel_holds_the_package_and_its_weights(tmp_path):
+    build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, "."]
+    source = tmp_path / "source"
+    for name in ("ppcartoon", "weights"):
+        shutil.copytree(ROOT / name, source / name)
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    subprocess.run([sys.executable, "-m", *build], check=True, capture_output=True, cwd=source)
+    (wheel,) = tmp_path.glob("ppcartoon-*-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        metadata = archive.read(next(n for n in names if n.endswith("METADATA"))).decode()
+    required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra" not in line]
+    assert "paddle" not in str(required) and "ppgan" not in str(required) and len(required) == 6
+    shipped = {
+        f"ppcartoon/_weights/{name}" for name in [*(f"{s}.safetensors" for s in weights.manifest()), weights.MANIFEST]
+    }
+    ours = {str(path.relative_to(ROOT)) for path in (ROOT / "ppcartoon").rglob("*.py")}
+    assert shipped | ours <= names
+
+
+def test_the_benchmark_prints_ratios_to_the_last_engine():
+    command = [sys.executable, "tools/benchmark.py", "infer", "--sizes", "64", "--rounds", "2", "--threads", "1"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()
+    assert len(lines) == 5
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    assert [row[0].split(" on ")[0] for row in cells] == ["ONNX Runtime", "Paddle Inference", "Paddle dygraph"]
+    assert cells[-1][4] == "1.00 (1.00 to 1.00)"
+    for _, size, ms, rate, ratio, memory in cells:
+        assert size == "64x64"
+        assert abs(float(rate) * float(ms.split()[0]) / 1000 - 1) < 0.2
+        assert float(ratio.split()[0]) > 0
+        assert 50 < float(memory.split()[0]) < 4000
