@@ -42,6 +42,8 @@ def read(path: Path) -> Picture:
             return decode(image)
     except Image.UnidentifiedImageError as error:
         raise InputError(f"{path}: not an image that can be read here") from error
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: more pixels than Pillow trusts a file with ({error})") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except InputError as error:
