@@ -18,7 +18,7 @@ setup(
     python_requires=">=3.10",
     packages=["ppcartoon", "ppcartoon.benchmark", "ppcartoon._weights"],
     package_dir={"ppcartoon._weights": "weights"},
-    package_data={"ppcartoon._weights": ["*.safetensors", "SHA256SUMS", "README.md"]},
+    package_data={"ppcartoon": ["py.typed"], "ppcartoon._weights": ["*.safetensors", "SHA256SUMS", "README.md"]},
     install_requires=[
         "numpy>=1.24",
         "onnx>=1.16",

@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     args = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
+    warnings.filterwarnings("ignore", module="PIL")  # damaged metadata that do not matter
     try:
         return list_styles() if args.list_styles else infer(args)
     except InputError as error:
