@@ -39,6 +39,7 @@ setup(
             "requests",
             "scikit-image>=0.22",
             "scipy",
+            "setuptools",  # Paddle's
             "six",
         ],
         "test": ["pytest>=8", "ruff", "setuptools>=68"],

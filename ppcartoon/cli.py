@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,7 +115,7 @@ def infer(args: argparse.Namespace) -> int:
     options = {"engine": args.engine, "device": args.device, "batch_size": args.batch_size}
     predictor = CartoonPredictor(args.style or DEFAULT_STYLE, weights_file=args.weights, **options)
     start = time.perf_counter()
-    failed = sum(not done for done in run(predictor, todo, args))
+    failed = run(predictor, todo, args)
     seconds = time.perf_counter() - start
 
     made = len(todo) - failed
@@ -130,8 +130,8 @@ def infer(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def run(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace) -> Iterator[bool]:
-    """Reads, cartoonizes and writes each image; names those that fail, and gives whether each was done.
+def run(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace) -> int:
+    """Reads, cartoonizes and writes each image; names those that fail, and gives their number.
 
     Raises:
         OutputError: a cartoon cannot be written.
@@ -140,33 +140,37 @@ def run(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace) 
 
     from . import images
 
+    failed = 0
+
+    def fail(job: Job, error: InputError) -> None:
+        nonlocal failed
+        failed += 1
+        bar.write(f"ppcartoon: {job.source}: {error}", file=sys.stderr)
+
     with tqdm(total=len(jobs), unit="image", disable=None) as bar:
         for start in range(0, len(jobs), args.batch_size):
             batch: list[tuple[Job, Picture]] = []
             for job in jobs[start : start + args.batch_size]:
                 try:
-                    picture = images.read(job.source)
+                    photo = images.read(job.source)
                     if args.max_size:
-                        picture = images.shrink(picture, args.max_size)
-                    predictor.check_memory(*picture.rgb.shape[:2])
-                    batch.append((job, picture))
+                        photo = images.shrink(photo, args.max_size)
+                    predictor.check_memory(*photo.rgb.shape[:2])
+                    batch.append((job, photo))
                 except InputError as error:
-                    bar.write(f"ppcartoon: {error}", file=sys.stderr)
-                    yield False
-            cartoons = predictor([picture.rgb for _, picture in batch])
-            for (job, photo), rgb in zip(batch, cartoons):
+                    fail(job, error)
+            for (job, photo), rgb in zip(batch, predictor([photo.rgb for _, photo in batch])):
                 cartoon = images.Picture(rgb, photo.alpha)
-                if args.side_by_side:
-                    cartoon = images.beside(photo, cartoon)
                 try:
-                    images.write(job.target, cartoon, args.quality)
-                    yield True
+                    images.write(
+                        job.target, images.beside(photo, cartoon) if args.side_by_side else cartoon, args.quality
+                    )
                 except OutputError:
                     raise
                 except InputError as error:
-                    bar.write(f"ppcartoon: {job.source}: {error}", file=sys.stderr)
-                    yield False
+                    fail(job, error)
             bar.update(min(args.batch_size, len(jobs) - start))
+    return failed
 
 
 def samples() -> list[str]:

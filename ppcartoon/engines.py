@@ -149,11 +149,18 @@ def _gpu() -> bool:
 
 
 def _paddle() -> ModuleType:
-    """Imports Paddle without its remarks on compilers and graphs."""
+    """Imports Paddle without its remarks on compilers and graphs.
+
+    Raises:
+        InputError: it cannot be imported.
+    """
     os.environ.setdefault("GLOG_minloglevel", "2")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No ccache found")
-        return importlib.import_module("paddle")
+        try:
+            return importlib.import_module("paddle")
+        except ImportError as error:  # Paddle needs setuptools, for one, and does not say so to pip
+            raise InputError(f"Paddle is installed but cannot be imported: {error}") from error
 
 
 def _cartoonizer(weights: Weights, device: str) -> Layer:

@@ -35,21 +35,22 @@ def read(path: Path) -> Picture:
     """The first frame of an image file.
 
     Raises:
-        InputError: the file cannot be read, is no image of a known format, is damaged, or unreasonably large.
+        InputError: the file cannot be read, is no image of a known format, is damaged, or unreasonably large; the
+            message leaves it to the caller to name the file.
     """
     try:
         with Image.open(path, formats=_readable()) as image:
             return decode(image)
     except Image.UnidentifiedImageError as error:
-        raise InputError(f"{path}: not an image that can be read here") from error
+        raise InputError("not an image that can be read here") from error
     except Image.DecompressionBombError as error:
-        raise InputError(f"{path}: more pixels than Pillow trusts a file with ({error})") from error
+        raise InputError(f"more pixels than Pillow trusts a file with ({error})") from error
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"cannot be read ({error.strerror or error})") from error
+    except InputError:
+        raise
     except Exception as error:  # decoders raise anything on damaged files
-        raise InputError(f"{path}: damaged image ({error})") from error
+        raise InputError(f"damaged image ({error})") from error
 
 
 @functools.cache

@@ -75,28 +75,29 @@ class CartoonPredictor:
         cartoons: dict[int, np.ndarray] = {}
         padded = [images.pad(photo) for photo in photos]
         for shape in dict.fromkeys(p.shape for p in padded):
-            self.check_memory(*shape[:2])
+            step = min(self.batch_size, self.check_memory(*shape[:2]))
             alike = [i for i, p in enumerate(padded) if p.shape == shape]
-            for start in range(0, len(alike), self.batch_size):
-                batch = alike[start : start + self.batch_size]
+            for start in range(0, len(alike), step):
+                batch = alike[start : start + step]
                 outputs = self.engine(images.to_network(np.stack([padded[i] for i in batch])))
                 cartoons |= zip(batch, images.from_network(outputs))
         return [np.ascontiguousarray(cartoons[i][: p.shape[0], : p.shape[1]]) for i, p in enumerate(photos)]
 
-    def check_memory(self, height: int, width: int) -> None:
-        """Refuses an image for which the system would end the process.
+    def check_memory(self, height: int, width: int) -> int:
+        """How many images of a size fit into this machine's memory at once, at least one.
 
         Raises:
-            InputError: it needs more memory than this machine has.
+            InputError: not even one; the system would end the process.
         """
         per_pixel = BYTES_PER_PIXEL_AND_CHANNEL * self.weights.network["generator"]["channels"]
-        wanted, there = height * width * per_pixel, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        wanted, there = height * width * per_pixel, 0.9 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if wanted > there:
             side = int((there / wanted) ** 0.5 * max(height, width))
             raise InputError(
-                f"{width}x{height} needs about {wanted / 1e9:.0f} GB of memory, this machine has {there / 1e9:.0f}: "
+                f"{width}x{height} needs about {wanted / 1e9:.0f} GB of memory, {there / 1e9:.0f} can be had here: "
                 f"use --max-size {side}"
             )
+        return int(there / wanted)
 
 
 def _rgb(image: Source) -> np.ndarray:
@@ -108,5 +109,8 @@ def _rgb(image: Source) -> np.ndarray:
     if isinstance(image, Image.Image):
         return images.decode(image).rgb
     if isinstance(image, (str, os.PathLike)):
-        return images.read(Path(image)).rgb
+        try:
+            return images.read(Path(image)).rgb
+        except InputError as error:
+            raise InputError(f"{os.fspath(image)}: {error}") from error
     raise InputError(f"a path, a NumPy array or a PIL image is expected, got {type(image).__name__}")

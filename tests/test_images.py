@@ -119,21 +119,14 @@ def test_the_content_decides_not_the_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data, message",
-    [
-        (b"", "not an image"),
-        (b"hello", "not an image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
-        (b"\x89PNG\r\n\x1a\n" + b"\0" * 50, "a.png: "),
-    ],
+    "data",
+    [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"\x89PNG\r\n\x1a\n" + b"\0" * 50],
+    ids=["nothing", "text", "EPS, which Ghostscript would have to run", "no header"],
 )
-def test_what_is_no_image_is_one_line(tmp_path, data, message):
-    path = tmp_path / "a.png"
-    path.write_bytes(data)
-    with pytest.raises(InputError, match=message) as caught:
-        images.read(path)
-    assert "\n" not in str(caught.value)
-    assert str(path) in str(caught.value)
+def test_what_is_no_image_is_said(tmp_path, data):
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(InputError, match="^not an image that can be read here$"):
+        images.read(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])

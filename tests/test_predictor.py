@@ -53,7 +53,7 @@ def test_threads_share_a_predictor(predictor):
         (np.zeros((4, 4), np.uint8), r"got uint8 \[4, 4\]"),
         (np.zeros((0, 4, 3), np.uint8), r"got uint8 \[0, 4, 3\]"),
         (3, "got int"),
-        ("nowhere.png", "nowhere.png: No such file"),
+        ("nowhere.png", r"nowhere\.png: cannot be read \(No such file"),
     ],
 )
 def test_wrong_input_is_named(predictor, image, message):
