@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -84,6 +85,9 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         print(f"ppcartoon: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of our output left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("ppcartoon: interrupted; what was written is whole, --skip-existing goes on from there", file=sys.stderr)
         return 130

@@ -88,14 +88,16 @@ class PaddleInference:
             config = inference.Config(str(program), f"{folder}/model.pdiparams")
             config.disable_glog_info()
             config.set_cpu_math_library_num_threads(threads)
-            if paddle.__version__.startswith(ONEDNN_BROKEN):
+            broken = paddle.__version__.startswith(ONEDNN_BROKEN)
+            if broken:
                 config.disable_mkldnn()
             else:
                 config.enable_mkldnn()
                 config.set_mkldnn_cache_capacity(1)  # memory would grow with each new image size
             self._predictor = inference.create_predictor(config)
         self._lock = threading.Lock()
-        self.description = f"Paddle Inference on {threads} CPU threads"
+        note = f" without oneDNN, which Paddle {paddle.__version__} breaks" if broken else ""
+        self.description = f"Paddle Inference on {threads} CPU threads{note}"
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         with self._lock:

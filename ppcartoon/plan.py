@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import mimetypes
 import os
 from collections import Counter
 from pathlib import Path
@@ -30,7 +31,7 @@ def plan(inputs: list[str], output: Path, *, recursive: bool = False, suffix: st
         ext: ending of the cartoons without the dot, or "auto": the source's where it can be written, else png.
 
     Raises:
-        InputError: an input is missing or an empty folder, or an output would replace an input.
+        InputError: an input is missing or an empty folder, or an output would replace an input or has another format.
     """
     if Path(suffix).name != suffix:
         raise InputError(f"--suffix {suffix!r}: cannot be part of a file name")
@@ -41,7 +42,9 @@ def plan(inputs: list[str], output: Path, *, recursive: bool = False, suffix: st
                 sources |= {found: found.relative_to(path) for found in _files(path, output.resolve(), recursive)}
             else:
                 sources.setdefault(path, Path(path.name))
-    to_file = output.suffix.lower() in WRITABLE and not output.is_dir()
+    to_file = (mimetypes.guess_type(output)[0] or "").startswith("image/") and not output.is_dir()
+    if to_file and output.suffix.lower() not in WRITABLE:
+        raise InputError(f"{output}: cannot write this format; choose from {', '.join(WRITABLE)}")
     if to_file and len(sources) > 1:
         raise InputError(f"{output}: one file for {len(sources)} images; give a folder as the output")
     targets = [output] if to_file else [output / name for name in _names(list(sources.values()), suffix, ext)]
@@ -66,7 +69,8 @@ def _files(folder: Path, output: Path, recursive: bool) -> list[Path]:
         folders[:] = sorted(
             f for f in folders if recursive and not f.startswith(".") and (here / f).resolve() != output
         )
-        found += [here / name for name in sorted(names) if not name.startswith(".")]
+        paths = [here / name for name in sorted(names) if not name.startswith(".")]
+        found += [path for path in paths if path.is_file() or not path.exists()]  # no pipes, but broken links to name
     if not found:
         advice = "" if recursive else "; --recursive looks into its subfolders"
         raise InputError(f"{folder}: no files in this folder{advice}")

@@ -125,7 +125,7 @@ def test_the_content_decides_not_the_name(tmp_path):
 )
 def test_what_is_no_image_is_said(tmp_path, data):
     (tmp_path / "a.png").write_bytes(data)
-    with pytest.raises(InputError, match="^not an image that can be read here$"):
+    with pytest.raises(InputError, match="not an image that can be read here"):
         images.read(tmp_path / "a.png")
 
 

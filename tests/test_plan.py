@@ -60,6 +60,18 @@ def test_a_single_image_may_name_its_file(tree):
         targets("in", output="y.jpg")
 
 
+def test_a_file_of_another_format_is_not_taken_for_a_folder(tree):
+    with pytest.raises(InputError, match=r"y\.gif: cannot write this format; choose from \.jpg"):
+        targets("in/a.png", output="y.gif")
+    assert targets("in/a.png", output="v1.5") == {"in/a.png": "v1.5/a.png"}
+
+
+def test_pipes_are_left_out_and_broken_links_are_not(tree):
+    os.mkfifo("in/pipe")
+    os.symlink("nowhere", "in/link")
+    assert "in/pipe" not in targets("in") and "in/link" in targets("in")
+
+
 def test_the_output_inside_the_input_is_not_read_again(tree):
     Path("in/out").mkdir()
     Path("in/out/a.png").touch()
