@@ -163,7 +163,13 @@ def run(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace) 
                     batch.append((job, photo))
                 except InputError as error:
                     fail(job, error)
-            for (job, photo), rgb in zip(batch, predictor([photo.rgb for _, photo in batch])):
+            try:
+                cartoons = predictor([photo.rgb for _, photo in batch])
+            except InputError as error:
+                for job, _ in batch:
+                    fail(job, error)
+                cartoons = []
+            for (job, photo), rgb in zip(batch, cartoons):
                 cartoon = images.Picture(rgb, photo.alpha)
                 try:
                     images.write(

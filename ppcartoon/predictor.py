@@ -79,7 +79,10 @@ class CartoonPredictor:
             alike = [i for i, p in enumerate(padded) if p.shape == shape]
             for start in range(0, len(alike), step):
                 batch = alike[start : start + step]
-                outputs = self.engine(images.to_network(np.stack([padded[i] for i in batch])))
+                try:
+                    outputs = self.engine(images.to_network(np.stack([padded[i] for i in batch])))
+                except MemoryError as error:  # Paddle's, where a GPU is full
+                    raise InputError("out of memory: use --max-size, or a smaller --batch-size") from error
                 cartoons |= zip(batch, images.from_network(outputs))
         return [np.ascontiguousarray(cartoons[i][: p.shape[0], : p.shape[1]]) for i, p in enumerate(photos)]
 

@@ -55,8 +55,17 @@ def folder() -> Path:
 
 
 def manifest() -> dict[str, str]:
-    """The shipped styles and the sha256 of their files, in hexadecimal; the format is that of `sha256sum`."""
-    lines = (folder() / MANIFEST).read_text().splitlines()
+    """The shipped styles and the sha256 of their files, in hexadecimal; the format is that of `sha256sum`.
+
+    Raises:
+        InputError: the list is missing.
+    """
+    try:
+        lines = (folder() / MANIFEST).read_text().splitlines()
+    except OSError as error:
+        raise InputError(
+            f"{folder() / MANIFEST}: {error.strerror}; install ppcartoon again, or clone it whole"
+        ) from error
     return {Path(name).stem: digest for digest, name in (line.split() for line in lines)}
 
 

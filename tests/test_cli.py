@@ -72,6 +72,23 @@ def test_broken_and_foreign_files_are_named_and_the_rest_goes_on(run):
     assert outputs() == ["0.png", "2.png"]
 
 
+def test_a_full_memory_fails_the_image_and_not_the_run(run, monkeypatch):
+    from ppcartoon.engines import OnnxRuntime
+
+    plain = OnnxRuntime.__call__
+
+    def full(self, images):
+        if images.shape[3] == 32:
+            raise MemoryError
+        return plain(self, images)
+
+    monkeypatch.setattr(OnnxRuntime, "__call__", full)
+    code, out, err = run("-i", "photos", "--batch-size", "2")
+    assert code == 1 and "1 cartoon in output, 2 failed" in out
+    assert err.splitlines()[0] == "ppcartoon: photos/0.png: out of memory: use --max-size, or a smaller --batch-size"
+    assert outputs() == ["2.png"]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

@@ -63,6 +63,12 @@ def test_a_missing_file_is_named(shipped):
         weights.load_style("tiny")
 
 
+def test_a_missing_manifest_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "folder", lambda: tmp_path)
+    with pytest.raises(InputError, match="SHA256SUMS: No such file"):
+        weights.load_style("peppercarrot")
+
+
 def test_an_unknown_style_names_the_near_ones():
     with pytest.raises(InputError, match=r"'pepercarot': unknown; did you mean peppercarrot\?"):
         weights.load_style("pepercarot")
