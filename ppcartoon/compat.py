@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 import paddle
@@ -18,4 +19,5 @@ def soft_relu(x: Tensor, threshold: float = 40.0) -> Tensor:
 if importlib.util.find_spec("paddle.fluid") is None:
     for name in ("paddle.fluid", "paddle.fluid.layers", "paddle.fluid.layers.nn"):
         sys.modules[name] = ModuleType(name)
+        sys.modules[name].__spec__ = ModuleSpec(name, None)
     sys.modules["paddle.fluid.layers.nn"].soft_relu = soft_relu

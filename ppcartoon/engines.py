@@ -45,6 +45,7 @@ class OnnxRuntime:
     name = "onnx"
 
     def __init__(self, weights: Weights, device: str, threads: int) -> None:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -64,14 +65,16 @@ class PaddleDygraph:
     name = "paddle-dygraph"
 
     def __init__(self, weights: Weights, device: str, threads: int) -> None:
-        self._network, self._lock = _cartoonizer(weights, device), threading.Lock()
+        self._paddle, self._lock = _paddle(), threading.Lock()
+        self._network = _cartoonizer(weights, device)
         self._place = self._network.generator.out.weight.place
-        self.description = "Paddle dygraph on the " + ("GPU" if device == "gpu" else "CPU")
+        self.description = "Paddle dygraph on " + (
+            "the GPU" if device == "gpu" else f"{os.environ['OMP_NUM_THREADS']} CPU threads"
+        )
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        paddle = _paddle()
-        with self._lock, paddle.no_grad():
-            return self._network(paddle.to_tensor(images, place=self._place)).numpy()
+        with self._lock, self._paddle.no_grad():
+            return self._network(self._paddle.to_tensor(images, place=self._place)).numpy()
 
 
 class PaddleInference:
@@ -167,13 +170,9 @@ def _paddle() -> ModuleType:
 
 def _cartoonizer(weights: Weights, device: str) -> Layer:
     """The Paddle network with its weights on a device."""
-    _paddle()
+    graph.build(weights)  # which checks the tensors before Paddle allocates any
     from .networks import Cartoonizer
 
     network = Cartoonizer(**weights.network).to(device=device)
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    differing = {n for n, _ in wanted.items() ^ {name: value.shape for name, value in weights.tensors.items()}.items()}
-    if differing:
-        raise InputError(f"{weights.style}: tensors that differ from the network: {', '.join(sorted(differing)[:3])}")
     network.set_state_dict(weights.tensors)
     return network

@@ -31,7 +31,7 @@ def build(weights: Weights, statistics: Literal["own", "measured", "given"] = "o
     Raises:
         InputError: a tensor is missing, left over, or of another shape than the network says.
     """
-    g = _Graph(weights.tensors, given=statistics == "given")
+    g = _Graph(weights, given=statistics == "given")
     encoder, generator = weights.network["encoder"], weights.network["generator"]
     z, channels = ENCODERS[encoder["name"]](g, encoder["channels"])
     if channels != generator["in_channels"]:
@@ -40,7 +40,7 @@ def build(weights: Weights, statistics: Literal["own", "measured", "given"] = "o
         )
     g.node("Tanh", _generator(g, z, **generator), output="cartoon")
     if g.unused:
-        raise InputError(f"{weights.style}: tensors that the network does not have: {', '.join(sorted(g.unused)[:3])}")
+        raise InputError(f"{weights.style}: the network does not have these tensors: {sorted(g.unused)[:3]}")
 
     inputs, outputs = ([_value(name, "N", 3, "H", "W")] for name in ("image", "cartoon"))
     if statistics == "given":
@@ -102,9 +102,9 @@ def _inverted_residual(g: _Graph, x: str, name: str, cin: int, cout: int) -> str
 class _Graph:
     """Nodes and initializers so far; each method appends a layer and gives the name of its output."""
 
-    def __init__(self, tensors: dict[str, np.ndarray], given: bool) -> None:
-        self.tensors = tensors
-        self.unused = set(tensors)
+    def __init__(self, weights: Weights, given: bool) -> None:
+        self.weights = weights
+        self.unused = set(weights.tensors)
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self.statistics: list[tuple[str, str]] = []
@@ -125,10 +125,10 @@ class _Graph:
         return self.constant("integers_" + "_".join(map(str, values)), np.array(values))
 
     def tensor(self, name: str, shape: tuple[int, ...], reshaped: tuple[int, ...] | None = None) -> str:
-        value = self.tensors.get(name)
+        value = self.weights.tensors.get(name)
         if value is None or value.shape != shape:
             found = "missing" if value is None else list(value.shape)
-            raise InputError(f"tensor {name}: {found}, the network wants {list(shape)}")
+            raise InputError(f"{self.weights.style}: tensor {name}: {found}, the network wants {list(shape)}")
         self.unused.discard(name)
         return self.constant(name, value.reshape(reshaped or shape))
 
@@ -147,10 +147,15 @@ class _Graph:
 
     def _measure(self, x: str) -> tuple[str, str]:
         """Mean and variance of x over C, H and W, each [N, 1, 1, 1]."""
-        axes = self.integers(1, 2, 3)
-        mean = self.node("ReduceMean", x, axes)
+        mean = self._mean(x)
         centred = self.node("Sub", x, mean)
-        return mean, self.node("ReduceMean", self.node("Mul", centred, centred), axes)
+        return mean, self._mean(self.node("Mul", centred, centred))
+
+    def _mean(self, x: str) -> str:
+        """Axis by axis: a float32 sum over all three at once is percents off on large images."""
+        for axis in (3, 2, 1):
+            x = self.node("ReduceMean", x, self.integers(axis))
+        return x
 
     def _take(self, i: int) -> tuple[str, str]:
         """Mean and variance i of those given, each [S, 1, 1, 1]."""

@@ -39,7 +39,8 @@ def read(path: Path) -> Picture:
             message leaves it to the caller to name the file.
     """
     try:
-        with Image.open(path, formats=_readable()) as image:
+        # Given a path, Pillow maps plain TIFFs into memory and takes their orientation wrongly.
+        with open(path, "rb") as file, Image.open(file, formats=_readable()) as image:
             return decode(image)
     except Image.UnidentifiedImageError as error:
         raise InputError("not an image that can be read here") from error
@@ -67,9 +68,11 @@ def decode(image: Image.Image) -> Picture:
         InputError: a float image has values outside [0, 1].
     """
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        image = _to_8_bits(image)
     alpha = None
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        if "transparency" in image.info:  # one gray value
+            alpha = np.uint8(np.asarray(image) != image.info["transparency"]) * 255
+        image = _to_8_bits(image)
     if image.has_transparency_data:
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))
     if alpha is not None or image.mode not in ("RGB", "L", "CMYK", "LAB"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
@@ -30,7 +31,7 @@ class CartoonPredictor:
         engine: "auto", "onnx", "paddle" or "paddle-dygraph", see `ppcartoon.engines.create`.
         device: "auto", "cpu" or "gpu".
         threads: CPU threads, all cores by default.
-        batch_size: how many images of one size go through the network at once; more is faster on a GPU only.
+        batch_size: how many images of one size go through the network at once, for GPUs.
 
     Raises:
         InputError: there is no such style, engine or device, or the weights are not to be trusted.
@@ -46,15 +47,15 @@ class CartoonPredictor:
         threads: int | None = None,
         batch_size: int = 1,
     ) -> None:
-        self.weights = weights.load(Path(weights_file)) if weights_file else weights.load_style(style)
+        self.weights = weights.load_style(style) if weights_file is None else weights.load(Path(weights_file))
         self.engine = engines.create(self.weights, engine, device, threads)
         self.batch_size = batch_size
 
     @overload
     def __call__(self, image: Source) -> np.ndarray: ...
     @overload
-    def __call__(self, image: list[Source]) -> list[np.ndarray]: ...
-    def __call__(self, image: Source | list[Source]) -> np.ndarray | list[np.ndarray]:
+    def __call__(self, image: Sequence[Source]) -> list[np.ndarray]: ...
+    def __call__(self, image: Source | Sequence[Source]) -> np.ndarray | list[np.ndarray]:
         """Cartoonizes an image, or each of a list.
 
         Args:
@@ -67,7 +68,7 @@ class CartoonPredictor:
         Raises:
             InputError: an image cannot be read, is no RGB uint8 array, or is too large for this machine's memory.
         """
-        if isinstance(image, list):
+        if isinstance(image, (list, tuple)):
             return self._cartoonize([_rgb(each) for each in image])
         return self._cartoonize([_rgb(image)])[0]
 
@@ -81,8 +82,9 @@ class CartoonPredictor:
                 batch = alike[start : start + step]
                 try:
                     outputs = self.engine(images.to_network(np.stack([padded[i] for i in batch])))
-                except MemoryError as error:  # Paddle's, where a GPU is full
-                    raise InputError("out of memory: use --max-size, or a smaller --batch-size") from error
+                except Exception as error:  # each runtime has its own for a full memory
+                    reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+                    raise InputError(f"{reason}; if memory is short, use a smaller size or batch") from error
                 cartoons |= zip(batch, images.from_network(outputs))
         return [np.ascontiguousarray(cartoons[i][: p.shape[0], : p.shape[1]]) for i, p in enumerate(photos)]
 
@@ -92,10 +94,11 @@ class CartoonPredictor:
         Raises:
             InputError: not even one; the system would end the process.
         """
+        height, width = height + -height % 4, width + -width % 4  # as padded
         per_pixel = BYTES_PER_PIXEL_AND_CHANNEL * self.weights.network["generator"]["channels"]
         wanted, there = height * width * per_pixel, 0.9 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if wanted > there:
-            side = int((there / wanted) ** 0.5 * max(height, width))
+            side = int((there / wanted) ** 0.5 * max(height, width)) // 4 * 4
             raise InputError(
                 f"{width}x{height} needs about {wanted / 1e9:.0f} GB of memory, {there / 1e9:.0f} can be had here: "
                 f"use --max-size {side}"

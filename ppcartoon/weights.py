@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,6 +94,8 @@ def load(path: Path, sha256: str | None = None) -> Weights:
         InputError: the file cannot be read, was changed, is cut short, or is no weights file of ppcartoon.
     """
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise InputError(f"{path}: not a file")
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
@@ -101,15 +104,17 @@ def load(path: Path, sha256: str | None = None) -> Weights:
     try:
         tensors = safetensors.numpy.load(data)
         size = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + size]).get("__metadata__", {})
+        metadata = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
     except Exception as error:  # SafetensorError for most, KeyError for types that NumPy lacks
         raise InputError(f"{path}: not a whole .safetensors file ({error})") from error
     if metadata.get("format") != FORMAT:
         raise InputError(
             f"{path}: not weights of ppcartoon (no metadata format={FORMAT}); see tools/convert_weights.py"
         )
-    if not all(np.isfinite(t).all() for t in tensors.values()):
-        raise InputError(f"{path}: contains values that are not finite")
+    if not all(t.dtype in (np.float16, np.float32) and np.isfinite(t).all() for t in tensors.values()):
+        raise InputError(f"{path}: has tensors that are not of finite float16 or float32")
+    if not all(metadata.get(key, "").isprintable() for key in TEXTS):
+        raise InputError(f"{path}: has metadata with control characters")
     return Weights(
         {name: tensor.astype(np.float32) for name, tensor in tensors.items()},
         _network(path, metadata.get("network", "")),
@@ -124,10 +129,12 @@ def _network(path: Path, text: str) -> dict[str, dict]:
         network = json.loads(text)
         types = {part: {key: type(value) for key, value in table.items()} for part, table in network.items()}
         widths = [value for table in network.values() for value in table.values() if type(value) is int]
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         types, widths = None, []
     if types != wanted or network["encoder"]["name"] not in ENCODERS or not all(width in WIDTHS for width in widths):
-        raise InputError(f"{path}: metadata key network must hold the arguments of encoder and generator, got {text!r}")
+        raise InputError(
+            f"{path}: metadata key network must hold the arguments of encoder and generator, got {text[:80]!r}"
+        )
     return network
 
 
@@ -135,11 +142,14 @@ def save(path: Path, weights: Weights) -> None:
     """Writes weights as float16, whole or not at all.
 
     Raises:
+        InputError: a value is beyond float16.
         OutputError: the file cannot be written.
     """
     metadata = {"format": FORMAT, "network": json.dumps(weights.network)}
     metadata |= {key: getattr(weights, key) for key in TEXTS}
     tensors = {name: np.ascontiguousarray(tensor, np.float16) for name, tensor in weights.tensors.items()}
+    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+        raise InputError(f"{path}: float16 cannot hold these weights")
     with atomic(path) as temporary:
         temporary.write_bytes(safetensors.numpy.save(tensors, metadata))
 
@@ -178,5 +188,5 @@ def from_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
         )
     except Exception as error:  # zipfile, NumPy and a missing key each raise their own
         raise InputError(f"{path}: not an .npz with the tensors netD.* and netG.* ({error})") from error
-    encoder = {"name": "CartoonLossDiscriminator", "channels": first[0]}
+    encoder = {"name": ENCODERS[first[2] == 4], "channels": first[0]}  # 4x4 kernels are the n-layer variant's
     return tensors, {"encoder": encoder, "generator": {"in_channels": z[1], "channels": 2 * out[1]}}

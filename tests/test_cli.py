@@ -79,13 +79,16 @@ def test_a_full_memory_fails_the_image_and_not_the_run(run, monkeypatch):
 
     def full(self, images):
         if images.shape[3] == 32:
-            raise MemoryError
+            raise MemoryError("full\nmore")
         return plain(self, images)
 
     monkeypatch.setattr(OnnxRuntime, "__call__", full)
     code, out, err = run("-i", "photos", "--batch-size", "2")
     assert code == 1 and "1 cartoon in output, 2 failed" in out
-    assert err.splitlines()[0] == "ppcartoon: photos/0.png: out of memory: use --max-size, or a smaller --batch-size"
+    assert (
+        err.splitlines()[0]
+        == "ppcartoon: photos/0.png: MemoryError: full; if memory is short, use a smaller size or batch"
+    )
     assert outputs() == ["2.png"]
 
 
@@ -182,20 +185,25 @@ def test_without_scikit_image_the_demonstration_says_so(run, monkeypatch):
     assert code == 2 and 'pip install "ppcartoon[demo]"' in err and err.count("\n") == 1
 
 
+def visible():
+    """What is in the output; temporary files are hidden."""
+    return [path for path in Path("output").iterdir() if not path.name.startswith(".")]
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_run_leaves_whole_files_and_can_go_on(here, tiny_file, how):
     for i in range(40):
         Image.fromarray(photo(300, 300, i)).save(f"photos/{i}.png")
     command = [sys.executable, TOOLS / "infer.py", "-i", "photos", "--weights", tiny_file]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while not Path("output").is_dir() or len(os.listdir("output")) < 3:
+    while not Path("output").is_dir() or len(visible()) < 3:
         time.sleep(0.01)
         assert process.poll() is None
     process.send_signal(how)
     _, err = process.communicate(timeout=60)
     assert process.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[how]
     assert "Traceback" not in err
-    done = [path for path in Path("output").iterdir() if not path.name.startswith(".")]
+    done = visible()
     assert 3 <= len(done) < 40
     for path in done:
         with Image.open(path) as image:
@@ -204,7 +212,7 @@ def test_a_killed_run_leaves_whole_files_and_can_go_on(here, tiny_file, how):
         assert len(done) == len(os.listdir("output"))
     again = subprocess.run([*command, "--skip-existing"], capture_output=True, text=True, timeout=120)
     assert again.returncode == 0 and "skipped, there already" in again.stdout
-    assert len([p for p in Path("output").iterdir() if not p.name.startswith(".")]) == 40
+    assert len(visible()) == 40
 
 
 def test_the_converter(here, tiny_weights):

@@ -1,8 +1,11 @@
 """The engines give the same cartoon, and say what is missing."""
 
 import dataclasses
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import paddle
@@ -24,6 +27,37 @@ def test_engines_agree(tiny_weights, name):
         wanted = reference(batch)
         assert wanted.std() > 0.05
         np.testing.assert_allclose(engine(batch), wanted, atol=1e-4)
+
+
+def test_paddle_inference_runs_with_onednn_where_that_works(tiny_weights):
+    engine = engines.create(tiny_weights, "paddle", "cpu")
+    assert ("without oneDNN" in engine.description) == paddle.__version__.startswith("3.3.")
+
+
+def test_all_cores_unless_told_otherwise(tiny_weights, monkeypatch):
+    monkeypatch.setattr(engines, "cores", lambda: 3)
+    assert engines.create(tiny_weights, "onnx").description == "ONNX Runtime on 3 CPU threads"
+    engine = engines.create(tiny_weights, "onnx", threads=1)
+    assert engine.description == "ONNX Runtime on 1 CPU threads"
+    assert engine._session.get_session_options().intra_op_num_threads == 1
+
+
+@pytest.mark.parametrize("name", ["onnx", "paddle", "paddle-dygraph"])
+def test_threads_share_an_engine(tiny_weights, name):
+    engine = engines.create(tiny_weights, name, "cpu", threads=1)
+    batches = [images(1 + i % 2, 16 + 4 * i, 24) for i in range(8)]
+    wanted = [engine(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        for got, want in zip(pool.map(engine, batches * 4), wanted * 4):
+            np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+def test_onnx_runtime_reports_to_nobody(tiny_file, tmp_path):
+    code = f"import numpy as np, ppcartoon; ppcartoon.CartoonPredictor(weights_file={str(tiny_file)!r})"
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    root = Path(__file__).parents[1]
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=root, check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_auto_on_a_cpu_is_onnx(tiny_weights):
@@ -66,7 +100,7 @@ def test_without_paddle_its_engines_say_how_to_get_it(tiny_weights, monkeypatch)
 @pytest.mark.parametrize("name", ["paddle", "paddle-dygraph"])
 def test_paddle_refuses_tensors_that_are_not_the_network_s(tiny_weights, name):
     tensors = tiny_weights.tensors | {"generator.out.weight": np.zeros((3, 9, 1, 1), np.float32)}
-    with pytest.raises(InputError, match=r"differ from the network: generator\.out\.weight"):
+    with pytest.raises(InputError, match=r"tensor generator\.out\.weight: \[3, 9, 1, 1\], the network wants"):
         engines.create(dataclasses.replace(tiny_weights, tensors=tensors), name, "cpu")
 
 

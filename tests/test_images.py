@@ -60,6 +60,14 @@ def test_alpha_comes_apart(tmp_path, mode, ending):
         assert (picture.rgb == GRAY[..., None]).all()
 
 
+def test_a_transparent_gray_of_16_bits(tmp_path):
+    data = np.uint16(GRAY) * 257
+    path = saved(tmp_path, Image.fromarray(data), "a.png", transparency=int(data[3, 4]))
+    picture = images.read(path)
+    assert (picture.alpha == np.where(data == data[3, 4], 0, 255)).all()
+    assert (picture.rgb == GRAY[..., None]).all()
+
+
 def test_a_transparent_palette_colour(tmp_path):
     image = Image.fromarray(np.uint8(GRAY > 128) + 1, "P")
     image.putpalette([0, 0, 0, 10, 20, 30, 200, 100, 50])
@@ -68,23 +76,25 @@ def test_a_transparent_palette_colour(tmp_path):
     assert (picture.rgb[GRAY > 128] == [200, 100, 50]).all()
 
 
+@pytest.mark.parametrize("name, mode", [("a.png", "RGB"), ("a.tif", "L"), ("a.tif", "RGBA")])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(tmp_path, orientation):
-    upright = photo(16, 24)
+def test_exif_orientation_is_applied(tmp_path, orientation, name, mode):
+    upright = np.asarray(Image.fromarray(photo(16, 24)).convert(mode))
     inverse = {
         1: lambda a: a,
         2: np.fliplr,
         3: lambda a: np.rot90(a, 2),
         4: np.flipud,
-        5: lambda a: a.transpose(1, 0, 2),
+        5: lambda a: a.swapaxes(0, 1),
         6: np.rot90,
-        7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+        7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
         8: lambda a: np.rot90(a, -1),
     }
     stored = Image.fromarray(np.ascontiguousarray(inverse[orientation](upright)))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    assert (images.read(saved(tmp_path, stored, "a.png", exif=exif)).rgb == upright).all()
+    picture = images.read(saved(tmp_path, stored, name, exif=exif))
+    assert (picture.rgb == np.asarray(Image.fromarray(upright).convert("RGB"))).all()
 
 
 def test_a_profile_is_turned_into_srgb(tmp_path):
@@ -93,8 +103,10 @@ def test_a_profile_is_turned_into_srgb(tmp_path):
     data = bytearray(ImageCms.ImageCmsProfile(lab).tobytes())
     red, blue = data.index(b"rXYZ"), data.index(b"bXYZ")
     data[red : red + 4], data[blue : blue + 4] = b"bXYZ", b"rXYZ"
-    path = saved(tmp_path, Image.new("RGB", (8, 8), (255, 0, 0)), "a.png", icc_profile=bytes(data))
-    np.testing.assert_allclose(images.read(path).rgb[0, 0], [0, 0, 255], atol=3)
+    red_pixels = Image.new("RGB", (8, 8), (255, 0, 0))
+    for mode in ("RGB", "RGBA", "P"):
+        path = saved(tmp_path, red_pixels.convert(mode), f"{mode}.png", icc_profile=bytes(data))
+        np.testing.assert_allclose(images.read(path).rgb[0, 0], [0, 0, 255], atol=3)
 
 
 def test_a_damaged_profile_is_passed_over(tmp_path):
@@ -188,7 +200,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     path.write_bytes(b"old")
 
     def full(self, data):
-        self.touch()
+        with open(self, "wb") as file:
+            file.write(data[:10])
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
@@ -210,6 +223,7 @@ def test_padding_reflects_and_reaches_a_multiple_of_four(side):
     padded = images.pad(image)
     assert padded.shape[0] % 4 == 0 and 0 <= padded.shape[0] - side < 4
     assert (padded[:side] == image).all()
+    assert (images.pad(image.swapaxes(0, 1)) == padded.swapaxes(0, 1)).all()
     if side > 4:
         assert padded[side:, 0, 0].tolist() == list(range(side - 2, side - 2 - (len(padded) - side), -1))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ppcartoon import InputError, engines
+from ppcartoon import InputError, engines, weights
 from ppcartoon.benchmark import inference
 
 if __name__ == "__main__":
@@ -20,6 +20,9 @@ if __name__ == "__main__":
     infer.add_argument("--threads", type=int, default=engines.cores())
     args = p.parse_args()
     try:
+        weights.load_style(args.style)
+        if min(args.rounds, args.threads, *args.sizes) < 1 or any(size % 4 for size in args.sizes):
+            raise InputError("--rounds and --threads are at least 1, --sizes multiples of 4")
         for size in args.sizes:
             rows = inference.measure(args.engines, args.style, size, args.rounds, args.threads)
             print("\n".join(inference.table(rows)))

@@ -17,6 +17,8 @@ if __name__ == "__main__":
     p.add_argument("--licence", required=True, help="of the weights")
     args = p.parse_args()
     try:
+        if args.target.suffix != ".safetensors":
+            raise InputError(f"{args.target}: the name of a weights file ends in .safetensors")
         tensors, network = weights.from_npz(args.source)
         texts = {"command": args.command, "attribution": args.attribution, "licence": args.licence}
         weights.save(args.target, weights.Weights(tensors, network, args.target.stem, **texts))
