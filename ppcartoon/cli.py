@@ -31,7 +31,9 @@ def parser() -> argparse.ArgumentParser:
         f"at --max-size {DEMO_SIZE}.",
         epilog="Exit code: 0 all done, 1 some images failed and are named, 2 nothing could be done as asked.",
     )
-    p.add_argument("-i", "--input", nargs="+", metavar="PATH", help="image files, folders, glob patterns")
+    p.add_argument(
+        "-i", "--input", nargs="+", action="extend", metavar="PATH", help="image files, folders, glob patterns"
+    )
     p.add_argument("-r", "--recursive", action="store_true", help="go into subfolders of folders")
     p.add_argument(
         "-o", "--output", type=Path, default=Path("output"), metavar="PATH",
@@ -81,12 +83,16 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
     warnings.filterwarnings("ignore", module="PIL")  # damaged metadata that do not matter
     try:
-        return list_styles() if args.list_styles else infer(args)
+        code = list_styles() if args.list_styles else infer(args)
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print(f"ppcartoon: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader of our output left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):  # for the reader of our output left, as `head` does
+            print(f"ppcartoon: {error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would flush what is left, and fail
         return 1
     except KeyboardInterrupt:
         print("ppcartoon: interrupted; what was written is whole, --skip-existing goes on from there", file=sys.stderr)
@@ -114,10 +120,13 @@ def infer(args: argparse.Namespace) -> int:
     inputs = samples() if demo else args.input
     if demo and args.max_size is None:
         args.max_size = DEMO_SIZE
-    jobs = plan(inputs, args.output, recursive=args.recursive, suffix=args.suffix, ext=args.ext)
-    todo = [job for job in jobs if not (args.skip_existing and job.target.exists())]
+    flags = {name: getattr(args, name) for name in ("recursive", "suffix", "ext", "skip_existing")}
+    jobs = plan(inputs, args.output, **flags)
+    todo = [job for job in jobs if not job.skip]
     options = {"engine": args.engine, "device": args.device, "batch_size": args.batch_size}
-    predictor = CartoonPredictor(args.style or DEFAULT_STYLE, weights_file=args.weights, **options)
+    predictor = CartoonPredictor(
+        DEFAULT_STYLE if args.style is None else args.style, weights_file=args.weights, **options
+    )
     start = time.perf_counter()
     failed = run(predictor, todo, args)
     seconds = time.perf_counter() - start
@@ -204,6 +213,6 @@ def overview(jobs: list[Job], args: argparse.Namespace) -> Path:
     from . import images
 
     path = args.output / "overview.png"
-    pairs = [images.read(path) for job in jobs if job.target.exists() for path in job]
+    pairs = [images.read(path) for job in jobs if job.target.exists() for path in (job.source, job.target)]
     images.write(path, images.sheet(pairs, columns=1 if args.side_by_side else 4))
     return path

@@ -166,6 +166,27 @@ def test_an_oriented_photo_comes_out_upright(run):
         assert image.size == (24, 32) and not image.getexif()
 
 
+def test_inputs_add_up_and_subfolders_are_asked_for(run):
+    Path("photos/sub").mkdir()
+    Path("photos/0.png").rename("photos/sub/0.png")
+    assert run("-i", "photos/1.png", "-i", "photos/2.png")[0] == 0
+    assert outputs() == ["1.png", "2.png"]
+    assert run("-i", "photos", "-r", "-o", "all")[0] == 0
+    assert outputs("all") == ["1.png", "2.png", "sub/0.png"]
+
+
+def test_the_engine_is_the_one_asked_for(run):
+    assert "Paddle dygraph on" in run("-i", "photos", "--engine", "paddle-dygraph")[1]
+
+
+@pytest.mark.parametrize("arguments", ["--list-styles", "-i photos"])
+def test_a_closed_output_is_no_traceback(here, tiny_file, arguments):
+    command = f"{sys.executable} {TOOLS / 'infer.py'} {arguments} -w {tiny_file} | true"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=environment)
+    assert done.stderr == ""
+
+
 def test_list_styles(run):
     code, out, _ = run("--list-styles", weights=())
     assert code == 0 and out.startswith("peppercarrot: trained on Pepper&Carrot by David Revoy")
@@ -176,7 +197,9 @@ def test_without_arguments_it_is_a_demonstration(run):
     assert code == 0 and out.startswith("4 cartoons in output, all beside their photos in output/overview.png")
     assert outputs() == ["astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "overview.png"]
     with Image.open("output/overview.png") as image:
-        assert image.height > 500
+        assert image.width > 1400 and image.height > 500  # two photos a row, each beside its cartoon
+    with Image.open("output/coffee.png") as image:
+        assert max(image.size) == cli.DEMO_SIZE
 
 
 def test_without_scikit_image_the_demonstration_says_so(run, monkeypatch):

@@ -19,7 +19,7 @@ def tree(tmp_path, monkeypatch):
 
 
 def targets(*inputs, output="out", **options):
-    return {str(s): str(t) for s, t in plan(list(inputs), Path(output), **options)}
+    return {str(job.source): str(job.target) for job in plan(list(inputs), Path(output), **options)}
 
 
 def test_a_folder_keeps_names_and_formats(tree):
@@ -74,9 +74,40 @@ def test_pipes_are_left_out_and_broken_links_are_not(tree):
 
 def test_the_output_inside_the_input_is_not_read_again(tree):
     Path("in/out").mkdir()
-    Path("in/out/a.png").touch()
-    assert "in/out/a.png" not in targets("in", output="in/out", recursive=True)
-    assert "in/out/a.png" not in targets(str(tree / "in"), output="in/out", recursive=True)
+    Path("in/out/old.png").touch()
+    assert "in/out/old.png" not in targets("in", output="in/out", recursive=True)
+    assert str(tree / "in/out/old.png") not in targets(str(tree / "in"), output="in/out", recursive=True)
+
+
+def test_a_recursive_output_folder_with_photos_in_it_is_safe(tree):
+    """in/sub/a.png is no source, being in the output folder, and yet somebody's photo."""
+    with pytest.raises(InputError, match=r"in/sub/a\.png: is there, inside an input; --skip-existing"):
+        targets("in", output="in/sub", recursive=True)
+    jobs = plan(["in"], Path("in/sub"), recursive=True, skip_existing=True)
+    assert {str(job.target): job.skip for job in jobs} == {
+        "in/sub/a.jpg": False,
+        "in/sub/a.png": True,
+        "in/sub/b.png": False,
+    }
+
+
+def test_a_glob_does_not_read_the_output_again(tree):
+    for _ in range(2):
+        assert len(targets("**/*.png", output="made")) == 3
+        Path("made").mkdir(exist_ok=True)
+        Path("made/a.png").touch()
+    assert targets("in/*.png", output=".") == {"in/a.png": "a.png"}
+
+
+def test_one_file_by_several_names_is_taken_once(tree):
+    assert len(targets("in/a.png", "./in/a.png", str(tree / "in/a.png"), "in/../in/a.png")) == 1
+
+
+def test_loops_of_links_end(tree):
+    os.symlink("loop", "in/loop")
+    os.symlink(".", "in/sub/self")
+    assert "in/loop" in targets("in", recursive=True)
+    assert targets("in/a.png", output="in/loop") == {"in/a.png": "in/loop/a.png"}
 
 
 @pytest.mark.parametrize("output", ["in", "./in", "in/../in"])
