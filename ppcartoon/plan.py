@@ -57,8 +57,10 @@ def plan(
         raise InputError(f"--suffix {suffix!r}: cannot be part of a file name")
     sources: dict[str, tuple[Path, Path]] = {}
     for text in inputs:
+        if len(inputs) > 1 and os.path.realpath(text) == os.path.realpath(output):
+            continue  # the shell's * has found the output folder
         for path, relative in _search(text, output, recursive):
-            sources.setdefault(os.path.realpath(path), (path, relative))
+            sources.setdefault(os.path.abspath(path), (path, relative))
     ending = output.suffix.lower()
     to_file = ending in IMAGE_ENDINGS and not os.path.isdir(output)
     if to_file and ending not in WRITABLE:
@@ -69,9 +71,10 @@ def plan(
     targets = [output] if to_file else [output / name for name in names]
     found = ((source, target) for (source, _), target in zip(sources.values(), targets))
     jobs = [Job(source, target, skip_existing and os.path.isfile(target)) for source, target in found]
+    originals = {os.path.realpath(job.source) for job in jobs}
     inside = recursive and any(_is_below(output, text) for text in inputs)
     for job in jobs:
-        if os.path.realpath(job.target) in sources:
+        if os.path.realpath(job.target) in originals:
             raise InputError(f"{job.target}: would replace an input; choose another --output or a --suffix")
         if inside and not job.skip and os.path.lexists(job.target):
             raise InputError(f"{job.target}: is there, inside an input; --skip-existing keeps it, or remove it")

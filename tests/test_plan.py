@@ -99,6 +99,19 @@ def test_a_glob_does_not_read_the_output_again(tree):
     assert targets("in/*.png", output=".") == {"in/a.png": "a.png"}
 
 
+def test_nor_does_the_shell_s_star(tree):
+    Path("in/output").mkdir()
+    Path("in/output/a.png").touch()
+    assert list(targets("in/a.png", "in/output", output="in/output")) == ["in/a.png"]
+    with pytest.raises(InputError, match="would replace an input"):
+        targets("in/output", output="in/output")
+
+
+def test_links_to_one_file_are_two_images(tree):
+    os.symlink("a.png", "in/link.png")
+    assert len(targets("in/a.png", "in/link.png")) == 2
+
+
 def test_one_file_by_several_names_is_taken_once(tree):
     assert len(targets("in/a.png", "./in/a.png", str(tree / "in/a.png"), "in/../in/a.png")) == 1
 
