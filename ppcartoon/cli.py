@@ -137,7 +137,7 @@ def infer(args: argparse.Namespace) -> int:
         words.append(f"{len(jobs) - len(todo)} skipped, there already")
     if failed:
         words.append(f"{failed} failed")
-    if demo:
+    if demo and failed < len(jobs):
         words.append(f"all beside their photos in {overview(jobs, args)}")
     print(f"{', '.join(words)}; {seconds:.1f} s, {made / seconds:.2f} images/s, {predictor.engine.description}")
     return 1 if failed else 0

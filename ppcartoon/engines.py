@@ -149,7 +149,10 @@ def _gpu() -> bool:
     """Whether Paddle can use a GPU; Paddle is only imported where there is a driver."""
     if not (shutil.which("nvidia-smi") and importlib.util.find_spec("paddle")):
         return False
-    paddle = _paddle()
+    try:
+        paddle = _paddle()
+    except InputError:  # a broken Paddle must not keep anybody from ONNX Runtime
+        return False
     return paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
 
 

@@ -202,6 +202,14 @@ def test_without_arguments_it_is_a_demonstration(run):
         assert max(image.size) == cli.DEMO_SIZE
 
 
+def test_a_demonstration_that_fails_altogether_is_no_traceback(run, monkeypatch):
+    from ppcartoon import predictor
+
+    monkeypatch.setattr(predictor, "BYTES_PER_PIXEL_AND_CHANNEL", 1e12)
+    code, out, err = run()
+    assert code == 1 and out.startswith("0 cartoons in output, 4 failed;") and err.count("\n") == 4
+
+
 def test_without_scikit_image_the_demonstration_says_so(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
     code, _, err = run()

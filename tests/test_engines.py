@@ -76,6 +76,17 @@ def test_a_gpu_takes_dygraph(tiny_weights, monkeypatch):
     assert made == ["gpu"] * 3
 
 
+def test_a_broken_paddle_beside_a_gpu_leaves_onnx_runtime(tiny_weights, monkeypatch):
+    monkeypatch.setattr(engines.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    monkeypatch.setitem(sys.modules, "paddle", None)
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: True)
+    assert engines.create(tiny_weights).name == "onnx"
+    with pytest.raises(InputError, match="device gpu: no GPU"):
+        engines.create(tiny_weights, device="gpu")
+    with pytest.raises(InputError, match="Paddle is installed but cannot be imported"):
+        engines.create(tiny_weights, "paddle", "cpu")
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
