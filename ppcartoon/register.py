@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import partial
+
 from . import compat  # noqa: F401  before ppgan, which it makes importable
 
 # isort: split
+from ppgan.datasets.builder import DATASETS
+from ppgan.models.builder import MODELS
+from ppgan.models.criterions.builder import CRITERIONS
 from ppgan.models.discriminators.builder import DISCRIMINATORS
 from ppgan.models.generators.builder import GENERATORS
+from ppgan.solver.builder import LRSCHEDULERS
 
+from . import losses
+from .datasets import DrawnCartoonDataset, UnpairedCartoonDataset
+from .models import CartoonLossGANModel
 from .networks import Discriminator, Generator, NLayerDiscriminator
+from .schedules import FinalLinearDecay
+
+
+def _with_options(loss: Callable) -> Callable:
+    """What ppgan calls with the options of a criterion: it returns the loss with them bound."""
+
+    def criterion(**options: object) -> Callable:
+        inspect.signature(loss).bind_partial(**options)  # an unknown option is an error here, not in the first step
+        return partial(loss, **options)
+
+    criterion.__name__ = loss.__name__
+    return criterion
+
 
 GENERATORS.register(Generator, name="CartoonLossGenerator")
 DISCRIMINATORS.register(Discriminator, name="CartoonLossDiscriminator")
 DISCRIMINATORS.register(NLayerDiscriminator, name="CartoonLossNLayerDiscriminator")
+MODELS.register(CartoonLossGANModel)
+DATASETS.register(UnpairedCartoonDataset)
+DATASETS.register(DrawnCartoonDataset)
+LRSCHEDULERS.register(FinalLinearDecay)
+for name, loss in {
+    "EdgePromotingDiscriminatorLoss": losses.discriminator_loss,
+    "InitialDiscriminatorLoss": losses.initial_discriminator_loss,
+    "AdversarialLoss": losses.adversarial_loss,
+    "ContentLoss": losses.content_loss,
+    "GrayStyleLoss": losses.gray_style_loss,
+    "ColorStyleLoss": losses.color_style_loss,
+}.items():
+    CRITERIONS.register(_with_options(loss), name=name)

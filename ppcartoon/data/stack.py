@@ -1,0 +1,119 @@
+"""The images of a folder, decoded once into a memory-mapped file, where every process reads them without copying."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from .. import images
+from ..errors import InputError, OutputError
+from ..files import atomic
+from .smoothing import smooth_edges
+
+NAMED = 3  # of the files that cannot be read, this many are named
+
+
+def cache_folder() -> Path:
+    """Where stacks go unless told otherwise; whatever lies there can be deleted, and is made again when needed."""
+    return Path.home() / ".cache" / "ppcartoon" / "stacks"
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files of a folder by their endings, in the order of their names.
+
+    Raises:
+        InputError: there is no such folder, or no image in it; the message leaves it to the caller to name the key.
+    """
+    if not folder.is_dir():
+        there = sorted(p.name for p in folder.parent.iterdir() if p.is_dir()) if folder.parent.is_dir() else []
+        raise InputError(
+            f"{folder}: no such folder" + (f"; beside it are {', '.join(there[:8])}" if there else f", nor {folder.parent}")
+        )
+    endings = Image.registered_extensions()
+    files = [p for p in folder.iterdir() if p.suffix.lower() in endings and not p.name.startswith(".")]
+    if not files:
+        raise InputError(f"{folder}: no image in it")
+    return sorted(files)
+
+
+class ImageStack(Sequence):
+    """RGB uint8 [H, W, 3] by number, out of a memory-mapped file that is made when it is missing or out of date.
+
+    Args:
+        files: image files.
+        load_size: images are reduced or enlarged until their shorter side has so many pixels.
+        cache: folder for the file.
+        smooth: whether the edges are smoothed (`smoothing.smooth_edges`).
+
+    Raises:
+        InputError: files that cannot be read, named.
+        OutputError: the cache cannot be written.
+    """
+
+    def __init__(self, files: list[Path], load_size: int, cache: Path, smooth: bool = False) -> None:
+        self.files = files
+        facts = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.exists()]
+        key = hashlib.sha256(json.dumps([facts, load_size, smooth]).encode()).hexdigest()
+        path = cache / f"{key[:32]}.stack"
+        if not path.exists():
+            _write(path, files, load_size, smooth)
+        data = np.memmap(path, np.uint8, "r")
+        header = 8 * len(files)
+        self.shapes = np.asarray(data[:header]).view(np.int32).reshape(-1, 2)
+        self._pixels = data[header:]
+        self._starts = np.concatenate([[0], np.cumsum(3 * self.shapes.prod(1, dtype=np.int64))])
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        return self._pixels[self._starts[i] : self._starts[i + 1]].reshape(*self.shapes[i], 3)
+
+
+def _write(path: Path, files: list[Path], load_size: int, smooth: bool) -> None:
+    """Sizes as int32 (H, W) pairs, then the pixels, image after image."""
+
+    def load(file: Path) -> np.ndarray | InputError:
+        try:
+            image = resize(images.read(file).rgb, load_size)
+            return smooth_edges(image) if smooth else image
+        except InputError as error:
+            return error
+
+    shapes, bad = [], []
+    try:
+        with atomic(path) as temporary, open(temporary, "wb") as out, ThreadPool() as pool:
+            out.seek(8 * len(files))
+            name = f"{files[0].parent.name}{', smoothed' if smooth else ''}"
+            for file, image in zip(files, tqdm(pool.imap(load, files), name, len(files), leave=False, disable=None)):
+                if isinstance(image, InputError):
+                    bad.append(f"{file} ({image})")
+                elif not bad:
+                    out.write(image.tobytes())
+                    shapes.append(image.shape[:2])
+            if bad:
+                more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+                raise InputError(
+                    f"{len(bad)} of {len(files)} images cannot be used: {', '.join(bad[:NAMED])}{more}; mend or remove them"
+                )
+            out.seek(0)
+            out.write(np.array(shapes, np.int32).tobytes())
+    except OutputError as error:
+        raise OutputError(f"{error}; dataset.train.cache_dir may name another folder for decoded images") from error
+
+
+def resize(image: np.ndarray, shorter: int) -> np.ndarray:
+    """RGB uint8 [H, W, 3] with its shorter side of `shorter` pixels, its shape kept."""
+    height, width = image.shape[:2]
+    if min(height, width) == shorter:
+        return image
+    scale = shorter / min(height, width)
+    size = max(shorter, round(width * scale)), max(shorter, round(height * scale))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))

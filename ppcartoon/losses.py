@@ -1,0 +1,108 @@
+"""The losses of CartoonLossGAN, Eqs. 1 to 6 of the paper: pure functions, unweighted, means over everything.
+
+Images are float32 [N, 3, H, W] in [-1, 1], RGB. Logits are D's output before any sigmoid, of any shape. Features are
+VGG19's [N, C, H', W']. Everything is computed in float32, whatever comes in. The signs are those of minimisation.
+"""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor
+
+LUMA = (0.299, 0.587, 0.114)
+RGB_TO_YUV = (LUMA, (-0.14714119, -0.28886916, 0.43601035), (0.61497538, -0.51496512, -0.10001026))  # PaddleGAN's
+GAN_MODES = ("vanilla", "lsgan")
+
+
+def discriminator_loss(
+    real: Tensor, fake: Tensor, smooth: Tensor | None = None, omega: float = 0.1, mode: str = "vanilla"
+) -> dict[str, Tensor]:
+    """Eq. 1, D's side, the edge-promoting adversarial loss: -[log D(c) + log(1 - D(G(E(p)))) + omega log(1 - D(e))].
+
+    Args:
+        real: logits of cartoons c.
+        fake: logits of G's cartoons of photos.
+        smooth: logits of edge-smoothed cartoons e; None leaves the third term out.
+        omega: weight of the third term.
+        mode: "vanilla" as written above, or "lsgan", which puts squared distances to 1 and 0 in place of logarithms.
+
+    Returns:
+        The terms `d_real`, `d_fake` and, omega included, `d_smooth`, and their sum `d_loss`.
+    """
+    terms = {"d_real": _gan(real, True, mode), "d_fake": _gan(fake, False, mode)}
+    if smooth is not None:
+        terms["d_smooth"] = omega * _gan(smooth, False, mode)
+    return {"d_loss": sum(terms.values()), **terms}
+
+
+def initial_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "vanilla") -> dict[str, Tensor]:
+    """Eq. 6, D's side in the initialization stage: -[log D(p) + log(1 - D(G(E(p))))].
+
+    Args:
+        real: logits of photos p.
+        fake: logits of G's reconstructions of them.
+        mode: see `discriminator_loss`.
+
+    Returns:
+        `d_loss` and its terms `d_real` and `d_fake`.
+    """
+    return discriminator_loss(real, fake, mode=mode)
+
+
+def adversarial_loss(fake: Tensor, mode: str = "vanilla") -> Tensor:
+    """Eq. 1, G's side, non-saturating: -log D(G(E(p))); with "lsgan" the squared distance to 1.
+
+    Args:
+        fake: logits of G's cartoons of photos.
+    """
+    return _gan(fake, True, mode)
+
+
+def content_loss(f_fake: Tensor, f_photo: Tensor) -> Tensor:
+    """Eq. 2: L1 distance of the features of G(E(p)) and p."""
+    return F.l1_loss(f_fake.astype("float32"), f_photo.astype("float32"))
+
+
+def gray_style_loss(f_gray_fake: Tensor, f_gray_cartoon: Tensor) -> Tensor:
+    """Eq. 3: L1 distance of the Gram matrices of the features of Gray(G(E(p))) and Gray(c)."""
+    return F.l1_loss(gram(f_gray_fake), gram(f_gray_cartoon))
+
+
+def color_style_loss(output: Tensor, cartoon: Tensor, delta: float = 1.0) -> Tensor:
+    """Eq. 4: L1 distance in Y plus Huber distances in U and V, of c_g = G(E(c)) and c.
+
+    Args:
+        output: c_g.
+        cartoon: c.
+        delta: where the Huber loss turns from quadratic to linear; U stays within 0.436 and V within 0.615 of 0.
+    """
+    y, u, v = yuv(output).unbind(1)
+    y0, u0, v0 = yuv(cartoon).unbind(1)
+    huber = F.smooth_l1_loss(u, u0, delta=delta) + F.smooth_l1_loss(v, v0, delta=delta)
+    return F.l1_loss(y, y0) + huber
+
+
+def gray(image: Tensor) -> Tensor:
+    """Luma of an image [N, 3, H, W], three times over: same shape and range."""
+    luma = paddle.to_tensor(LUMA).reshape([1, 3, 1, 1])
+    return (image.astype("float32") * luma).sum(1, keepdim=True).expand([-1, 3, -1, -1])
+
+
+def yuv(image: Tensor) -> Tensor:
+    """[N, 3, H, W] in [-1, 1] -> Y in [0, 1], U in [-0.436, 0.436], V in [-0.615, 0.615], of the same shape."""
+    return paddle.einsum("kc,nchw->nkhw", paddle.to_tensor(RGB_TO_YUV), image.astype("float32") * 0.5 + 0.5)
+
+
+def gram(features: Tensor) -> Tensor:
+    """[N, C, H, W] -> [N, C, C], divided by C H W."""
+    _, c, h, w = features.shape
+    f = features.astype("float32").flatten(2)
+    return paddle.matmul(f, f, transpose_y=True) / (c * h * w)
+
+
+def _gan(logits: Tensor, real: bool, mode: str) -> Tensor:
+    logits = logits.astype("float32")
+    if mode == "lsgan":
+        return (logits - float(real)).square().mean()
+    return F.softplus(-logits if real else logits).mean()

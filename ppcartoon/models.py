@@ -1,0 +1,219 @@
+"""CartoonLossGANModel: the paper's algorithm, both stages, as a model for ppgan's or our trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import paddle
+from paddle import Tensor, nn
+
+from . import compat  # noqa: F401  before ppgan, which it makes importable
+
+# isort: split
+from ppgan.models.animeganv2_model import AnimeGANV2Model
+from ppgan.models.base_model import BaseModel
+from ppgan.models.discriminators.builder import build_discriminator
+from ppgan.models.generators.builder import build_generator
+from ppgan.solver import build_lr_scheduler
+
+from . import losses
+from .networks import Cartoonizer
+from .vgg import VGG19
+from .weights import fold
+
+
+class CartoonLossGANModel(BaseModel):
+    """CartoonLossGAN (Dong et al., 2021): G decodes the features of E, the encoder of D, which D's step alone trains.
+
+    A weight of 0 switches its loss off, with all that only this loss needs.
+
+    Args:
+        generator: name and arguments of G in ppgan's registry.
+        discriminator: name and arguments of D, which has the parts `encoder` and `classifier`.
+        reuse_encoder: whether G decodes the features of D's encoder; False gives G an encoder of its own, of the same
+            shape, which G's step trains.
+        gan_mode: "vanilla" (Eq. 1 as it stands) or "lsgan".
+        init_epochs: length of stage "init"; all other epochs are stage "cartoon".
+        adv_weight: lambda 1.
+        content_weight: lambda 2.
+        gray_weight: lambda 3.
+        color_weight: lambda 4.
+        tv_weight: lambda 5.
+        edge_weight: omega.
+        huber_delta: where the Huber loss of Eq. 4 turns linear.
+        vgg_layer: l of Eqs. 2 and 3, "conv1_1" to "conv5_4".
+        vgg_path: see `vgg.VGG19`.
+        amp: None for float32; "float16" (with loss scaling) or "bfloat16" for mixed precision O1, on GPUs.
+
+    Raises:
+        InputError: VGG19 cannot be had.
+    """
+
+    def __init__(
+        self,
+        generator: dict,
+        discriminator: dict,
+        reuse_encoder: bool = True,
+        gan_mode: str = "vanilla",
+        init_epochs: int = 2,
+        adv_weight: float = 300.0,
+        content_weight: float = 1.5,
+        gray_weight: float = 2.5,
+        color_weight: float = 100.0,
+        tv_weight: float = 1.0,
+        edge_weight: float = 0.1,
+        huber_delta: float = 1.0,
+        vgg_layer: str = "conv4_4",
+        vgg_path: str | None = None,
+        amp: str | None = None,
+    ) -> None:
+        super().__init__()
+        width = {key: value for key, value in generator.items() if key != "name"}
+        self.network = {"encoder": dict(discriminator), "generator": width}  # as a weights file tells it
+        self.nets["netD"] = build_discriminator(discriminator)
+        self.nets["netG"] = build_generator(generator) if reuse_encoder else Cartoonizer(**self.network)
+        self.nets["netG"].train()
+        self.reuse_encoder, self.gan_mode, self.init_epochs = reuse_encoder, gan_mode, init_epochs
+        self.adv_weight, self.content_weight, self.gray_weight = adv_weight, content_weight, gray_weight
+        self.color_weight, self.tv_weight, self.edge_weight = color_weight, tv_weight, edge_weight
+        self.huber_delta, self.amp = huber_delta, amp
+        self.vgg = VGG19(vgg_layer, vgg_path) if content_weight or gray_weight else None
+        scaled = amp == "float16"
+        self.scalers = {name: paddle.amp.GradScaler(enable=scaled) for name in ("optimizer_D", "optimizer_G")}
+        self.steps = 0  # done so far
+        self.init_steps = 0  # of stage "init"; known when the length of an epoch is
+
+    @property
+    def stage(self) -> str:
+        """Of the next step: "init" or "cartoon"."""
+        return "init" if self.steps < self.init_steps else "cartoon"
+
+    def setup_lr_schedulers(self, cfg: dict) -> paddle.optimizer.lr.LRScheduler:
+        self.init_steps = self.init_epochs * cfg["iters_per_epoch"]
+        self.lr_scheduler = build_lr_scheduler(cfg)
+        return self.lr_scheduler
+
+    def setup_input(self, input: dict[str, Tensor]) -> None:
+        """Takes a batch of `UnpairedCartoonDataset`: photo, cartoon, smooth and perhaps gray."""
+        self.photo, self.cartoon, self.smooth = input["photo"], input["cartoon"], input["smooth"]
+        self.gray_cartoon = input["gray"] if "gray" in input else losses.gray(self.cartoon)
+
+    def train_iter(self, optims: dict | None = None) -> None:
+        """One step on the batch: first D's, then G's; `losses` then has the terms of both, weighted, by name."""
+        optimizers = optims or self.optimizers
+        self.forward()
+        with learning(self.nets["netD"]):
+            d_losses = self.discriminator_losses()
+            self._descend(d_losses["d_loss"], optimizers, "optimizer_D")
+        g_losses = self.generator_losses()
+        self._descend(g_losses["g_loss"], optimizers, "optimizer_G")
+        self.losses = {name: loss.detach() for name, loss in {**d_losses, **g_losses}.items()}
+        self.steps += 1
+
+    def forward(self) -> None:
+        """fake = G(E(p)) and, in stage "cartoon", c_g = G(E(c)), in one call of G; E's features are constants."""
+        self.nets["netD"].eval()
+        reconstruct = self.stage == "cartoon" and self.color_weight
+        images = [self.photo, self.cartoon] if reconstruct else [self.photo]
+        with self._autocast():
+            outputs = self.nets["netG"](self.encode(paddle.concat(images)))
+        self.fake, *self.reconstructed = outputs.astype("float32").chunk(len(images))
+
+    def encode(self, images: Tensor) -> Tensor:
+        """What G takes: z = E(images) without a gradient, or the images where G has an encoder of its own."""
+        if not self.reuse_encoder:
+            return images
+        with paddle.no_grad():
+            return bare(self.nets["netD"]).encoder(images)
+
+    def discriminator_losses(self) -> dict[str, Tensor]:
+        """Eq. 6 in stage "init", Eq. 1 in stage "cartoon", in one call of D."""
+        init = self.stage == "init"
+        images = [self.photo if init else self.cartoon, self.fake.detach()]
+        if self.edge_weight and not init:
+            images.append(self.smooth)
+        with self._autocast():
+            logits = self.nets["netD"](paddle.concat(images)).chunk(len(images))
+        if init:
+            return losses.initial_discriminator_loss(*logits, mode=self.gan_mode)
+        return losses.discriminator_loss(*logits, omega=self.edge_weight, mode=self.gan_mode)
+
+    def generator_losses(self) -> dict[str, Tensor]:
+        """lambda 2 times Eq. 2 in stage "init", the terms of Eq. 5 in stage "cartoon", and their sum `g_loss`."""
+        init = self.stage == "init"
+        terms = self._feature_losses(gray=not init and bool(self.gray_weight))
+        if not init and self.adv_weight:
+            with self._autocast():
+                logits = bare(self.nets["netD"])(self.fake)
+            terms["g_adv"] = self.adv_weight * losses.adversarial_loss(logits, self.gan_mode)
+        if not init and self.color_weight:
+            (output,) = self.reconstructed
+            terms["g_color"] = self.color_weight * losses.color_style_loss(output, self.cartoon, self.huber_delta)
+        if not init and self.tv_weight:
+            terms["g_tv"] = self.tv_weight * AnimeGANV2Model.variation_loss(self.fake)
+        return {"g_loss": sum(terms.values()), **terms}
+
+    def _feature_losses(self, gray: bool) -> dict[str, Tensor]:
+        """Eqs. 2 and 3 from one call of VGG19 with a gradient and one without."""
+        names = ["g_content"] * bool(self.content_weight) + ["g_gray"] * gray
+        if not names:
+            return {}
+        moving = {"g_content": lambda: self.fake, "g_gray": lambda: losses.gray(self.fake)}
+        fixed = {"g_content": self.photo, "g_gray": self.gray_cartoon}
+        with self._autocast():
+            with paddle.no_grad():
+                targets = self.vgg(paddle.concat([fixed[name] for name in names])).chunk(len(names))
+            features = self.vgg(paddle.concat([moving[name]() for name in names])).chunk(len(names))
+        weighted = {
+            "g_content": (self.content_weight, losses.content_loss),
+            "g_gray": (self.gray_weight, losses.gray_style_loss),
+        }
+        return {n: weighted[n][0] * weighted[n][1](f, target) for n, f, target in zip(names, features, targets)}
+
+    def _descend(self, loss: Tensor, optimizers: dict, name: str) -> None:
+        scaler, optimizer = self.scalers[name], optimizers[name]
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.clear_grad(set_to_zero=False)
+
+    def _autocast(self) -> paddle.amp.auto_cast:
+        return paddle.amp.auto_cast(self.amp is not None, level="O1", dtype=self.amp or "float16")
+
+    @paddle.no_grad()
+    def cartoonize(self, photos: Tensor) -> Tensor:
+        """[N, 3, H, W] in [-1, 1] -> G(E(photos)), same shape and range; changes nothing."""
+        self.nets["netD"].eval()
+        return bare(self.nets["netG"])(self.encode(photos))
+
+    def compute_visuals(self) -> None:
+        self.visual_items = {"photo": self.photo, "cartoon": self.fake}
+
+    def export(self) -> dict[str, np.ndarray]:
+        """The tensors of a weights file, float32, spectral normalisation folded in."""
+        states = {
+            name: {key: value.numpy() for key, value in bare(net).state_dict().items()}
+            for name, net in self.nets.items()
+        }
+        return fold(states["netD"], states["netG"]) if self.reuse_encoder else states["netG"]
+
+
+def bare(net: nn.Layer) -> nn.Layer:
+    """The network under the wrapper of multi-GPU training, which hides its parts."""
+    return net._layers if isinstance(net, paddle.DataParallel) else net
+
+
+@contextmanager
+def learning(net: nn.Layer) -> Iterator[None]:
+    """Inside, the network is in train mode and its parameters take gradients; afterwards neither."""
+    net.train()
+    for parameter in net.parameters():
+        parameter.stop_gradient = False
+    try:
+        yield
+    finally:
+        net.eval()
+        for parameter in net.parameters():
+            parameter.stop_gradient = True

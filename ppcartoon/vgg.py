@@ -1,0 +1,145 @@
+"""VGG19 as a frozen feature extractor: ppgan's CaffeVGG19, cut at a layer, from a file that cannot run code."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from . import compat  # noqa: F401  before ppgan, which it makes importable
+
+# isort: split
+from ppgan.modules import caffevgg
+from ppgan.utils.download import PPGAN_HOME, get_path_from_url
+
+from .errors import InputError
+
+RANDOM = "random"
+Table = dict[str, list[np.ndarray]]  # {"conv1_1": [kernel HWIO, bias], ...}
+
+
+class VGG19(caffevgg.CaffeVGG19):
+    """Features of the ImageNet VGG19 at one convolution, before its ReLU; its parameters never change.
+
+    Takes images [N, 3, H, W] in [-1, 1], RGB; conv3_k gives [N, 256, H/4, W/4], conv4_k [N, 512, H/8, W/8].
+
+    Args:
+        layer: "conv1_1" to "conv5_4"; the paper's is conv4_4.
+        path: a file in the format of `vgg19_no_fc.npy`, which may end after `layer`; "random" for seeded random
+            convolutions, which serve tests and demonstrations; None downloads ppgan's, once, and verifies it.
+
+    Raises:
+        InputError: the file is missing, damaged, lacks the layer, or holds anything but arrays.
+    """
+
+    def __init__(self, layer: str = "conv4_4", path: str | None = None) -> None:
+        nn.Layer.__init__(self)  # not CaffeVGG19's, which unpickles whatever it finds
+        plan = _plan(layer)
+        names = [name for name in plan if name != "M"]
+        if path == RANDOM:
+            table = _random(plan)
+        else:
+            file = download() if path is None else Path(path)
+            table = read(file)
+            _check(file, table, names)
+        channels = [name if name == "M" else table[name][1].size for name in plan]
+        self.features = nn.Sequential(*self.make_layers(channels, table).sublayers()[:-1])  # without the last ReLU
+        self.mean = paddle.to_tensor([103.939, 116.779, 123.68]).reshape([1, 3, 1, 1])
+        for parameter in self.parameters():
+            parameter.stop_gradient = True
+        self.eval()
+
+
+def _plan(layer: str) -> list[str]:
+    """Names of the convolutions up to `layer`, and "M" for the poolings between them."""
+    plan, block, number = [], 1, 1
+    for channels in caffevgg.CaffeVGG19.cfg:
+        plan.append("M" if channels == "M" else f"conv{block}_{number}")
+        block, number = (block + 1, 1) if channels == "M" else (block, number + 1)
+    if layer not in plan or layer == "M":
+        raise InputError(f"vgg_layer {layer!r}: unknown; conv1_1 to conv5_4 are there, the paper's is conv4_4")
+    return plan[: plan.index(layer) + 1]
+
+
+def _random(plan: list[str]) -> Table:
+    """He-normal kernels of VGG19's shapes, the same at each call."""
+    generator, cin, table = np.random.default_rng(0), 3, {}
+    for name, channels in zip(plan, caffevgg.CaffeVGG19.cfg):
+        if name != "M":
+            kernel = generator.standard_normal((3, 3, cin, channels), np.float32) * (2 / (9 * cin)) ** 0.5
+            table[name], cin = [kernel, np.zeros(channels, np.float32)], channels
+    return table
+
+
+def download() -> Path:
+    """ppgan's file from its URL, or from its cache, with its checksum.
+
+    Raises:
+        InputError: it cannot be had; the message says how to get it by hand.
+    """
+    url, md5 = caffevgg.model_urls["caffevgg19"]
+    try:
+        return Path(get_path_from_url(url, md5))
+    except Exception as error:  # requests' own, and a RuntimeError when the checksum stays wrong
+        cause = type(error).__name__ if "://" in str(error) or "Pool" in str(error) else error
+        raise InputError(
+            f"VGG19 cannot be downloaded ({cause}): fetch {url} by hand (md5 {md5}) and put it into {PPGAN_HOME}, or "
+            "name its place with model.vgg_path"
+        ) from error
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Makes arrays, and the dicts and lists around them; whatever else a pickle asks for is refused."""
+
+    ALLOWED = {
+        ("numpy", "dtype"): np.dtype,
+        ("numpy", "ndarray"): np.ndarray,
+        ("_codecs", "encode"): lambda text, _: text.encode("latin1"),
+    }
+
+    def find_class(self, module: str, name: str) -> object:
+        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
+            return lambda kind, shape, typecode: np.ndarray(shape, np.dtype(typecode))
+        if (module, name) in self.ALLOWED:
+            return self.ALLOWED[module, name]
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+
+def read(path: Path) -> Table:
+    """The table of kernels and biases in an .npy file, without running anything that the file may hold.
+
+    Raises:
+        InputError: the file cannot be read or holds anything but arrays by name.
+    """
+    try:
+        with open(path, "rb") as file:
+            version = np.lib.format.read_magic(file)
+            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            header(file)
+            table = _ArraysOnly(file, encoding="latin1").load().item()
+        return {str(name): [np.asarray(a, np.float32) for a in arrays[:2]] for name, arrays in table.items()}
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; model.vgg_path names a file like vgg19_no_fc.npy") from error
+    except Exception as error:  # NumPy and pickle raise anything on a damaged file
+        raise InputError(f"{path}: not a file like vgg19_no_fc.npy, with arrays by name and nothing else ({error})") from error
+
+
+def _check(path: Path, table: Table, names: list[str]) -> None:
+    """Every convolution is there and continues the one before.
+
+    Raises:
+        InputError: one is missing, has another shape, or holds a value that is not finite.
+    """
+    cin = 3
+    for name in names:
+        if name not in table:
+            raise InputError(f"{path}: has no {name}: take the whole vgg19_no_fc.npy, or an earlier model.vgg_layer")
+        shapes = [array.shape for array in table[name]]
+        if len(shapes) != 2 or len(shapes[0]) != 4 or shapes != [(3, 3, cin, shapes[0][3]), (shapes[0][3],)]:
+            raise InputError(f"{path}: {name} has the shapes {shapes}, not [(3, 3, {cin}, n), (n,)]")
+        if not all(np.isfinite(array).all() for array in table[name]):
+            raise InputError(f"{path}: {name} has values that are not finite")
+        cin = shapes[0][3]
