@@ -119,7 +119,7 @@ class CartoonLossGANModel(BaseModel):
         images = [self.photo, self.cartoon] if reconstruct else [self.photo]
         with self._autocast():
             outputs = self.nets["netG"](self.encode(paddle.concat(images)))
-        self.fake, *self.reconstructed = outputs.astype("float32").chunk(len(images))
+        self.fake, *self.reconstructed = paddle.split(outputs.astype("float32"), len(images))
 
     def encode(self, images: Tensor) -> Tensor:
         """What G takes: z = E(images) without a gradient, or the images where G has an encoder of its own."""
@@ -135,7 +135,7 @@ class CartoonLossGANModel(BaseModel):
         if self.edge_weight and not init:
             images.append(self.smooth)
         with self._autocast():
-            logits = self.nets["netD"](paddle.concat(images)).chunk(len(images))
+            logits = paddle.split(self.nets["netD"](paddle.concat(images)), len(images))
         if init:
             return losses.initial_discriminator_loss(*logits, mode=self.gan_mode)
         return losses.discriminator_loss(*logits, omega=self.edge_weight, mode=self.gan_mode)
@@ -164,13 +164,16 @@ class CartoonLossGANModel(BaseModel):
         fixed = {"g_content": self.photo, "g_gray": self.gray_cartoon}
         with self._autocast():
             with paddle.no_grad():
-                targets = self.vgg(paddle.concat([fixed[name] for name in names])).chunk(len(names))
-            features = self.vgg(paddle.concat([moving[name]() for name in names])).chunk(len(names))
+                targets = self._features([fixed[name] for name in names])
+            features = self._features([moving[name]() for name in names])
         weighted = {
             "g_content": (self.content_weight, losses.content_loss),
             "g_gray": (self.gray_weight, losses.gray_style_loss),
         }
         return {n: weighted[n][0] * weighted[n][1](f, target) for n, f, target in zip(names, features, targets)}
+
+    def _features(self, images: list[Tensor]) -> list[Tensor]:
+        return paddle.split(self.vgg(paddle.concat(images)), len(images))
 
     def _descend(self, loss: Tensor, optimizers: dict, name: str) -> None:
         scaler, optimizer = self.scalers[name], optimizers[name]

@@ -122,9 +122,13 @@ def read(path: Path) -> Table:
             table = _ArraysOnly(file, encoding="latin1").load().item()
         return {str(name): [np.asarray(a, np.float32) for a in arrays[:2]] for name, arrays in table.items()}
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; model.vgg_path names a file like vgg19_no_fc.npy") from error
+        raise InputError(
+            f"{path}: {error.strerror or error}; model.vgg_path names a file like vgg19_no_fc.npy"
+        ) from error
     except Exception as error:  # NumPy and pickle raise anything on a damaged file
-        raise InputError(f"{path}: not a file like vgg19_no_fc.npy, with arrays by name and nothing else ({error})") from error
+        raise InputError(
+            f"{path}: not a file like vgg19_no_fc.npy, with arrays by name and nothing else ({error})"
+        ) from error
 
 
 def _check(path: Path, table: Table, names: list[str]) -> None:

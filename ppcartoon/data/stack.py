@@ -34,7 +34,8 @@ def image_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         there = sorted(p.name for p in folder.parent.iterdir() if p.is_dir()) if folder.parent.is_dir() else []
         raise InputError(
-            f"{folder}: no such folder" + (f"; beside it are {', '.join(there[:8])}" if there else f", nor {folder.parent}")
+            f"{folder}: no such folder"
+            + (f"; beside it are {', '.join(there[:8])}" if there else f", nor {folder.parent}")
         )
     endings = Image.registered_extensions()
     files = [p for p in folder.iterdir() if p.suffix.lower() in endings and not p.name.startswith(".")]
