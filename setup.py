@@ -16,7 +16,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=["ppcartoon", "ppcartoon.benchmark", "ppcartoon._weights"],
+    packages=["ppcartoon", "ppcartoon.benchmark", "ppcartoon.data", "ppcartoon._weights"],
     package_dir={"ppcartoon._weights": "weights"},
     package_data={"ppcartoon": ["py.typed"], "ppcartoon._weights": ["*.safetensors", "SHA256SUMS", "README.md"]},
     install_requires=[
@@ -29,20 +29,22 @@ setup(
     ],
     extras_require={
         "demo": ["scikit-image>=0.22"],
-        # What ppgan 2.1.0 imports; ppgan itself goes in without its pins, and Paddle is the user's choice: see README.
+        # What ppgan 2.1.0 and our trainer import; ppgan itself comes without its pins, Paddle is the user's choice: README.
         "train": [
             "imageio",
             "munch",
             "natsort",
             "opencv-python-headless",
+            "pydantic>=2.5",
             "pyyaml",
             "requests",
             "scikit-image>=0.22",
             "scipy",
             "setuptools",  # Paddle's
             "six",
+            "visualdl>=2.5.3",
         ],
-        "test": ["pytest>=8", "ruff", "setuptools>=68"],
+        "test": ["pytest>=8", "ruff", "selenium>=4.15", "setuptools>=68"],
     },
     entry_points={"console_scripts": ["ppcartoon = ppcartoon.cli:main"]},
 )

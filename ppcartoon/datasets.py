@@ -21,9 +21,9 @@ PHOTOS, CARTOONS, WINDOWS = range(3)  # independent streams of random numbers
 class UnpairedCartoonDataset(Dataset):
     """Photos p, each with a cartoon c drawn with it, and that cartoon's edge-smoothed twin e.
 
-    An item is a dict of float32 [3, size, size] in [-1, 1]: `photo`, `cartoon`, `smooth`, and `gray` where gray cartoons
-    were made ahead. Its index is (number, photo) from an `EpochSampler`, or a photo's number alone; the cartoon, the
-    crop and the flip depend on the seed and on `number` only.
+    An item is a dict of float32 [3, size, size] in [-1, 1]: `photo`, `cartoon`, `smooth`, and `gray` where gray
+    cartoons were made ahead. Its index is (number, photo) from an `EpochSampler`, or a photo's number alone; the
+    cartoon, the crop and the flip depend on the seed and on `number` only.
 
     Args:
         dataroot: folder that the other folders are relative to.

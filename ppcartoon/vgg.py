@@ -94,17 +94,13 @@ def download() -> Path:
 class _ArraysOnly(pickle.Unpickler):
     """Makes arrays, and the dicts and lists around them; whatever else a pickle asks for is refused."""
 
-    ALLOWED = {
-        ("numpy", "dtype"): np.dtype,
-        ("numpy", "ndarray"): np.ndarray,
-        ("_codecs", "encode"): lambda text, _: text.encode("latin1"),
-    }
-
     def find_class(self, module: str, name: str) -> object:
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
             return lambda kind, shape, typecode: np.ndarray(shape, np.dtype(typecode))
-        if (module, name) in self.ALLOWED:
-            return self.ALLOWED[module, name]
+        if (module, name) in (("numpy", "dtype"), ("numpy", "ndarray")):
+            return getattr(np, name)
+        if (module, name) == ("_codecs", "encode"):  # how Python 3 puts bytes into old pickles
+            return lambda text, _: text.encode("latin1")
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
 

@@ -101,9 +101,8 @@ def _write(path: Path, files: list[Path], load_size: int, smooth: bool) -> None:
                     shapes.append(image.shape[:2])
             if bad:
                 more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-                raise InputError(
-                    f"{len(bad)} of {len(files)} images cannot be used: {', '.join(bad[:NAMED])}{more}; mend or remove them"
-                )
+                named = ", ".join(bad[:NAMED]) + more
+                raise InputError(f"{len(bad)} of {len(files)} images cannot be used: {named}; mend or remove them")
             out.seek(0)
             out.write(np.array(shapes, np.int32).tobytes())
     except OutputError as error:

@@ -1,0 +1,116 @@
+"""Configs in YAML: `_base_`, `-o a.b=c`, and keys that must fit the schema."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+
+from .errors import InputError
+from .schema import Config, Section
+
+
+def load(path: Path, options: list[str] = ()) -> Config:
+    """Reads a config.
+
+    Args:
+        path: YAML; its `_base_` names a file, relative to its own place, whose keys it overrides. A section that gives
+            another `name` than the base's starts anew.
+        options: "a.b=value" each, value in YAML; they override the file.
+
+    Raises:
+        InputError: a file cannot be read, or a key is unknown, missing, of a wrong type or of an impossible value.
+    """
+    tree = _read(Path(path), ())
+    for option in options:
+        key, equals, text = option.partition("=")
+        if not equals or not all(key.split(".")):
+            raise InputError(f"-o {option}: is not of the form section.key=value")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise InputError(f"-o {option}: the value is not YAML ({_one_line(error)})") from error
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        tree = _merge(tree, value)
+    return check(tree, str(path))
+
+
+def check(tree: dict, source: str) -> Config:
+    """A tree of keys as a Config, with what follows from other keys filled in.
+
+    Raises:
+        InputError: the first key that does not fit, and how many more do not.
+    """
+    try:
+        return Config.model_validate(tree)
+    except pydantic.ValidationError as error:
+        first, *more = [_explain(e, tree) for e in error.errors()]
+        raise InputError(f"{source}: {first}" + (f" (and {len(more)} more)" if more else "")) from error
+
+
+def _explain(error: dict, tree: dict) -> str:
+    keys, place = [], tree
+    for key in error["loc"]:
+        if isinstance(place, (dict, list)) and (key in place if isinstance(place, dict) else True):
+            place = place[key]
+        elif key != error["loc"][-1]:
+            continue  # a branch of the schema, not a key
+        keys.append(str(key))
+    path, value = ".".join(keys), error.get("input")
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(keys[-1], _known(), n=1)
+        return f"{path}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
+    if error["type"] in ("missing", "union_tag_not_found"):
+        return f"{path}: missing; `_base_: cartoonloss_base.yaml` gives the paper's value"
+    if error["type"] == "value_error":
+        return f"{path}: {error['ctx']['error']}" if path else str(error["ctx"]["error"])
+    hint = ""
+    if isinstance(value, str) and "number" in error["msg"]:
+        hint = "; for YAML this is text: 2e-4 is written 0.0002"
+    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}, got {value!r:.60}{hint}"
+
+
+def _known() -> set[str]:
+    """All keys of all sections."""
+    sections, names = [Section], set()
+    while sections:
+        section = sections.pop()
+        sections += section.__subclasses__()
+        names |= set(section.model_fields)
+    return names
+
+
+def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in above:
+        raise InputError(f"{path}: is its own _base_")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML ({_one_line(error)})") from error
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: holds no keys")
+    base = tree.pop("_base_", None)
+    if base is None:
+        return tree
+    if not isinstance(base, str):
+        raise InputError(f"{path}: _base_: must be a file name, got {base!r:.60}")
+    return _merge(_read(path.parent / base, (*above, path.resolve())), tree)
+
+
+def _merge(base: Any, over: Any) -> Any:
+    """`over` on top of `base`, mapping by mapping."""
+    if not isinstance(base, dict) or not isinstance(over, dict):
+        return over
+    if over.get("name", base.get("name")) != base.get("name"):
+        return over
+    return {**base, **{key: _merge(base.get(key), value) for key, value in over.items()}}
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

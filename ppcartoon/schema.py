@@ -1,0 +1,173 @@
+"""The keys of a config, their types and limits: constructor arguments, section by section as ppgan names them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=32, multiple_of=4)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(pydantic.BaseModel):
+    """A mapping that takes the keys it names and no others, without guessing at types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Generator(Section):
+    name: Literal["CartoonLossGenerator"]
+    in_channels: Positive
+    channels: Annotated[int, Field(ge=2, multiple_of=2)]
+
+
+class Discriminator(Section):
+    name: Literal["CartoonLossDiscriminator", "CartoonLossNLayerDiscriminator"]
+    channels: Positive
+
+    def features(self) -> int:
+        """Channels of the encoder's features."""
+        return self.channels * (4 if self.name == "CartoonLossDiscriminator" else 2)
+
+
+class Model(Section):
+    name: Literal["CartoonLossGANModel"]
+    generator: Generator
+    discriminator: Discriminator
+    reuse_encoder: bool
+    gan_mode: Literal["vanilla", "lsgan"]
+    init_epochs: Count
+    adv_weight: Weight
+    content_weight: Weight
+    gray_weight: Weight
+    color_weight: Weight
+    tv_weight: Weight
+    edge_weight: Weight
+    huber_delta: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    vgg_layer: Annotated[str, Field(pattern=r"^conv([12]_[12]|[345]_[1-4])$")]
+    vgg_path: str | None
+    amp: Literal["auto", "float16", "bfloat16"] | None
+
+    @model_validator(mode="after")
+    def possible(self) -> Model:
+        wanted = self.discriminator.features()
+        if self.generator.in_channels != wanted:
+            raise ValueError(f"generator.in_channels must be {wanted}, the channels of the encoder's features")
+        if self.init_epochs and not self.content_weight:
+            raise ValueError("content_weight is all that stage init has: above 0, or init_epochs: 0")
+        weights = (self.adv_weight, self.content_weight, self.gray_weight, self.color_weight, self.tv_weight)
+        if not any(weights):
+            raise ValueError("all losses of the generator have weight 0")
+        return self
+
+
+class Loader(Section):
+    batch_size: Positive
+    num_workers: Count
+    use_shared_memory: bool = True
+    flip: bool
+    seed: Count = 0  # the run's
+
+
+class UnpairedCartoonDataset(Loader):
+    name: Literal["UnpairedCartoonDataset"]
+    dataroot: str
+    photos: str
+    cartoons: str
+    smooth: str | None
+    gray: str | None
+    size: Side
+    load_size: Side | None
+    random_crop: bool
+    cache_dir: str | None
+
+    @model_validator(mode="after")
+    def possible(self) -> UnpairedCartoonDataset:
+        if self.load_size is not None and self.load_size < self.size:
+            raise ValueError(f"load_size {self.load_size} is less than size {self.size}")
+        return self
+
+
+class DrawnCartoonDataset(Loader):
+    name: Literal["DrawnCartoonDataset"]
+    count: Positive
+    size: Side
+
+
+class Dataset(Section):
+    train: Annotated[UnpairedCartoonDataset | DrawnCartoonDataset, Field(discriminator="name")]
+
+
+class FinalLinearDecay(Section):
+    name: Literal["FinalLinearDecay"]
+    learning_rate: Rate
+    decay_epochs: Count
+    start_epoch: Count = 0  # epochs - decay_epochs
+    iters_per_epoch: Positive = 1  # filled in when the data are there
+
+
+class Adam(Section):
+    name: Literal["Adam"]
+    net_names: list[str]
+    beta1: Momentum
+    beta2: Momentum
+
+
+class Optimizer(Section):
+    optimizer_D: Adam
+    optimizer_G: Adam
+
+
+class LogConfig(Section):
+    interval: Positive
+    visiual_interval: Positive  # ppgan's spelling
+
+
+class SnapshotConfig(Section):
+    interval: Positive
+    keep: Positive
+    best: str
+
+
+class Samples(Section):
+    folder: str | None
+    count: Positive
+
+
+class Export(Section):
+    style: Annotated[str, Field(min_length=1)]
+    attribution: str
+    licence: str
+
+
+class Config(Section):
+    epochs: Positive
+    seed: Count
+    output_dir: str
+    enable_visualdl: bool
+    model: Model
+    dataset: Dataset
+    lr_scheduler: FinalLinearDecay
+    optimizer: Optimizer
+    log_config: LogConfig
+    snapshot_config: SnapshotConfig
+    samples: Samples
+    export: Export
+
+    @model_validator(mode="after")
+    def resolve(self) -> Config:
+        if self.model.init_epochs > self.epochs:
+            raise ValueError(f"model.init_epochs {self.model.init_epochs} is more than epochs {self.epochs}")
+        if self.lr_scheduler.decay_epochs > self.epochs:
+            raise ValueError(
+                f"lr_scheduler.decay_epochs {self.lr_scheduler.decay_epochs} is more than epochs {self.epochs}"
+            )
+        self.lr_scheduler.start_epoch = self.epochs - self.lr_scheduler.decay_epochs
+        self.dataset.train.seed = self.seed
+        return self
