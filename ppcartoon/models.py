@@ -185,6 +185,19 @@ class CartoonLossGANModel(BaseModel):
     def _autocast(self) -> paddle.amp.auto_cast:
         return paddle.amp.auto_cast(self.amp is not None, level="O1", dtype=self.amp or "float16")
 
+    def scaler_states(self) -> dict[str, dict]:
+        """Of loss scaling, as JSON has it; empty where there is none."""
+        return {
+            name: {key: np.asarray(value).tolist() for key, value in scaler.state_dict().items()}
+            for name, scaler in self.scalers.items()
+        }
+
+    def set_scaler_states(self, states: dict[str, dict]) -> None:
+        """Undoes `scaler_states`; loss scaling that was not there before starts afresh."""
+        for name, state in states.items():
+            if state:
+                self.scalers[name].load_state_dict(state)
+
     @paddle.no_grad()
     def cartoonize(self, photos: Tensor) -> Tensor:
         """[N, 3, H, W] in [-1, 1] -> G(E(photos)), same shape and range; changes nothing."""

@@ -12,6 +12,7 @@ Positive = Annotated[int, Field(ge=1)]
 Side = Annotated[int, Field(ge=32, multiple_of=4)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=1)]
+Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -132,7 +133,7 @@ class LogConfig(Section):
 class SnapshotConfig(Section):
     interval: Positive
     keep: Positive
-    best: str
+    best: Literal["d_loss", "g_loss", "g_adv", "g_content", "g_gray", "g_color", "g_tv"]
 
 
 class Samples(Section):
@@ -141,9 +142,9 @@ class Samples(Section):
 
 
 class Export(Section):
-    style: Annotated[str, Field(min_length=1)]
-    attribution: str
-    licence: str
+    style: Text
+    attribution: Text
+    licence: Text
 
 
 class Config(Section):
@@ -168,6 +169,9 @@ class Config(Section):
             raise ValueError(
                 f"lr_scheduler.decay_epochs {self.lr_scheduler.decay_epochs} is more than epochs {self.epochs}"
             )
+        best = self.snapshot_config.best
+        if best.startswith("g_") and getattr(self.model, f"{best[2:]}_weight", 1) == 0:
+            raise ValueError(f"snapshot_config.best: {best} is switched off")
         self.lr_scheduler.start_epoch = self.epochs - self.lr_scheduler.decay_epochs
         self.dataset.train.seed = self.seed
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -91,14 +92,39 @@ def download() -> Path:
         ) from error
 
 
+class _Type:
+    """What a pickle says of a dtype. NumPy's own would believe its flags, and then take numbers for addresses."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        self.code = code
+
+    def __setstate__(self, state: tuple) -> None:
+        self.order = state[1]
+
+
+class _Array:
+    """What a pickle says of an array: `value` has its numbers, or the list of what an array of objects holds."""
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, kind, fortran, data = state
+        if isinstance(data, list):
+            self.value = data
+            return
+        if not re.fullmatch("[fiu][1248]", kind.code):
+            raise pickle.UnpicklingError(f"it has an array of {kind.code}")
+        data = data.encode("latin1") if isinstance(data, str) else data  # Python 2's strings
+        self.value = np.frombuffer(data, np.dtype(kind.code).newbyteorder(kind.order))
+        self.value = self.value.reshape(shape, order="F" if fortran else "C")
+
+
 class _ArraysOnly(pickle.Unpickler):
-    """Makes arrays, and the dicts and lists around them; whatever else a pickle asks for is refused."""
+    """Makes stand-ins for arrays, and the dicts and lists around them; whatever else a pickle asks for is refused."""
 
     def find_class(self, module: str, name: str) -> object:
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return lambda kind, shape, typecode: np.ndarray(shape, np.dtype(typecode))
+            return lambda *_: _Array()
         if (module, name) in (("numpy", "dtype"), ("numpy", "ndarray")):
-            return getattr(np, name)
+            return {"dtype": _Type, "ndarray": _Array}[name]
         if (module, name) == ("_codecs", "encode"):  # how Python 3 puts bytes into old pickles
             return lambda text, _: text.encode("latin1")
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
@@ -115,8 +141,8 @@ def read(path: Path) -> Table:
             version = np.lib.format.read_magic(file)
             header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             header(file)
-            table = _ArraysOnly(file, encoding="latin1").load().item()
-        return {str(name): [np.asarray(a, np.float32) for a in arrays[:2]] for name, arrays in table.items()}
+            (table,) = _ArraysOnly(file, encoding="latin1").load().value
+        return {str(name): [np.asarray(a.value, np.float32) for a in arrays[:2]] for name, arrays in table.items()}
     except OSError as error:
         raise InputError(
             f"{path}: {error.strerror or error}; model.vgg_path names a file like vgg19_no_fc.npy"

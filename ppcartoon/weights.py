@@ -2,7 +2,7 @@
 
 A file holds the tensors of a `networks.Cartoonizer`, E and G with spectral normalisation folded in. Its metadata are
 strings: format ("ppcartoon"), style, network (JSON: the arguments of the Cartoonizer), command (that trained it),
-attribution and licence.
+attribution, licence, and config (JSON: the training run's).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .files import atomic
 
 FORMAT = "ppcartoon"
 MANIFEST = "SHA256SUMS"
-TEXTS = ("style", "command", "attribution", "licence")
+TEXTS = ("style", "command", "attribution", "licence", "config")
 ENCODERS = ("CartoonLossDiscriminator", "CartoonLossNLayerDiscriminator")
 WIDTHS = range(1, 1025)
 
@@ -39,6 +39,7 @@ class Weights:
         command: the command that trained it.
         attribution: whom to name, and for what.
         licence: of the weights.
+        config: of the training run, as JSON; "unknown" where there was none.
     """
 
     tensors: dict[str, np.ndarray]
@@ -47,6 +48,7 @@ class Weights:
     command: str
     attribution: str
     licence: str
+    config: str = "unknown"
 
 
 def folder() -> Path:

@@ -13,7 +13,8 @@ from ppcartoon import losses
 from ppcartoon.networks import Discriminator, Generator
 
 BLACK, WHITE, RED, GREEN, BLUE = (-1, -1, -1), (1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)
-GOLDEN = [Path(folder) / "golden.npz" for folder in filter(None, [os.environ.get("PPCARTOON_ORACLE")])]
+ORACLE = os.environ.get("PPCARTOON_ORACLE")
+ARCHIVES = [FIXTURES / "losses.npz"] + ([Path(ORACLE) / "golden.npz"] if ORACLE else [])
 CASES = {  # name in losses.npz: inputs, options
     **{f"discriminator_loss.{m}": (["real", "fake", "smooth"], {"omega": 0.3, "mode": m}) for m in losses.GAN_MODES},
     **{f"initial_discriminator_loss.{m}": (["real", "fake"], {"mode": m}) for m in losses.GAN_MODES},
@@ -105,18 +106,10 @@ def test_gray_is_luma_three_times_in_the_range_of_images(color, luma):
     np.testing.assert_allclose(losses.gray(image(color)), np.full((2, 3, 4, 5), luma), atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "color, wanted",
-    [
-        (BLACK, (0, 0, 0)),
-        (WHITE, (1, 0, 0)),
-        (RED, (0.299, -0.14714, 0.61498)),
-        (GREEN, (0.587, -0.28887, -0.51497)),
-        (BLUE, (0.114, 0.43601, -0.10001)),
-    ],
-)
-def test_yuv_of_primary_colors(color, wanted):
-    np.testing.assert_allclose(losses.yuv(image(color))[1, :, 2, 3], wanted, atol=1e-5)
+def test_yuv_of_primary_colors():
+    table = {BLACK: (0, 0, 0), WHITE: (1, 0, 0), RED: (0.299, -0.14714, 0.61498), BLUE: (0.114, 0.43601, -0.10001)}
+    for color, wanted in {**table, GREEN: (0.587, -0.28887, -0.51497)}.items():
+        np.testing.assert_allclose(losses.yuv(image(color))[1, :, 2, 3], wanted, atol=1e-5)
 
 
 def test_color_style_loss_of_grays_is_their_distance_in_luma():
@@ -140,7 +133,7 @@ def test_large_logits_give_finite_losses_and_gradients(sign):
     terms = losses.discriminator_loss(logits, logits, logits, omega=1.0)
     assert float(terms["d_loss"]) == pytest.approx(2e4 if sign > 0 else 1e4)
     (terms["d_loss"] + losses.adversarial_loss(logits)).backward()
-    assert float(logits.grad) == pytest.approx(2 if sign > 0 else -2)
+    assert float(logits.grad.sum()) == pytest.approx(2 * sign)
 
 
 def test_half_precision_is_computed_in_float32():
@@ -152,25 +145,18 @@ def test_half_precision_is_computed_in_float32():
         120_000.0: losses.content_loss(half(60_000), half(-60_000)),
         2e8: losses.gray_style_loss(half(20_000), half(0)),
         16e4: losses.discriminator_loss(half(1), half(400), mode="lsgan")["d_loss"],
-        50_000.5: losses.color_style_loss(
-            tensor(np.full((1, 3, 4, 4), 60_000), "float16"), half(0)[:, :1].tile([1, 3, 1, 1])
-        )
-        + 20_000.5,
     }
     for wanted, result in results.items():
         assert result.dtype == paddle.float32
         assert float(result) == pytest.approx(wanted, rel=1e-6)
-    assert losses.gray(image(RED, "float16")).dtype == losses.yuv(image(RED, "float16")).dtype == paddle.float32
-
-
-@pytest.fixture(scope="module")
-def table():
-    with np.load(FIXTURES / "losses.npz") as archive:
-        return dict(archive)
+    red, black = image(RED, "float16"), image(BLACK, "float16")
+    assert losses.gray(red).dtype == losses.yuv(red).dtype == paddle.float32
+    assert float(losses.color_style_loss(red, black)) == float(losses.color_style_loss(image(RED), image(BLACK)))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_values_and_gradients_equal_the_independent_implementation(table, case):
+def test_values_and_gradients_equal_the_independent_implementation(case):
+    table = load(FIXTURES / "losses.npz")
     names, options = CASES[case]
     inputs = [paddle.to_tensor(table[name], stop_gradient=False) for name in names]
     result = getattr(losses, case.split(".")[0])(*inputs, **options)
@@ -181,28 +167,30 @@ def test_values_and_gradients_equal_the_independent_implementation(table, case):
         assert relative(value.grad, table[f"{case}.grad.{name}"]) < 1e-4, name
 
 
-def test_transforms_equal_the_independent_implementation(table):
-    assert relative(losses.gray(tensor(table["cartoon"])), table["gray"]) < 1e-5
-    assert relative(losses.yuv(tensor(table["cartoon"])), table["yuv"]) < 1e-5
-    assert relative(losses.gram(tensor(table["f_photo"])), table["gram"]) < 1e-5
-
-
-def part(table, name, net):
-    net.set_state_dict({key.removeprefix(name): table[key] for key in table if key.startswith(name)})
-    net.eval()
-    return net
-
-
 @paddle.no_grad()
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_losses_equal_the_oracle_on_images_of_a_network(path):
-    with np.load(path) as archive:
-        table = dict(archive)
+@pytest.mark.parametrize("path", ARCHIVES, ids=lambda path: path.stem)
+def test_transforms_and_colors_equal_the_independent_implementation(path):
+    table = load(path)
     assert relative(losses.gray(tensor(table["photo"])), table["out.gray"]) < 1e-4
     assert relative(losses.yuv(tensor(table["photo"])), table["out.yuv"]) < 1e-4
     assert relative(losses.gram(tensor(table["out.encoder"])), table["out.gram"]) < 1e-4
-    cartoon = tensor(table["cartoon"])
-    output = part(table, "netG.", Generator(32, 16))(part(table, "netD.", Discriminator(8)).encoder(cartoon))
+    output, cartoon = reconstruction(table), tensor(table["cartoon"])
     for delta in (0.1, 1.0):
         color = float(losses.color_style_loss(output, cartoon, delta))
         assert color == pytest.approx(float(table[f"color.delta{delta}"]), rel=1e-4)
+
+
+def load(path):
+    with np.load(path) as archive:
+        return dict(archive)
+
+
+def reconstruction(table):
+    """c_g = G(E(c)), as it stands in the archive or by the networks there."""
+    if "output" in table:
+        return tensor(table["output"])
+    netD, netG = Discriminator(8), Generator(32, 16)
+    for name, net in {"netD.": netD, "netG.": netG}.items():
+        net.set_state_dict({key.removeprefix(name): table[key] for key in table if key.startswith(name)})
+        net.eval()
+    return netG(netD.encoder(tensor(table["cartoon"])))

@@ -19,7 +19,7 @@ def test_every_shipped_file_is_whole_and_says_where_it_comes_from():
         loaded = weights.load_style(style)
         assert loaded.style == style
         assert "David Revoy" in loaded.attribution
-        assert all(getattr(loaded, key) not in ("", "unknown") for key in weights.TEXTS)
+        assert all(getattr(loaded, key) not in ("", "unknown") for key in set(weights.TEXTS) - {"config"})
 
 
 def test_shipped_file_is_half_the_size_of_float32():

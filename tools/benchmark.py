@@ -1,4 +1,4 @@
-"""Measures speed and memory side by side in one run; every ratio is to the last engine named."""
+"""Measures speed and memory side by side in one run; every ratio is to the last row."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ppcartoon import InputError, engines, weights
-from ppcartoon.benchmark import inference
+from ppcartoon.benchmark import inference, training
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
@@ -16,15 +16,25 @@ if __name__ == "__main__":
     infer.add_argument("--engines", nargs="+", default=engines.NAMES[1:], choices=engines.NAMES[1:])
     infer.add_argument("--style", default="peppercarrot")
     infer.add_argument("--sizes", nargs="+", type=int, default=[256], metavar="PIXELS", help="multiples of 4")
-    infer.add_argument("--rounds", type=int, default=9)
-    infer.add_argument("--threads", type=int, default=engines.cores())
+    train = commands.add_parser("train", help="a training step, ours and one composed as in ppgan, on random images")
+    train.add_argument("--size", type=int, default=64, metavar="PIXELS", help="a multiple of 4, at least 16")
+    train.add_argument("--batch-size", type=int, default=2)
+    train.add_argument("--channels", type=int, default=64, help="width of G, twice that of D; the paper's is 64")
+    train.add_argument("--layer", default="conv4_4", help="of VGG19, which has random weights here")
+    for command in (infer, train):
+        command.add_argument("--rounds", type=int, default=9)
+        command.add_argument("--threads", type=int, default=engines.cores())
     args = p.parse_args()
     try:
-        weights.load_style(args.style)
-        if min(args.rounds, args.threads, *args.sizes) < 1 or any(size % 4 for size in args.sizes):
-            raise InputError("--rounds and --threads are at least 1, --sizes multiples of 4")
-        for size in args.sizes:
-            rows = inference.measure(args.engines, args.style, size, args.rounds, args.threads)
-            print("\n".join(inference.table(rows)))
+        if args.command == "infer":
+            weights.load_style(args.style)
+            if min(args.rounds, args.threads, *args.sizes) < 1 or any(size % 4 for size in args.sizes):
+                raise InputError("--rounds and --threads are at least 1, --sizes multiples of 4")
+            for size in args.sizes:
+                rows = inference.measure(args.engines, args.style, size, args.rounds, args.threads)
+                print("\n".join(inference.table(rows)))
+        else:
+            options = (args.size, args.batch_size, args.channels, args.layer, args.rounds, args.threads)
+            print("\n".join(training.report(*training.measure(*options))))
     except InputError as error:
         sys.exit(f"benchmark: {error}")

@@ -1,18 +1,15 @@
-"""The engines side by side: a process each, which take turns, so that a busy machine slows all of them alike."""
+"""The engines side by side."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import resource
 import statistics
 import time
-from collections.abc import Iterator
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from . import turns
+
 WARM_UP = 2
-PAUSE = 0.5  # seconds between turns: the threads of some runtimes spin for a while after their work
 
 
 class Row(NamedTuple):
@@ -33,32 +30,12 @@ class Row(NamedTuple):
 
 def measure(engines: list[str], style: str, size: int, rounds: int, threads: int) -> list[Row]:
     """Times every engine once a round, for `rounds` rounds, on one image of size x size."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # read by Paddle's dygraph in the processes
-    context = multiprocessing.get_context("spawn")
-    pipes, processes = [], []
-    for name in engines:
-        here, there = context.Pipe()
-        processes.append(context.Process(target=_serve, args=(there, name, style, size, threads), daemon=True))
-        processes[-1].start()
-        there.close()
-        pipes.append(here)
-    descriptions = [pipe.recv() for pipe in pipes]
-    seconds: list[list[float]] = [[] for _ in pipes]
-    for _ in range(rounds):
-        for pipe, times in zip(pipes, seconds):
-            pipe.send(True)
-            times.append(pipe.recv())
-            time.sleep(PAUSE)
-    for pipe in pipes:
-        pipe.send(False)
-    rows = [Row(d, size, times, pipe.recv()) for d, times, pipe in zip(descriptions, seconds, pipes)]
-    for process in processes:
-        process.join()
-    return rows
+    results = turns.take(_prepare, [(name, style, size, threads) for name in engines], rounds)
+    return [Row(result.facts, size, result.turns, result.peak) for result in results]
 
 
-def _serve(pipe: Connection, name: str, style: str, size: int, threads: int) -> None:
-    """In a process of its own: makes the engine, then times one image for each True that comes."""
+def _prepare(name: str, style: str, size: int, threads: int) -> tuple[str, Callable[[], float]]:
+    """The engine's description, and what times it on one image."""
     import numpy as np
 
     from ppcartoon import engines, weights
@@ -67,12 +44,13 @@ def _serve(pipe: Connection, name: str, style: str, size: int, threads: int) -> 
     image = np.random.default_rng(0).uniform(-1, 1, (1, 3, size, size)).astype(np.float32)
     for _ in range(WARM_UP):
         engine(image)
-    pipe.send(engine.description)
-    while pipe.recv():
+
+    def turn() -> float:
         start = time.perf_counter()
         engine(image)
-        pipe.send(time.perf_counter() - start)
-    pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+        return time.perf_counter() - start
+
+    return engine.description, turn
 
 
 def table(rows: list[Row]) -> Iterator[str]:

@@ -60,7 +60,9 @@ class ImageStack(Sequence):
 
     def __init__(self, files: list[Path], load_size: int, cache: Path, smooth: bool = False) -> None:
         self.files = files
-        facts = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.exists()]
+        facts = [
+            (str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) if f.exists() else str(f) for f in files
+        ]  # a link to nothing counts too, so that it is found unreadable whatever was decoded before
         key = hashlib.sha256(json.dumps([facts, load_size, smooth]).encode()).hexdigest()
         path = cache / f"{key[:32]}.stack"
         if not path.exists():
@@ -117,3 +119,10 @@ def resize(image: np.ndarray, shorter: int) -> np.ndarray:
     scale = shorter / min(height, width)
     size = max(shorter, round(width * scale)), max(shorter, round(height * scale))
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def center(image: np.ndarray, size: int) -> np.ndarray:
+    """The square in the middle of an RGB image uint8 [H, W, 3], as [size, size, 3]."""
+    image = resize(image, size)
+    top, left = (np.array(image.shape[:2]) - size) // 2
+    return image[top : top + size, left : left + size]

@@ -1,0 +1,139 @@
+"""What a run writes for people to watch: log lines, metrics.jsonl, and a VisualDL log, one of each over all resumes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from . import images
+from .errors import OutputError
+from .files import atomic
+
+METRICS = "metrics.jsonl"
+VISUALDL = "vdlrecords.train.log"
+
+
+class Monitor:
+    """Writers of metrics and images.
+
+    Args:
+        folder: of the run.
+        step: steps done; what an interrupted run wrote of later ones is dropped.
+        visualdl: whether VisualDL gets it too.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, step: int, visualdl: bool) -> None:
+        self._folder = folder
+        _cut_metrics(folder / METRICS, step)
+        self._metrics = open(folder / METRICS, "a", encoding="utf-8")  # noqa: SIM115
+        self._visualdl = None
+        if visualdl:
+            import visualdl as vdl
+
+            cut_records(folder / VISUALDL, step)
+            with contextlib.redirect_stdout(None):  # it says that it appends
+                self._visualdl = vdl.LogWriter(str(folder), file_name=VISUALDL, display_name=folder.name)
+
+    def scalars(self, step: int, values: dict[str, float], **more: str | float) -> None:
+        """A row of metrics; `more` goes to the .jsonl alone.
+
+        Raises:
+            OutputError: the disk is full, say.
+        """
+        try:
+            self._metrics.write(json.dumps({"step": step, **more, **values}) + "\n")
+            self._metrics.flush()
+        except OSError as error:
+            raise OutputError(f"{self._metrics.name}: cannot be written ({error.strerror})") from error
+        if self._visualdl:
+            for name, value in values.items():
+                self._visualdl.add_scalar(name, value, step)
+
+    def samples(self, step: int, photos: list[np.ndarray], cartoons: list[np.ndarray]) -> None:
+        """A panel of photos, each with its cartoon to the right; RGB uint8 [H, W, 3] all.
+
+        Raises:
+            OutputError: the disk is full, say.
+        """
+        pairs = [images.Picture(np.hstack(pair)) for pair in zip(photos, cartoons)]
+        sheet = images.sheet(pairs, len(photos[0]))
+        images.write(self._folder / "samples" / f"step_{step:08d}.png", sheet)
+        if self._visualdl:
+            self._visualdl.add_image("samples", sheet.rgb, step)
+
+    def text(self, name: str, text: str) -> None:
+        if self._visualdl:
+            self._visualdl.add_text(name, text, 0)
+
+    def flush(self) -> None:
+        if self._visualdl:
+            self._visualdl.flush()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._metrics.close()
+        if self._visualdl:
+            self._visualdl.close()
+
+
+def _cut_metrics(path: Path, step: int) -> None:
+    """Drops the rows after `step`, and a torn last one."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+    with atomic(path) as temporary:
+        temporary.write_text("".join(kept), encoding="utf-8")
+
+
+def cut_records(path: Path, step: int) -> None:
+    """Drops the records of a VisualDL log after `step`, and whatever follows a torn one, which its reader dies of.
+
+    A record is its length as a little-endian uint64, then a serialized `Record`.
+    """
+    from visualdl.proto.record_pb2 import Record
+
+    if not path.exists():
+        return
+    data, at, kept = path.read_bytes(), 0, []
+    while at + 8 <= len(data):
+        (length,) = struct.unpack_from("<Q", data, at)
+        end = at + 8 + length
+        if end > len(data):
+            break
+        try:
+            value = Record.FromString(data[at + 8 : end]).values[0]
+        except Exception:  # protobuf's DecodeError, or no value in it
+            break
+        if value.id <= step:
+            kept.append(data[at:end])
+        at = end
+    with atomic(path) as temporary:
+        temporary.write_bytes(b"".join(kept))
+
+
+def open_log(folder: Path) -> None:
+    """Lets the log go to train.log as well, with times.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(folder / "train.log", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder / 'train.log'}: cannot be written ({error.strerror})") from error
+    file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logging.raiseExceptions = False  # on a full disk it is the metrics' writer that complains
+    logging.getLogger("ppcartoon").addHandler(file)

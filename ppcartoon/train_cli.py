@@ -1,0 +1,84 @@
+"""The command line of tools/train.py."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from .engines import cores
+from .errors import InputError
+
+log = logging.getLogger("ppcartoon")
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        description="Trains CartoonLossGAN, both stages, and leaves weights for tools/infer.py --weights.",
+        epilog="Several GPUs: python -m paddle.distributed.launch tools/train.py -c ... Exit code: 0 trained, "
+        "1 something is wrong and named, 130 or 143 interrupted, and --resume auto goes on.",
+    )  # fmt: skip
+    p.add_argument("-c", "--config-file", type=Path, metavar="YAML", help="what to train; --resume PATH needs none")
+    p.add_argument(
+        "-o", "--opt", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="on top of the config, as in -o epochs=10 model.adv_weight=100; values are YAML",
+    )  # fmt: skip
+    p.add_argument(
+        "--resume", nargs="?", const="auto", metavar="PATH",
+        help="go on with a run's folder or one of its checkpoints; auto or nothing: the newest of this config's run",
+    )  # fmt: skip
+    p.add_argument("--seed", type=int, help="of weights, order, crops and flips (the config's seed)")
+    p.add_argument(
+        "--decay", type=int, metavar="EPOCHS",
+        help="let the learning rate fall to 0 in the last ones (lr_scheduler.decay_epochs)",
+    )  # fmt: skip
+    p.add_argument("--amp", action="store_true", help="mixed precision on a GPU (model.amp=auto)")
+    p.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="(default: auto)")
+    p.add_argument("--dry-run", action="store_true", help="say what would be trained on what, and stop")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    flags = {"seed": args.seed, "lr_scheduler.decay_epochs": args.decay, "model.amp": "auto" if args.amp else None}
+    options = args.opt + [f"{key}={value}" for key, value in flags.items() if value is not None]
+    processes = int(os.environ.get("PADDLE_TRAINERS_NUM", 1))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))  # Paddle would take one thread
+    warnings.filterwarnings("ignore", "No ccache found")
+    log.addHandler(logging.StreamHandler())
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        return _train(args, options)
+    except InputError as error:
+        log.error(f"train: {error}")
+        return 1
+
+
+def _train(args: argparse.Namespace, options: list[str]) -> int:
+    import paddle  # now that OMP_NUM_THREADS is set
+
+    from . import experiment, runs, trainer
+    from .monitor import open_log
+
+    if args.device == "gpu" and not paddle.is_compiled_with_cuda():
+        raise InputError("--device gpu: this build of Paddle has no CUDA")
+    paddle.set_device("gpu" if paddle.is_compiled_with_cuda() and args.device != "cpu" else "cpu")
+    start = runs.locate(args.config_file, options, args.resume)
+    work = experiment.Experiment(start, " ".join(["python", *sys.argv]))
+    if args.dry_run:
+        print("\n".join(work.summary()))
+        return 0
+    if work.rank == 0:
+        open_log(start.folder)
+    try:
+        trainer.Trainer(work, start.notes).train()
+    except trainer.Interrupted as stop:
+        log.info(f"stopped after step {work.model.steps}; --resume auto goes on from {work.last_checkpoint}")
+        return 128 + stop.number
+    log.info(f"done: {start.folder / 'weights.safetensors'}")
+    return 0

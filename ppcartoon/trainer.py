@@ -1,0 +1,193 @@
+"""The training loop: watched, interruptible at any moment, and resumed bit by bit."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import random
+import signal
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import paddle
+import yaml
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from . import images, runs
+from .errors import InputError
+from .experiment import Experiment
+from .files import atomic
+from .monitor import Monitor
+
+log = logging.getLogger("ppcartoon")
+
+
+class Interrupted(Exception):
+    """The run was asked to stop and left a checkpoint; `number` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Trainer:
+    """Runs an experiment to its end, and tells of it on rank 0.
+
+    Args:
+        experiment: where it stands.
+        notes: to log before the first step.
+    """
+
+    def __init__(self, experiment: Experiment, notes: list[str]) -> None:
+        self.experiment, self.notes = experiment, notes
+        self.config, self.model, self.ranks = experiment.config, experiment.model, experiment.ranks
+        self.monitor: Monitor | None = None
+        self.signal = 0
+
+    def train(self) -> None:
+        """Trains.
+
+        Raises:
+            Interrupted: on Ctrl-C or SIGTERM, after a checkpoint.
+            InputError: a loss is not finite, or a file cannot be written; the last good checkpoint is named.
+        """
+        if self.ranks > 1:
+            paddle.distributed.init_parallel_env()
+            for name, net in self.model.nets.items():
+                self.model.nets[name] = paddle.DataParallel(net)
+            paddle.distributed.barrier()  # every rank has read its checkpoint before rank 0 sets others aside
+        try:
+            if self.experiment.rank == 0:
+                self._open()
+            with self._signals(), logging_redirect_tqdm([log]):
+                self._loop()
+        finally:
+            if self.monitor:
+                self.monitor.close()
+
+    def _loop(self) -> None:
+        experiment, every, pending = self.experiment, self.config.log_config, []
+        waited, since = 0.0, time.perf_counter()
+        batches = iter(experiment.loader())
+        bar = tqdm(
+            initial=self.model.steps, total=experiment.steps, unit="step", disable=None if self.monitor else True
+        )
+        for step in range(self.model.steps + 1, experiment.steps + 1):
+            seed_generators(self.config.seed, experiment.rank, step)
+            asked = time.perf_counter()
+            self.model.setup_input(next(batches))
+            waited += time.perf_counter() - asked
+            stage = self.model.stage
+            self.model.train_iter()
+            pending.append((step, stage, self.model.losses))
+            bar.update()
+            epoch, rest = divmod(step, experiment.steps_per_epoch)
+            last, stopping = step == experiment.steps, self._stopping(step)
+            if step % every.interval == 0 or rest == 0 or stopping:
+                losses = self._settle(pending)
+                seconds = time.perf_counter() - since
+                self._report(step, stage, losses, seconds / len(pending), waited / seconds)
+                bar.set_postfix({name: f"{losses[name]:.3g}" for name in ("d_loss", "g_loss")})
+                pending, waited, since = [], 0.0, time.perf_counter()
+            experiment.schedule.step()
+            if step % every.visiual_interval == 0 or last:
+                self._sample(step)
+            if self.monitor and (stopping or last or (rest == 0 and epoch % self.config.snapshot_config.interval == 0)):
+                experiment.save()
+                self.monitor.flush()
+            if stopping and not last:
+                raise Interrupted(self.signal)
+        bar.close()
+
+    def _settle(self, pending: list[tuple[int, str, dict]]) -> dict[str, float]:
+        """Fetches the losses of the steps since the last time; returns the newest.
+
+        Raises:
+            InputError: one is not finite.
+        """
+        sums = self.experiment.sums
+        for step, stage, losses in pending:
+            values = dict(zip(losses, paddle.stack(list(losses.values())).tolist()))
+            for name, value in values.items():
+                if not math.isfinite(value):
+                    raise InputError(
+                        f"step {step}: {name} is {value}; last good checkpoint: {self.experiment.last_checkpoint}; a lower "
+                        "lr_scheduler.learning_rate, or a lower weight of this loss, may help"
+                    )
+            if stage == "cartoon":
+                for name, value in {**values, "count": 1}.items():
+                    sums[name] = sums.get(name, 0) + value
+        return values
+
+    def _stopping(self, step: int) -> bool:
+        """Whether to stop after this step; with several ranks, all of them at the same one."""
+        if self.ranks > 1 and step % self.config.log_config.interval == 0:
+            number = paddle.to_tensor(self.signal)
+            paddle.distributed.all_reduce(number, paddle.distributed.ReduceOp.MAX)
+            self.signal = int(number)
+            return bool(self.signal)
+        return self.ranks == 1 and bool(self.signal)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM let the step end; a second Ctrl-C does not wait."""
+
+        def remember(number: int, _: object) -> None:
+            self.signal = number
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _open(self) -> None:
+        """Makes the run's folder fit to go on, and writes the config into it."""
+        folder, new = self.experiment.folder, self.model.steps == 0
+        self.monitor = Monitor(folder, self.model.steps, self.config.enable_visualdl)
+        text = yaml.safe_dump(self.config.model_dump(), sort_keys=False, allow_unicode=True)
+        with atomic(folder / runs.CONFIG) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        for note in self.notes + runs.set_aside_later(folder / "checkpoints", self.model.steps):
+            log.info(note)
+        if self.config.model.vgg_path == "random":
+            log.info("VGG19 has seeded random weights (model.vgg_path: random): for trials, not for cartoons")
+        if self.config.model.amp and not paddle.is_compiled_with_cuda():
+            log.info("mixed precision has no effect on a CPU")
+        if new:
+            self.monitor.text("config", f"    {text}".replace("\n", "\n    "))  # Markdown: as it is
+            self._sample(0)
+
+    def _report(self, step: int, stage: str, losses: dict[str, float], seconds: float, waiting: float) -> None:
+        """`seconds` a step, of which the share `waiting` went by until its data were there."""
+        if not self.monitor:
+            return
+        values = {**losses, "learning_rate": self.experiment.schedule.last_lr}
+        values["images_per_second"] = self.config.dataset.train.batch_size * self.ranks / seconds
+        if paddle.get_device().startswith("gpu"):
+            values["gpu_memory_mb"] = paddle.device.cuda.max_memory_allocated() / 1e6
+        epoch = (step - 1) // self.experiment.steps_per_epoch + 1
+        self.monitor.scalars(step, values, epoch=epoch, stage=stage, data_share=round(waiting, 4))
+        left = tqdm.format_interval((self.experiment.steps - step) * seconds)
+        terms = " ".join(f"{name} {value:.4g}" for name, value in values.items())
+        log.info(f"epoch {epoch}/{self.config.epochs} step {step}/{self.experiment.steps} {stage} {terms} eta {left}")
+
+    def _sample(self, step: int) -> None:
+        """Cartoonizes the sample photos."""
+        if self.monitor:
+            photos = [paddle.to_tensor(images.to_network(photo[None])) for photo in self.experiment.panel]
+            cartoons = [images.from_network(self.model.cartoonize(photo).numpy())[0] for photo in photos]
+            self.monitor.samples(step, self.experiment.panel, cartoons)
+
+
+def seed_generators(seed: int, rank: int, step: int) -> None:
+    """Makes the random numbers of a step depend on nothing but these: a resumed run needs no generator's state."""
+    number = int(np.random.SeedSequence((seed, rank, step)).generate_state(1)[0])
+    random.seed(number)
+    np.random.seed(number)
+    paddle.seed(number)
