@@ -29,7 +29,7 @@ setup(
     ],
     extras_require={
         "demo": ["scikit-image>=0.22"],
-        # What ppgan 2.1.0 and our trainer import; ppgan itself comes without its pins, Paddle is the user's choice: README.
+        # What ppgan 2.1.0 and our trainer import; ppgan itself comes without its pins, Paddle as users choose: README.
         "train": [
             "imageio",
             "munch",

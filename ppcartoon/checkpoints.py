@@ -159,7 +159,7 @@ def set_optimizer(
 ) -> None:
     """Undoes `optimizer_tensors`."""
     names = {place: parameter.name for place, parameter in net.named_parameters()}
-    state = {}
+    state = {"LR_Scheduler": optimizer.state_dict()["LR_Scheduler"]}  # as it is: the schedule depends on the step alone
     for key, value in _of(name, tensors).items():
         place, kind = key.rsplit("/", 1)
         state[f"{names[place]}_{kind}"] = paddle.to_tensor(value)

@@ -125,7 +125,7 @@ class Experiment:
             f"run         {self.folder}, {self.model.steps} of {self.steps} steps done",
             f"data        {len(self.data)} photos, {len(self.data.cartoons)} cartoons, {train.size}x{train.size}",
             f"parameters  D {parameters['netD']:,} of which E is shared with G, G {parameters['netG']:,}",
-            f"epoch       {self.steps_per_epoch} steps of {train.batch_size} photos and cartoons on {self.ranks} process(es)",
+            f"epoch       {self.steps_per_epoch} steps of {train.batch_size} photos and cartoons, {self.ranks} device(s)",
             f"stage 1     init, epochs 1 to {model.init_epochs}, steps 1 to {model.init_steps}: Eq. 6 and content loss",
             f"stage 2     cartoon, to epoch {self.config.epochs}, step {self.steps}: Eqs. 1 to 5",
             f"rate        {rates.learning_rate:g}"
@@ -144,8 +144,19 @@ def sample_photos(config: Config, data: UnpairedCartoonDataset) -> list[np.ndarr
     if samples.folder is None:
         photos = [data.photos[i] for i in range(min(samples.count, len(data)))]
     else:
-        try:
-            photos = [images.read(file).rgb for file in image_files(Path(samples.folder))[: samples.count]]
-        except InputError as error:
-            raise InputError(f"samples.folder: {samples.folder}: {error}") from error
+        photos = [_read(path) for path in _files(Path(samples.folder))[: samples.count]]
     return [center(photo, size) for photo in photos]
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return image_files(folder)
+    except InputError as error:
+        raise InputError(f"samples.folder: {error}") from error
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        return images.read(path).rgb
+    except InputError as error:
+        raise InputError(f"samples.folder: {path}: {error}") from error

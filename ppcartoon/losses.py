@@ -1,7 +1,7 @@
 """The losses of CartoonLossGAN, Eqs. 1 to 6 of the paper: pure functions, unweighted, means over everything.
 
 Images are float32 [N, 3, H, W] in [-1, 1], RGB. Logits are D's output before any sigmoid, of any shape. Features are
-VGG19's [N, C, H', W']. Everything is computed in float32, whatever comes in. The signs are those of minimisation.
+VGG19's [N, C, H', W']. Half precision is computed in float32. The signs are those of minimisation.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def adversarial_loss(fake: Tensor, mode: str = "vanilla") -> Tensor:
 
 def content_loss(f_fake: Tensor, f_photo: Tensor) -> Tensor:
     """Eq. 2: L1 distance of the features of G(E(p)) and p."""
-    return F.l1_loss(f_fake.astype("float32"), f_photo.astype("float32"))
+    return F.l1_loss(full(f_fake), full(f_photo))
 
 
 def gray_style_loss(f_gray_fake: Tensor, f_gray_cartoon: Tensor) -> Tensor:
@@ -85,24 +85,31 @@ def color_style_loss(output: Tensor, cartoon: Tensor, delta: float = 1.0) -> Ten
 
 def gray(image: Tensor) -> Tensor:
     """Luma of an image [N, 3, H, W], three times over: same shape and range."""
-    luma = paddle.to_tensor(LUMA).reshape([1, 3, 1, 1])
-    return (image.astype("float32") * luma).sum(1, keepdim=True).expand([-1, 3, -1, -1])
+    image = full(image)
+    luma = paddle.to_tensor(LUMA, image.dtype).reshape([1, 3, 1, 1])
+    return (image * luma).sum(1, keepdim=True).expand([-1, 3, -1, -1])
 
 
 def yuv(image: Tensor) -> Tensor:
     """[N, 3, H, W] in [-1, 1] -> Y in [0, 1], U in [-0.436, 0.436], V in [-0.615, 0.615], of the same shape."""
-    return paddle.einsum("kc,nchw->nkhw", paddle.to_tensor(RGB_TO_YUV), image.astype("float32") * 0.5 + 0.5)
+    image = full(image) * 0.5 + 0.5
+    return paddle.einsum("kc,nchw->nkhw", paddle.to_tensor(RGB_TO_YUV, image.dtype), image)
 
 
 def gram(features: Tensor) -> Tensor:
     """[N, C, H, W] -> [N, C, C], divided by C H W."""
     _, c, h, w = features.shape
-    f = features.astype("float32").flatten(2)
+    f = full(features).flatten(2)
     return paddle.matmul(f, f, transpose_y=True) / (c * h * w)
 
 
+def full(x: Tensor) -> Tensor:
+    """Half precision as float32, anything else as it is."""
+    return x.astype("float32") if x.dtype in (paddle.float16, paddle.bfloat16) else x
+
+
 def _gan(logits: Tensor, real: bool, mode: str) -> Tensor:
-    logits = logits.astype("float32")
+    logits = full(logits)
     if mode == "lsgan":
         return (logits - float(real)).square().mean()
     return F.softplus(-logits if real else logits).mean()

@@ -119,7 +119,7 @@ class CartoonLossGANModel(BaseModel):
         images = [self.photo, self.cartoon] if reconstruct else [self.photo]
         with self._autocast():
             outputs = self.nets["netG"](self.encode(paddle.concat(images)))
-        self.fake, *self.reconstructed = paddle.split(outputs.astype("float32"), len(images))
+        self.fake, *self.reconstructed = paddle.split(losses.full(outputs), len(images))
 
     def encode(self, images: Tensor) -> Tensor:
         """What G takes: z = E(images) without a gradient, or the images where G has an encoder of its own."""

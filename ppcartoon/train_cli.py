@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
 import os
 import sys
@@ -49,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     processes = int(os.environ.get("PADDLE_TRAINERS_NUM", 1))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))  # Paddle would take one thread
     warnings.filterwarnings("ignore", "No ccache found")
-    log.addHandler(logging.StreamHandler())
+    log.handlers = [logging.StreamHandler()]
     log.setLevel(logging.INFO)
     log.propagate = False
     try:
@@ -60,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(args: argparse.Namespace, options: list[str]) -> int:
-    import paddle  # now that OMP_NUM_THREADS is set
+    with contextlib.redirect_stderr(io.StringIO()):  # Paddle warns of more threads than one
+        import paddle
 
     from . import experiment, runs, trainer
     from .monitor import open_log

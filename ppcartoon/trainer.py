@@ -114,8 +114,8 @@ class Trainer:
             for name, value in values.items():
                 if not math.isfinite(value):
                     raise InputError(
-                        f"step {step}: {name} is {value}; last good checkpoint: {self.experiment.last_checkpoint}; a lower "
-                        "lr_scheduler.learning_rate, or a lower weight of this loss, may help"
+                        f"step {step}: {name} is {value}; last good checkpoint: {self.experiment.last_checkpoint}; "
+                        "a lower lr_scheduler.learning_rate, or a lower weight of this loss, may help"
                     )
             if stage == "cartoon":
                 for name, value in {**values, "count": 1}.items():

@@ -84,8 +84,8 @@ def download() -> Path:
     url, md5 = caffevgg.model_urls["caffevgg19"]
     try:
         return Path(get_path_from_url(url, md5))
-    except Exception as error:  # requests' own, and a RuntimeError when the checksum stays wrong
-        cause = type(error).__name__ if "://" in str(error) or "Pool" in str(error) else error
+    except Exception as error:  # a RuntimeError that says why, or one of requests', at length
+        cause = error if isinstance(error, RuntimeError) else type(error).__name__
         raise InputError(
             f"VGG19 cannot be downloaded ({cause}): fetch {url} by hand (md5 {md5}) and put it into {PPGAN_HOME}, or "
             "name its place with model.vgg_path"

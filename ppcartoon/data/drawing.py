@@ -33,5 +33,5 @@ def draw_photo(seed: int, size: int) -> np.ndarray:
         inside = 1 / (1 + np.exp(((x - cx) ** 2 + (y - cy) ** 2 - radius**2) * 60))[..., None]
         image = image * (1 - inside) + color * inside
     slope = rng.uniform(-0.3, 0.3, 2)
-    image = image * (1 + slope[0] * (x - 0.5) + slope[1] * (y - 0.5))[..., None] + rng.normal(0, 0.02, image.shape)
+    image = image * (1 + slope[0] * (x - 0.5) + slope[1] * (y - 0.5))[..., None] + rng.normal(0, 0.005, image.shape)
     return np.uint8(255 * np.clip(image, 0, 1))

@@ -37,7 +37,7 @@ def image_files(folder: Path) -> list[Path]:
             f"{folder}: no such folder"
             + (f"; beside it are {', '.join(there[:8])}" if there else f", nor {folder.parent}")
         )
-    endings = Image.registered_extensions()
+    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in images.READABLE}
     files = [p for p in folder.iterdir() if p.suffix.lower() in endings and not p.name.startswith(".")]
     if not files:
         raise InputError(f"{folder}: no image in it")
