@@ -85,7 +85,8 @@ def step_cost(model: Any, batch_size: int, size: int) -> Cost:
 
     The memory is that of parameters, gradients, Adam's two moments, VGG and the activations kept for the backward
     passes: those of G live through the step, those of D's step end before those of G's step through D and VGG begin.
-    It leaves out the library itself, the workspace of its convolutions and what its allocator holds in reserve.
+    It leaves out the library itself, the workspace of its convolutions (on a CPU they add a fifth to a half) and what
+    its allocator holds in reserve.
 
     Args:
         model: a `models.CartoonLossGANModel`; a loss whose weight is 0 costs nothing.

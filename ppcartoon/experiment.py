@@ -125,7 +125,7 @@ class Experiment:
             f"run         {self.folder}, {self.model.steps} of {self.steps} steps done",
             f"data        {len(self.data)} photos, {len(self.data.cartoons)} cartoons, {train.size}x{train.size}",
             f"parameters  D {parameters['netD']:,} of which E is shared with G, G {parameters['netG']:,}",
-            f"epoch       {self.steps_per_epoch} steps of {train.batch_size} photos and cartoons, {self.ranks} device(s)",
+            f"epoch       {self.steps_per_epoch} steps of {train.batch_size} pairs on each of {self.ranks} device(s)",
             f"stage 1     init, epochs 1 to {model.init_epochs}, steps 1 to {model.init_steps}: Eq. 6 and content loss",
             f"stage 2     cartoon, to epoch {self.config.epochs}, step {self.steps}: Eqs. 1 to 5",
             f"rate        {rates.learning_rate:g}"

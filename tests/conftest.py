@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import runs_of
 
 from ppcartoon import weights
 from ppcartoon.predictor import CartoonPredictor
@@ -35,6 +36,16 @@ def tiny_file(tiny_weights, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def predictor(tiny_file) -> CartoonPredictor:
     return CartoonPredictor(weights_file=tiny_file)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory) -> tuple[Path, Path]:
+    """A training run of 12 steps from start to end: its config and its folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    path = runs_of.write_config(folder)
+    done = runs_of.train("-c", path)
+    assert done.returncode == 0, done.stderr
+    return path, folder / "output" / "tiny"
 
 
 def photo(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -53,3 +53,11 @@ def metrics(run: Path) -> list[dict]:
 def losses(run: Path) -> dict[int, dict]:
     """The losses of each step, by name."""
     return {row["step"]: {k: v for k, v in row.items() if k[:2] in ("d_", "g_")} for row in metrics(run)}
+
+
+def curve(run: Path, name: str) -> list[tuple[int, float]]:
+    """Steps and values of a scalar, as VisualDL's own reader finds them."""
+    from visualdl import LogReader
+
+    (file,) = run.glob("*vdlrecords*")
+    return [(record.id, record.value) for record in LogReader(file_path=str(file)).get_data("scalar", name)]

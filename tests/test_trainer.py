@@ -14,16 +14,6 @@ import yaml
 from ppcartoon import CartoonPredictor, checkpoints, config, weights
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run of 12 steps from start to end: its config and its folder."""
-    folder = tmp_path_factory.mktemp("whole")
-    path = runs_of.write_config(folder)
-    done = runs_of.train("-c", path)
-    assert done.returncode == 0, done.stderr
-    return path, folder / "output" / "tiny"
-
-
 def assert_same_end(run, other):
     """Parameters, optimizers and counters of the last checkpoints agree in every bit."""
     (tensors, state), (wanted, wanted_state) = [
@@ -113,6 +103,7 @@ def test_killed_and_resumed_equals_straight_through(whole, tmp_path):
     assert f"after step {kept}" in resumed.stderr
     assert "changed since: dataset.train.num_workers 2 -> 0" in resumed.stderr
     assert runs_of.losses(run) == runs_of.losses(whole[1])
+    assert runs_of.curve(run, "d_loss") == runs_of.curve(whole[1], "d_loss")
     assert_same_end(run, whole[1])
 
 
