@@ -1,13 +1,23 @@
-"""ppgan's builders make our networks."""
+"""ppgan's builders make our parts, and a stock ppgan run trains them."""
 
+import subprocess
+import sys
+
+import numpy as np
 import paddle
+import pytest
+import runs_of
 
 import ppcartoon.register  # noqa: F401
-from ppcartoon import compat
+from ppcartoon import compat, losses
 
 # isort: split
+from ppgan.datasets.builder import build_dataset
+from ppgan.models.builder import MODELS
+from ppgan.models.criterions.builder import build_criterion
 from ppgan.models.discriminators.builder import build_discriminator
 from ppgan.models.generators.builder import build_generator
+from ppgan.solver import build_lr_scheduler
 
 
 @paddle.no_grad()
@@ -20,10 +30,91 @@ def test_the_registries_know_the_networks():
     assert netG(netD.encoder(image)).shape == netG(netN.encoder(image)).shape == [1, 3, 32, 32]
 
 
-def test_ppgan_s_own_models_are_there_too():
-    from ppgan.models.builder import MODELS
+def test_the_registries_know_the_model_and_the_data_sets():
+    assert MODELS.get("CartoonLossGANModel").__name__ == "CartoonLossGANModel"
+    data = build_dataset({"name": "DrawnCartoonDataset", "count": 3, "size": 32})
+    assert len(data) == 3 and data[0]["photo"].shape == (3, 32, 32)
 
+
+def test_ppgan_s_own_models_are_there_too():
     assert MODELS.get("AnimeGANV2Model").__name__ == "AnimeGANV2Model"
+
+
+@pytest.mark.parametrize(
+    "name, options, function",
+    [
+        ("EdgePromotingDiscriminatorLoss", {"omega": 0.5, "mode": "lsgan"}, losses.discriminator_loss),
+        ("InitialDiscriminatorLoss", {}, losses.initial_discriminator_loss),
+        ("AdversarialLoss", {"mode": "lsgan"}, losses.adversarial_loss),
+        ("ContentLoss", {}, losses.content_loss),
+        ("GrayStyleLoss", {}, losses.gray_style_loss),
+        ("ColorStyleLoss", {"delta": 0.1}, losses.color_style_loss),
+    ],
+)
+def test_a_criterion_is_the_loss_with_its_options_bound(name, options, function):
+    count = 3 if name.startswith("Edge") else 1 if name == "AdversarialLoss" else 2
+    tensors = [paddle.to_tensor(np.random.default_rng(i).uniform(-1, 1, (2, 3, 4, 4)), "float32") for i in range(count)]
+    found, wanted = build_criterion({"name": name, **options})(*tensors), function(*tensors, **options)
+    if isinstance(wanted, dict):
+        found, wanted = found["d_loss"], wanted["d_loss"]
+    assert float(found) == float(wanted)
+
+
+def test_an_unknown_option_of_a_criterion_is_refused_at_once():
+    with pytest.raises(RuntimeError, match="detla"):
+        build_criterion({"name": "ColorStyleLoss", "detla": 0.1})
+
+
+@pytest.mark.parametrize("decay", [0, 1, 3, 4])
+def test_the_learning_rate_is_constant_then_falls_on_a_line_and_never_below_zero(decay):
+    options = {"learning_rate": 0.5, "start_epoch": 4 - decay, "decay_epochs": decay, "iters_per_epoch": 5}
+    schedule = build_lr_scheduler({"name": "FinalLinearDecay", **options})
+    rates = []
+    for _ in range(25):
+        rates.append(schedule.last_lr)
+        schedule.step()
+    falling = [0.5 * i / (5 * decay) for i in range(5 * decay, 0, -1)]
+    np.testing.assert_allclose(rates[:20], [0.5] * (20 - 5 * decay) + falling)
+    assert rates[20:] == ([0.0] * 5 if decay else [0.5] * 5)
+
+
+STOCK = """
+import sys
+import ppcartoon.register
+from ppgan.utils.options import parse_args
+from ppgan.utils.config import get_config
+from ppgan.utils.setup import setup
+from ppgan.engine.trainer import Trainer
+
+args = parse_args()
+cfg = get_config(args.config_file, args.opt)
+setup(args, cfg)
+trainer = Trainer(cfg)
+stages = []
+step = trainer.model.train_iter
+trainer.model.train_iter = lambda *a: (stages.append(trainer.model.stage), step(*a))
+trainer.train()
+trainer.close()
+print("stages", *stages)
+print("lr", trainer.current_learning_rate)
+"""
+
+
+def test_a_stock_ppgan_run_trains_on_the_config_that_our_run_saved(whole, tmp_path):
+    arguments = ["-c", str(whole[1] / "config.yaml"), "-o", f"output_dir={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-c", STOCK, *arguments],
+        capture_output=True,
+        text=True,
+        env=runs_of.environment(),
+        cwd=runs_of.ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"stages {' '.join(['init'] * 3 + ['cartoon'] * 9)}" in done.stdout
+    log = done.stdout + done.stderr
+    assert "g_color" in log and "d_smooth" in log
+    (folder,) = tmp_path.iterdir()
+    assert (folder / "epoch_4_checkpoint.pdparams").exists()
 
 
 def test_soft_relu_is_what_paddle_fluid_had():

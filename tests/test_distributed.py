@@ -1,0 +1,70 @@
+"""Two processes on the CPU, started by Paddle's own launcher, do what one process does on the joined batch."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import runs_of
+
+from ppcartoon import checkpoints
+
+LAUNCH = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--backend", "gloo"]
+ONE_STEP = ["epochs=1", "lr_scheduler.decay_epochs=0", "dataset.train.count=3"]
+PHOTOS = """
+import sys
+from ppcartoon import runs
+from ppcartoon.experiment import Experiment
+
+work = Experiment(runs.locate(runs.Path(sys.argv[1]), ["dataset.train.count=9"], None), "")
+print(work.rank, work.ranks, [photo for batch in work.sampler for _, photo in batch])
+"""
+
+
+def launch(folder, *arguments):
+    """Runs a script in two processes; returns what each of them printed."""
+    done = subprocess.run(
+        [*LAUNCH, "--log_dir", str(folder / "log"), *map(str, arguments)],
+        capture_output=True, text=True, cwd=folder, timeout=300,
+        env={**runs_of.environment(), "PYTHONPATH": str(runs_of.ROOT)},
+    )  # fmt: skip
+    logs = [file.read_text() for file in sorted((folder / "log").glob("workerlog.*"))]
+    assert done.returncode == 0, "\n".join([done.stdout, done.stderr, *logs])
+    return logs
+
+
+@pytest.mark.parametrize("init_epochs", [0, 1])
+def test_gradients_equal_those_of_one_process_on_the_joined_batch(tmp_path, init_epochs):
+    """After a single step Adam's first moments are the gradients, times 1 - beta1."""
+    folders = []
+    for name, batch_size in (("two", 1), ("one", 2)):
+        folder = tmp_path / name
+        folder.mkdir()
+        options = ["-c", runs_of.write_config(folder), "-o", *ONE_STEP, f"model.init_epochs={init_epochs}"]
+        options.append(f"dataset.train.batch_size={batch_size}")
+        if name == "two":
+            launch(folder, *runs_of.command(*options)[1:])
+        else:
+            assert runs_of.train(*options).returncode == 0
+        folders.append(folder / "output" / "tiny")
+        assert [row["step"] for row in runs_of.metrics(folders[-1])] == [1]
+        assert len(list(folders[-1].glob("vdlrecords*"))) == 1  # the first process alone writes
+    found, wanted = (checkpoints.load(checkpoints.path_of(folder / "checkpoints", 1))[0] for folder in folders)
+    gradients = [name for name in wanted if name.endswith("/moment1_0")]
+    assert found.keys() == wanted.keys() and len(gradients) > 50
+    errors = {name: np.linalg.norm(found[name] - wanted[name]) / np.linalg.norm(wanted[name]) for name in gradients}
+    assert max(errors.values()) < 1e-4
+
+
+def test_every_photo_is_seen_once_an_epoch_by_one_of_the_processes(tmp_path):
+    script = tmp_path / "photos.py"
+    script.write_text(PHOTOS)
+    logs = launch(tmp_path, script, runs_of.write_config(tmp_path))
+    seen = [line.split(" ", 2) for log in logs for line in log.splitlines() if line[:3] in ("0 2", "1 2")]
+    assert [(rank, ranks) for rank, ranks, _ in seen] == [("0", "2"), ("1", "2")]
+    first, second = (np.array(json.loads(photos)).reshape(4, 4) for *_, photos in seen)  # epochs of 2 steps of 2
+    epochs = np.concatenate([first, second], axis=1)
+    assert all(len(set(epoch)) == 8 for epoch in epochs.tolist())
+    left_out = [set(range(9)) - set(epoch) for epoch in epochs.tolist()]
+    assert len(set.union(*left_out)) == 4  # another one each time
