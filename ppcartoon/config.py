@@ -55,9 +55,9 @@ def check(tree: dict, source: str) -> Config:
 def _explain(error: dict, tree: dict) -> str:
     keys, place = [], tree
     for key in error["loc"]:
-        if isinstance(place, (dict, list)) and (key in place if isinstance(place, dict) else True):
+        if isinstance(place, dict) and key in place or isinstance(place, list):
             place = place[key]
-        elif key != error["loc"][-1]:
+        elif error["type"] != "missing" or key != error["loc"][-1]:
             continue  # a branch of the schema, not a key
         keys.append(str(key))
     path, value = ".".join(keys), error.get("input")
