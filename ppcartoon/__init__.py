@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib  # noqa: F401  before Paddle 2.6, whose own copy of the library would be taken for Python's
 from typing import TYPE_CHECKING
 
 from .errors import InputError

@@ -55,7 +55,7 @@ def check(tree: dict, source: str) -> Config:
 def _explain(error: dict, tree: dict) -> str:
     keys, place = [], tree
     for key in error["loc"]:
-        if isinstance(place, dict) and key in place or isinstance(place, list):
+        if (isinstance(place, dict) and key in place) or isinstance(place, list):
             place = place[key]
         elif error["type"] != "missing" or key != error["loc"][-1]:
             continue  # a branch of the schema, not a key
