@@ -11,10 +11,19 @@ import sys
 import warnings
 from pathlib import Path
 
+from tqdm import tqdm
+
 from .engines import cores
 from .errors import InputError
 
 log = logging.getLogger("ppcartoon")
+
+
+class Console(logging.Handler):
+    """Lines on stderr, above the progress bar where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,8 +60,8 @@ def main(argv: list[str] | None = None) -> int:
     processes = int(os.environ.get("PADDLE_TRAINERS_NUM", 1))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))  # Paddle would take one thread
     warnings.filterwarnings("ignore", "No ccache found")
-    log.handlers = [logging.StreamHandler()]
-    log.setLevel(logging.INFO)
+    log.handlers = [Console(logging.INFO)]
+    log.setLevel(logging.DEBUG)  # for train.log, which gets what the progress bar shows
     log.propagate = False
     try:
         return _train(args, options)

@@ -7,6 +7,7 @@ import logging
 import math
 import random
 import signal
+import sys
 import time
 from collections.abc import Iterator
 
@@ -14,7 +15,6 @@ import numpy as np
 import paddle
 import yaml
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from . import images, runs
 from .errors import InputError
@@ -62,7 +62,7 @@ class Trainer:
         try:
             if self.experiment.rank == 0:
                 self._open()
-            with self._signals(), logging_redirect_tqdm([log]):
+            with self._signals():
                 self._loop()
         finally:
             if self.monitor:
@@ -89,8 +89,9 @@ class Trainer:
             if step % every.interval == 0 or rest == 0 or stopping:
                 losses = self._settle(pending)
                 seconds = time.perf_counter() - since
-                self._report(step, stage, losses, seconds / len(pending), waited / seconds)
-                bar.set_postfix({name: f"{losses[name]:.3g}" for name in ("d_loss", "g_loss")})
+                values = self._report(step, stage, losses, seconds / len(pending), waited / seconds)
+                shown = ("d_loss", "g_loss", "images_per_second")
+                bar.set_postfix({"stage": stage, **{name: f"{values[name]:.3g}" for name in shown}})
                 pending, waited, since = [], 0.0, time.perf_counter()
             experiment.schedule.step()
             if step % every.visiual_interval == 0 or last:
@@ -163,19 +164,33 @@ class Trainer:
             self.monitor.text("config", f"    {text}".replace("\n", "\n    "))  # Markdown: as it is
             self._sample(0)
 
-    def _report(self, step: int, stage: str, losses: dict[str, float], seconds: float, waiting: float) -> None:
-        """`seconds` a step, of which the share `waiting` went by until its data were there."""
-        if not self.monitor:
-            return
+    def _report(
+        self, step: int, stage: str, losses: dict[str, float], seconds: float, waiting: float
+    ) -> dict[str, float]:
+        """Writes what there is to know of a step, and returns it.
+
+        Args:
+            step: its number, from 1.
+            stage: "init" or "cartoon".
+            losses: by name.
+            seconds: that a step took lately.
+            waiting: share of the time that went by until the data were there.
+        """
         values = {**losses, "learning_rate": self.experiment.schedule.last_lr}
         values["images_per_second"] = self.config.dataset.train.batch_size * self.ranks / seconds
         if paddle.get_device().startswith("gpu"):
             values["gpu_memory_mb"] = paddle.device.cuda.max_memory_allocated() / 1e6
+        if not self.monitor:
+            return values
         epoch = (step - 1) // self.experiment.steps_per_epoch + 1
         self.monitor.scalars(step, values, epoch=epoch, stage=stage, data_share=round(waiting, 4))
         left = tqdm.format_interval((self.experiment.steps - step) * seconds)
         terms = " ".join(f"{name} {value:.4g}" for name, value in values.items())
-        log.info(f"epoch {epoch}/{self.config.epochs} step {step}/{self.experiment.steps} {stage} {terms} eta {left}")
+        log.log(
+            logging.DEBUG if sys.stderr.isatty() else logging.INFO,  # on a terminal the progress bar tells it
+            f"epoch {epoch}/{self.config.epochs} step {step}/{self.experiment.steps} {stage} {terms} eta {left}",
+        )
+        return values
 
     def _sample(self, step: int) -> None:
         """Cartoonizes the sample photos."""

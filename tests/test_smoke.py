@@ -30,12 +30,12 @@ def test_the_demonstration_trains_is_killed_resumes_exports_and_cartoonizes(tmp_
     process.communicate()
     assert process.returncode == -9, lines[-5:]
     assert any("VGG19 has seeded random weights" in line for line in lines)
-    assert checkpoints.step_of(checkpoints.newest_first(run / "checkpoints")[0]) == 8 * 32
+    assert checkpoints.step_of(checkpoints.newest_first(run / "checkpoints")[0]) == 8 * 24
 
     resumed = subprocess.run(runs_of.command(*options, "--resume"), capture_output=True, text=True, env=environment)
     assert resumed.returncode == 0, resumed.stderr
     rows = runs_of.metrics(run)
-    assert [row["epoch"] for row in rows] == sorted(row["epoch"] for row in rows) and rows[-1]["step"] == 16 * 32
+    assert [row["epoch"] for row in rows] == sorted(row["epoch"] for row in rows) and rows[-1]["step"] == 16 * 24
 
     def mean(name, epoch):
         return np.mean([row[name] for row in rows if row["epoch"] == epoch])
