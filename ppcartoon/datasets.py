@@ -115,8 +115,9 @@ class DrawnCartoonDataset(UnpairedCartoonDataset):
     def __init__(self, count: int, size: int, flip: bool = False, seed: int = 0) -> None:
         Dataset.__init__(self)
         self.size, self.random_crop, self.flip, self.seed = size, False, flip, seed
-        self.photos: Sequence[np.ndarray] = [draw_photo(seed + i, size) for i in range(count)]
-        self.cartoons: Sequence[np.ndarray] = [draw_cartoon(seed + i, size) for i in range(count)]
+        seeds = range(seed * count, (seed + 1) * count)
+        self.photos: Sequence[np.ndarray] = [draw_photo(s, size) for s in seeds]
+        self.cartoons: Sequence[np.ndarray] = [draw_cartoon(s, size) for s in seeds]
         self.twins = {"smooth": [smooth_edges(cartoon) for cartoon in self.cartoons]}
 
 

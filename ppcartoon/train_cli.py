@@ -59,7 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     options = args.opt + [f"{key}={value}" for key, value in flags.items() if value is not None]
     processes = int(os.environ.get("PADDLE_TRAINERS_NUM", 1))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))  # Paddle would take one thread
-    warnings.filterwarnings("ignore", "No ccache found")
+    for noise in ("No ccache found", r"\s*Non compatible API"):  # Paddle's, of no interest here
+        warnings.filterwarnings("ignore", noise)
     log.handlers = [Console(logging.INFO)]
     log.setLevel(logging.DEBUG)  # for train.log, which gets what the progress bar shows
     log.propagate = False

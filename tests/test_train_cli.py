@@ -1,9 +1,17 @@
-"""The command line of tools/train.py: mistakes get one line, before the first step."""
+"""The command line of tools/train.py: mistakes get one line, before the first step; what a terminal shows."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import termios
 
 import pytest
 import runs_of
 
-from ppcartoon import train_cli
+from ppcartoon import checkpoints, train_cli
 
 
 @pytest.mark.parametrize(
@@ -32,3 +40,33 @@ def test_mistakes_are_named_in_a_line_and_nothing_is_written(tmp_path, capsys, o
 def test_a_run_needs_a_config(capsys):
     assert train_cli.main([]) == 1
     assert capsys.readouterr().err == "train: -c: name a config, configs/cartoonloss_shinkai.yaml for one\n"
+
+
+def test_mixed_precision_is_said_to_do_nothing_on_a_cpu_and_does_nothing(whole, tmp_path):
+    """Its effect needs a GPU; here only its configuration and the place of its state can be tested."""
+    path, run = runs_of.write_config(tmp_path), tmp_path / "output" / "tiny"
+    done = runs_of.train("-c", path, "--amp")
+    assert done.returncode == 0, done.stderr
+    assert "mixed precision has no effect on a CPU" in done.stderr
+    assert runs_of.losses(run) == runs_of.losses(whole[1])
+    _, state = checkpoints.load(checkpoints.path_of(run / "checkpoints", 12))
+    assert state["config"]["model"]["amp"] in ("float16", "bfloat16")
+    assert set(state["scalers"]) == {"optimizer_D", "optimizer_G"}
+
+
+def test_on_a_terminal_a_progress_bar_takes_the_place_of_the_lines(tmp_path):
+    path = runs_of.write_config(tmp_path)
+    main, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("4H", 40, 160, 0, 0))  # rows and columns
+    process = subprocess.Popen(
+        runs_of.command("-c", path, "-o", "epochs=2"), stderr=other, stdout=other, env=runs_of.environment()
+    )
+    os.close(other)
+    seen = b""
+    with contextlib.suppress(OSError):  # how the end of a terminal is read
+        while data := os.read(main, 1 << 16):
+            seen += data
+    assert process.wait() == 0, seen
+    assert b"6/6 [" in seen and b"images_per_second=" in seen and b"g_loss=" in seen
+    assert b"epoch 1/2 step 1/6" not in seen and b"Warning" not in seen
+    assert "epoch 1/2 step 1/6" in (tmp_path / "output/tiny/train.log").read_text()

@@ -1,8 +1,5 @@
 """Whole runs: both stages, killed and resumed, stopped, damaged, on a full disk, with numbers that are not finite."""
 
-import contextlib
-import os
-import pty
 import resource
 import shutil
 import signal
@@ -219,32 +216,3 @@ def test_the_seed_decides(whole, tmp_path):
     path, run = runs_of.write_config(tmp_path), tmp_path / "output" / "tiny"
     assert runs_of.train("-c", path, "--seed", "1").returncode == 0
     assert runs_of.losses(run)[1] != runs_of.losses(whole[1])[1]
-
-
-def test_mixed_precision_is_said_to_do_nothing_on_a_cpu_and_does_nothing(whole, tmp_path):
-    """Its effect needs a GPU; here only its configuration and the place of its state can be tested."""
-    path, run = runs_of.write_config(tmp_path), tmp_path / "output" / "tiny"
-    done = runs_of.train("-c", path, "--amp")
-    assert done.returncode == 0, done.stderr
-    assert "mixed precision has no effect on a CPU" in done.stderr
-    assert runs_of.losses(run) == runs_of.losses(whole[1])
-    _, state = checkpoints.load(checkpoints.path_of(run / "checkpoints", 12))
-    assert state["config"]["model"]["amp"] in ("float16", "bfloat16")
-    assert set(state["scalers"]) == {"optimizer_D", "optimizer_G"}
-
-
-def test_on_a_terminal_a_progress_bar_takes_the_place_of_the_lines(tmp_path):
-    path = runs_of.write_config(tmp_path)
-    main, other = pty.openpty()
-    process = subprocess.Popen(
-        runs_of.command("-c", path, "-o", "epochs=2"), stderr=other, stdout=other, env=runs_of.environment()
-    )
-    os.close(other)
-    seen = b""
-    with contextlib.suppress(OSError):  # how the end of a terminal is read
-        while data := os.read(main, 1 << 16):
-            seen += data
-    assert process.wait() == 0, seen
-    assert b"6/6 [" in seen and b"images_per_second=" in seen and b"g_loss=" in seen
-    assert b"epoch 1/2 step 1/6" not in seen
-    assert "epoch 1/2 step 1/6" in (tmp_path / "output/tiny/train.log").read_text()

@@ -17,6 +17,7 @@ from ..errors import InputError, OutputError
 from ..files import atomic
 from .smoothing import smooth_edges
 
+VERSION = 1  # of what is made of a file, resizing and smoothing included
 NAMED = 3  # of the files that cannot be read, this many are named
 
 
@@ -63,7 +64,7 @@ class ImageStack(Sequence):
         facts = [
             (str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) if f.exists() else str(f) for f in files
         ]  # a link to nothing counts too, so that it is found unreadable whatever was decoded before
-        key = hashlib.sha256(json.dumps([facts, load_size, smooth]).encode()).hexdigest()
+        key = hashlib.sha256(json.dumps([VERSION, facts, load_size, smooth]).encode()).hexdigest()
         path = cache / f"{key[:32]}.stack"
         if not path.exists():
             _write(path, files, load_size, smooth)
