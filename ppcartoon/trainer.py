@@ -62,7 +62,11 @@ class Trainer:
         try:
             if self.experiment.rank == 0:
                 self._open()
-            with self._signals():
+            quiet = None if self.monitor else True  # None: where there is no terminal
+            with (
+                self._signals(),
+                tqdm(initial=self.model.steps, total=self.experiment.steps, disable=quiet) as self.bar,
+            ):
                 self._loop()
         finally:
             if self.monitor:
@@ -72,9 +76,6 @@ class Trainer:
         experiment, every, pending = self.experiment, self.config.log_config, []
         waited, since = 0.0, time.perf_counter()
         batches = iter(experiment.loader())
-        bar = tqdm(
-            initial=self.model.steps, total=experiment.steps, unit="step", disable=None if self.monitor else True
-        )
         for step in range(self.model.steps + 1, experiment.steps + 1):
             seed_generators(self.config.seed, experiment.rank, step)
             asked = time.perf_counter()
@@ -83,7 +84,7 @@ class Trainer:
             stage = self.model.stage
             self.model.train_iter()
             pending.append((step, stage, self.model.losses))
-            bar.update()
+            self.bar.update()
             epoch, rest = divmod(step, experiment.steps_per_epoch)
             last, stopping = step == experiment.steps, self._stopping(step)
             if step % every.interval == 0 or rest == 0 or stopping:
@@ -91,7 +92,7 @@ class Trainer:
                 seconds = time.perf_counter() - since
                 values = self._report(step, stage, losses, seconds / len(pending), waited / seconds)
                 shown = ("d_loss", "g_loss", "images_per_second")
-                bar.set_postfix({"stage": stage, **{name: f"{values[name]:.3g}" for name in shown}})
+                self.bar.set_postfix({"stage": stage, **{name: f"{values[name]:.3g}" for name in shown}})
                 pending, waited, since = [], 0.0, time.perf_counter()
             experiment.schedule.step()
             if step % every.visiual_interval == 0 or last:
@@ -101,7 +102,6 @@ class Trainer:
                 self.monitor.flush()
             if stopping and not last:
                 raise Interrupted(self.signal)
-        bar.close()
 
     def _settle(self, pending: list[tuple[int, str, dict]]) -> dict[str, float]:
         """Fetches the losses of the steps since the last time; returns the newest.
