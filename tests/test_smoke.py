@@ -12,8 +12,8 @@ from ppcartoon import checkpoints, weights
 from ppcartoon.images import Picture, write
 
 DEMO = runs_of.ROOT / "configs" / "demo.yaml"
-CONTENT_FALLS_TO = 0.75  # of its first epoch's mean, by the end of stage init
-COLOR_FALLS_TO = 0.85  # of its first epoch's mean, by the end of stage cartoon
+CONTENT_FALLS_TO = 0.7  # of the first epoch's mean, in the last epoch
+COLOR_FALLS_TO = 0.85  # of the mean in the first epoch of stage cartoon, in the last epoch
 
 
 def test_the_demonstration_trains_is_killed_resumes_exports_and_cartoonizes(tmp_path):
@@ -30,18 +30,17 @@ def test_the_demonstration_trains_is_killed_resumes_exports_and_cartoonizes(tmp_
     process.communicate()
     assert process.returncode == -9, lines[-5:]
     assert any("VGG19 has seeded random weights" in line for line in lines)
-    assert checkpoints.step_of(checkpoints.newest_first(run / "checkpoints")[0]) == 8 * 24
+    assert checkpoints.step_of(checkpoints.newest_first(run / "checkpoints")[0]) == 8 * 32
 
     resumed = subprocess.run(runs_of.command(*options, "--resume"), capture_output=True, text=True, env=environment)
     assert resumed.returncode == 0, resumed.stderr
     rows = runs_of.metrics(run)
-    assert [row["epoch"] for row in rows] == sorted(row["epoch"] for row in rows) and rows[-1]["step"] == 16 * 24
+    assert [row["epoch"] for row in rows] == sorted(row["epoch"] for row in rows) and rows[-1]["step"] == 16 * 32
 
     def mean(name, epoch):
         return np.mean([row[name] for row in rows if row["epoch"] == epoch])
 
-    print("content", mean("g_content", 7) / mean("g_content", 1), "color", mean("g_color", 16) / mean("g_color", 8))
-    assert mean("g_content", 7) < CONTENT_FALLS_TO * mean("g_content", 1)
+    assert mean("g_content", 16) < CONTENT_FALLS_TO * mean("g_content", 1)
     assert mean("g_color", 16) < COLOR_FALLS_TO * mean("g_color", 8)
 
     write(tmp_path / "photo.png", Picture(photo(40, 60)))
