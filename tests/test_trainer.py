@@ -88,9 +88,9 @@ def started(path, *arguments):
 
 
 def test_killed_and_resumed_equals_straight_through(whole, tmp_path):
-    """Two workers and visualization included: neither has a say in the order."""
+    """With other workers and more samples before: neither changes the training."""
     path, run = runs_of.write_config(tmp_path), tmp_path / "output" / "tiny"
-    process = started(path, "-o", "dataset.train.num_workers=2")
+    process = started(path, "-o", "dataset.train.num_workers=2", "log_config.visiual_interval=1")
     wait_for(
         lambda: (run / "metrics.jsonl").exists() and len((run / "metrics.jsonl").read_bytes().splitlines()) > 7, process
     )
