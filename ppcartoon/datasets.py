@@ -125,7 +125,7 @@ def _files(key: str, folder: Path) -> list[Path]:
     try:
         return image_files(folder)
     except InputError as error:
-        raise InputError(f"dataset.train.{key}: {error}; its place is dataset.train.dataroot plus this key") from error
+        raise InputError(f"dataset.train.{key}: {error}; it is looked for in dataset.train.dataroot") from error
 
 
 def _twins(key: str, cartoons: list[Path], folder: Path) -> list[Path]:

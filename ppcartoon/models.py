@@ -183,7 +183,10 @@ class CartoonLossGANModel(BaseModel):
         optimizer.clear_grad(set_to_zero=False)
 
     def _autocast(self) -> paddle.amp.auto_cast:
-        return paddle.amp.auto_cast(self.amp is not None, level="O1", dtype=self.amp or "float16")
+        """Convolutions in half precision; the matrix products of spectral norm, whose u and v are kept, in float32."""
+        precise = {"matmul", "matmul_v2"}
+        dtype = self.amp or "float16"
+        return paddle.amp.auto_cast(self.amp is not None, custom_black_list=precise, level="O1", dtype=dtype)
 
     def scaler_states(self) -> dict[str, dict]:
         """Of loss scaling, as JSON has it; empty where there is none."""
