@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +74,7 @@ class Experiment:
             batch_sampler=self.sampler,
             num_workers=train.num_workers,
             use_shared_memory=train.use_shared_memory,
+            worker_init_fn=_end_with_the_run,
         )
 
     def save(self) -> None:
@@ -132,6 +136,12 @@ class Experiment:
             + (f", falling from step {end + 1} on" if rates.decay_epochs else ""),
             f"cost        about {cost.flops / 1e9:,.0f} GFLOP a step, {cost.bytes / 1e9:.2f} GB of memory",
         ]
+
+
+def _end_with_the_run(_: int) -> None:
+    """In a worker of the loader: Linux ends it when the run is killed; it would wait for ever."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def sample_photos(config: Config, data: UnpairedCartoonDataset) -> list[np.ndarray]:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,6 +88,12 @@ def started(path, *arguments):
     )
 
 
+def alive(process):
+    """Whether a process of that number exists, and is not a dead one that nobody has asked after."""
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
 def test_killed_and_resumed_equals_straight_through(whole, tmp_path):
     """With other workers and more samples before: neither changes the training."""
     path, run = runs_of.write_config(tmp_path), tmp_path / "output" / "tiny"
@@ -94,8 +101,11 @@ def test_killed_and_resumed_equals_straight_through(whole, tmp_path):
     wait_for(
         lambda: (run / "metrics.jsonl").exists() and len((run / "metrics.jsonl").read_bytes().splitlines()) > 7, process
     )
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     process.kill()
     process.wait()
+    time.sleep(1)
+    assert len(workers) >= 2 and not any(alive(worker) for worker in workers)
     kept = checkpoints.step_of(checkpoints.newest_first(run / "checkpoints")[0])
     assert kept in (6, 9)
     resumed = runs_of.train("-c", path, "--resume", "auto")
