@@ -31,7 +31,7 @@ def load(path: Path, options: list[str] = ()) -> Config:
             raise InputError(f"-o {option}: is not of the form section.key=value")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             raise InputError(f"-o {option}: the value is not YAML ({_one_line(error)})") from error
         for part in reversed(key.split(".")):
             value = {part: value}
@@ -91,7 +91,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{path}: not YAML ({_one_line(error)})") from error
     if not isinstance(tree, dict):
         raise InputError(f"{path}: holds no keys")

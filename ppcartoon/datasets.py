@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,8 @@ from .data.smoothing import smooth_edges
 from .data.stack import ImageStack, cache_folder, image_files
 from .errors import InputError
 from .images import to_network
+
+log = logging.getLogger("ppcartoon")
 
 PHOTOS, CARTOONS, WINDOWS = range(3)  # independent streams of random numbers
 
@@ -70,6 +73,8 @@ class UnpairedCartoonDataset(Dataset):
         self.cartoons = stack("cartoons", _files("cartoons", root / cartoons))
         self.twins = {}
         names = self.cartoons.files
+        if smooth and not (root / smooth).is_dir():
+            log.info(f"dataset.train.smooth: {root / smooth} is not there: the cartoons are smoothed here")
         if smooth and (root / smooth).is_dir():
             self.twins["smooth"] = stack("smooth", _twins("smooth", names, root / smooth))
         else:

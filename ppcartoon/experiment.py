@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
-import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +22,7 @@ from .data.stack import center, image_files
 from .datasets import EpochSampler, UnpairedCartoonDataset
 from .errors import InputError
 from .models import CartoonLossGANModel
+from .processes import start_worker
 from .runs import Start
 from .schema import Config
 
@@ -60,10 +58,11 @@ class Experiment:
         self.schedule = self.model.setup_lr_schedulers(self.config.lr_scheduler.model_dump())
         self.model.setup_optimizers(self.schedule, self.config.optimizer.model_dump())
         self.sums: dict[str, float] = {}  # of the losses of stage "cartoon" since the last epoch's end, and their count
+        self.mean = math.inf  # of the loss that decides, over the last epoch
         self.best: dict[str, float] = {}  # step and value
         self.last_checkpoint = "none"
         if start.state:
-            self._restore(start.tensors, start.state)
+            self._restore(start)
 
     def loader(self) -> paddle.io.DataLoader:
         """The batches of the steps that are still to do."""
@@ -74,31 +73,38 @@ class Experiment:
             batch_sampler=self.sampler,
             num_workers=train.num_workers,
             use_shared_memory=train.use_shared_memory,
-            worker_init_fn=_end_with_the_run,
+            worker_init_fn=start_worker,
         )
 
+    def close_epoch(self) -> None:
+        """Takes the mean of the epoch's losses, and begins the next one's."""
+        self.mean = self.sums[self.config.snapshot_config.best] / self.sums["count"] if self.sums else math.inf
+        self.sums = {}
+
     def save(self) -> None:
-        """Writes a checkpoint, prunes older ones, and writes weights for inference.
+        """Writes weights for inference and a checkpoint, in this order: a resumed run writes what is missing again.
 
         Raises:
+            InputError: a value is not finite, and nothing was written.
             OutputError: they cannot be written; the checkpoints before are whole.
         """
         step, snapshot, folder = self.model.steps, self.config.snapshot_config, self.folder / "checkpoints"
+        tensors = checkpoints.capture(self.model)
+        for name, tensor in tensors.items():
+            if not np.isfinite(tensor).all():
+                raise InputError(f"step {step}: {name} is not finite; last good checkpoint: {self.last_checkpoint}")
         epoch, rest = divmod(step, self.steps_per_epoch)
-        if self.sums and rest == 0:
-            value = self.sums[snapshot.best] / self.sums["count"]
-            if value < self.best.get("value", math.inf):
-                self.best = {"step": step, "value": value}
-            self.sums = {}
+        if rest == 0 and self.mean < self.best.get("value", math.inf):
+            self.best = {"step": step, "value": self.mean}
+        if rest == 0:
+            self.export(self.folder / "weights" / f"epoch_{epoch:04d}.safetensors")
+        self.export(self.folder / "weights.safetensors")
         state = {"step": step, "steps_per_epoch": self.steps_per_epoch, "sums": self.sums, "best": self.best}
         state |= {"config": self.config.model_dump(), "scalers": self.model.scaler_states()}
         path = checkpoints.path_of(folder, step)
-        checkpoints.save(path, checkpoints.capture(self.model), state)
+        checkpoints.save(path, tensors, state)
         self.last_checkpoint = str(path)
         checkpoints.prune(folder, snapshot.keep, self.best.get("step"))
-        self.export(self.folder / "weights.safetensors")
-        if rest == 0:
-            self.export(self.folder / "weights" / f"epoch_{epoch:04d}.safetensors")
 
     def export(self, path: Path) -> None:
         """Writes weights that `CartoonPredictor` takes, with the config inside."""
@@ -106,17 +112,23 @@ class Experiment:
         texts["config"] = json.dumps(self.config.model_dump())
         weights.save(path, weights.Weights(self.model.export(), self.model.network, **texts))
 
-    def _restore(self, tensors: dict[str, np.ndarray], state: dict) -> None:
+    def _restore(self, start: Start) -> None:
+        state, now = start.state, self.config.model_dump()
         if state["steps_per_epoch"] != self.steps_per_epoch:
             raise InputError(
                 f"the checkpoint counts {state['steps_per_epoch']} steps an epoch, this run {self.steps_per_epoch}: "
                 "resume with the number of photos, the batch_size and the number of processes that it was trained with"
             )
-        checkpoints.restore(self.model, tensors)
+        if state["step"] > self.steps:
+            raise InputError(f"the checkpoint has {state['step']} steps, this run {self.steps}: raise epochs")
+        checkpoints.restore(self.model, start.tensors)
         self.model.set_scaler_states(state["scalers"])
-        self.model.steps, self.sums, self.best = state["step"], state["sums"], state["best"]
+        self.model.steps = state["step"]
         self.schedule.step(state["step"])
-        self.last_checkpoint = str(checkpoints.path_of(self.folder / "checkpoints", state["step"]))
+        self.last_checkpoint = str(start.checkpoint)
+        same = [state["config"][key] == now[key] for key in ("model", "snapshot_config")]
+        if all(same):  # or the losses before are no measure of those to come
+            self.sums, self.best = state["sums"], state["best"]
 
     def summary(self) -> list[str]:
         """What would be trained on what, line by line."""
@@ -130,18 +142,12 @@ class Experiment:
             f"data        {len(self.data)} photos, {len(self.data.cartoons)} cartoons, {train.size}x{train.size}",
             f"parameters  D {parameters['netD']:,} of which E is shared with G, G {parameters['netG']:,}",
             f"epoch       {self.steps_per_epoch} steps of {train.batch_size} pairs on each of {self.ranks} device(s)",
-            f"stage 1     init, epochs 1 to {model.init_epochs}, steps 1 to {model.init_steps}: Eq. 6 and content loss",
-            f"stage 2     cartoon, to epoch {self.config.epochs}, step {self.steps}: Eqs. 1 to 5",
+            f"stage 1     init, {model.init_epochs} epochs, {model.init_steps} steps",
+            f"stage 2     cartoon, {self.config.epochs - model.init_epochs} epochs, to step {self.steps}",
             f"rate        {rates.learning_rate:g}"
             + (f", falling from step {end + 1} on" if rates.decay_epochs else ""),
-            f"cost        about {cost.flops / 1e9:,.0f} GFLOP a step, {cost.bytes / 1e9:.2f} GB of memory",
+            f"cost        about {cost.flops / 1e9:.3g} GFLOP a step, {cost.bytes / 1e6:.3g} MB of memory",
         ]
-
-
-def _end_with_the_run(_: int) -> None:
-    """In a worker of the loader: Linux ends it when the run is killed; it would wait for ever."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def sample_photos(config: Config, data: UnpairedCartoonDataset) -> list[np.ndarray]:
@@ -154,7 +160,7 @@ def sample_photos(config: Config, data: UnpairedCartoonDataset) -> list[np.ndarr
     if samples.folder is None:
         photos = [data.photos[i] for i in range(min(samples.count, len(data)))]
     else:
-        photos = [_read(path) for path in _files(Path(samples.folder))[: samples.count]]
+        photos = [_read(path) for path in _files(Path(samples.folder).expanduser())[: samples.count]]
     return [center(photo, size) for photo in photos]
 
 

@@ -32,8 +32,11 @@ class Monitor:
 
     def __init__(self, folder: Path, step: int, visualdl: bool) -> None:
         self._folder = folder
-        _cut_metrics(folder / METRICS, step)
-        self._metrics = open(folder / METRICS, "a", encoding="utf-8")  # noqa: SIM115
+        try:
+            _cut_metrics(folder / METRICS, step)
+            self._metrics = open(folder / METRICS, "a", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise OutputError(f"{folder / METRICS}: cannot be written ({error.strerror})") from error
         self._visualdl = None
         if visualdl:
             import visualdl as vdl
@@ -69,9 +72,9 @@ class Monitor:
         if self._visualdl:
             self._visualdl.add_image("samples", sheet.rgb, step)
 
-    def text(self, name: str, text: str) -> None:
+    def text(self, step: int, name: str, text: str) -> None:
         if self._visualdl:
-            self._visualdl.add_text(name, text, 0)
+            self._visualdl.add_text(name, text, step)
 
     def flush(self) -> None:
         if self._visualdl:
@@ -90,7 +93,7 @@ def _cut_metrics(path: Path, step: int) -> None:
         return
     kept = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")
     with atomic(path) as temporary:
@@ -99,6 +102,8 @@ def _cut_metrics(path: Path, step: int) -> None:
 
 def cut_records(path: Path, step: int) -> None:
     """Drops the records of a VisualDL log after `step`, and whatever follows a torn one, which its reader dies of.
+
+    Texts at `step` go as well: the run that goes on writes its own. A run that begins anew keeps nothing.
 
     A record is its length as a little-endian uint64, then a serialized `Record`.
     """
@@ -116,7 +121,7 @@ def cut_records(path: Path, step: int) -> None:
             value = Record.FromString(data[at + 8 : end]).values[0]
         except Exception:  # protobuf's DecodeError, or no value in it
             break
-        if value.id <= step:
+        if value.id < step or (value.id == step > 0 and value.WhichOneof("one_value") != "text"):
             kept.append(data[at:end])
         at = end
     with atomic(path) as temporary:

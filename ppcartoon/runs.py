@@ -19,13 +19,15 @@ class Start(NamedTuple):
     Attributes:
         config: of the run.
         folder: of the run.
-        tensors: of the checkpoint it goes on from; empty for a new run.
+        checkpoint: it goes on from; None for a new run.
+        tensors: of that checkpoint; empty for a new run.
         state: of that checkpoint.
         notes: what the user should hear about it.
     """
 
     config: Config
     folder: Path
+    checkpoint: Path | None
     tensors: dict
     state: dict
     notes: list[str]
@@ -47,8 +49,8 @@ def locate(config_file: Path | None, options: list[str], resume: str | None) -> 
     if resume not in (None, AUTO):
         path = Path(resume)
         chosen = path if path.is_file() else None
-        folder = path.absolute().parents[1] if chosen else path
-        if not (folder / "checkpoints").is_dir():
+        folder = path.absolute().parent.parent if chosen else path
+        if not (folder / CONFIG).is_file():
             raise InputError(f"--resume {resume}: neither a run's folder nor a checkpoint of one")
         settings = config.load(config_file or folder / CONFIG, options)
     elif config_file is None:
@@ -59,20 +61,20 @@ def locate(config_file: Path | None, options: list[str], resume: str | None) -> 
     if resume is None:
         if (folder / CONFIG).exists():
             raise InputError(f"{folder}: holds a run; --resume auto goes on with it, -o output_dir=... starts another")
-        return Start(settings, folder, {}, {}, [])
-    return _resumed(settings, folder, chosen, resume)
+        return Start(settings, folder, None, {}, {}, [])
+    return _resumed(settings, folder, chosen)
 
 
-def _resumed(settings: Config, folder: Path, chosen: Path | None, resume: str) -> Start:
+def _resumed(settings: Config, folder: Path, chosen: Path | None) -> Start:
     damaged: list[str] = []
     if chosen:
         tensors, state = checkpoints.load(chosen)
     else:
         found = checkpoints.newest_whole(folder / "checkpoints", damaged)
         if found is None:
-            if damaged or resume != AUTO:
+            if damaged:
                 raise InputError(f"{folder}: no whole checkpoint to go on from" + "".join(f"; {d}" for d in damaged))
-            return Start(settings, folder, {}, {}, ["no checkpoint yet: a new run"])
+            return Start(settings, folder, None, {}, {}, ["no checkpoint yet: a new run"])
         chosen, tensors, state = found
     notes = [f"{message}; going back to the one before" for message in damaged]
     notes.append(f"goes on from {chosen}, after step {state['step']}")
@@ -83,7 +85,7 @@ def _resumed(settings: Config, folder: Path, chosen: Path | None, resume: str) -
         for key in now
         if key not in filled_in and before.get(key) != now[key]
     ]
-    return Start(settings, folder, tensors, state, notes)
+    return Start(settings, folder, chosen, tensors, state, notes)
 
 
 def set_aside_later(folder: Path, step: int) -> list[str]:

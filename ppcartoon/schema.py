@@ -9,10 +9,12 @@ from pydantic import ConfigDict, Field, model_validator
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=1024)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Side = Annotated[int, Field(ge=32, multiple_of=4)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=1)]
-Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Text = Annotated[str, Field(min_length=1)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -24,13 +26,13 @@ class Section(pydantic.BaseModel):
 
 class Generator(Section):
     name: Literal["CartoonLossGenerator"]
-    in_channels: Positive
-    channels: Annotated[int, Field(ge=2, multiple_of=2)]
+    in_channels: Width
+    channels: Annotated[int, Field(ge=2, le=1024, multiple_of=2)]
 
 
 class Discriminator(Section):
     name: Literal["CartoonLossDiscriminator", "CartoonLossNLayerDiscriminator"]
-    channels: Positive
+    channels: Width
 
     def features(self) -> int:
         """Channels of the encoder's features."""
@@ -52,7 +54,7 @@ class Model(Section):
     edge_weight: Weight
     huber_delta: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     vgg_layer: Annotated[str, Field(pattern=r"^conv([12]_[12]|[345]_[1-4])$")]
-    vgg_path: str | None
+    vgg_path: Text | None
     amp: Literal["auto", "float16", "bfloat16"] | None
 
     @model_validator(mode="after")
@@ -73,20 +75,20 @@ class Loader(Section):
     num_workers: Count
     use_shared_memory: bool = True
     flip: bool
-    seed: Count = 0  # the run's
+    seed: Seed = 0  # the run's
 
 
 class UnpairedCartoonDataset(Loader):
     name: Literal["UnpairedCartoonDataset"]
-    dataroot: str
-    photos: str
-    cartoons: str
-    smooth: str | None
-    gray: str | None
+    dataroot: Text
+    photos: Text
+    cartoons: Text
+    smooth: Text | None
+    gray: Text | None
     size: Side
     load_size: Side | None
     random_crop: bool
-    cache_dir: str | None
+    cache_dir: Text | None
 
     @model_validator(mode="after")
     def possible(self) -> UnpairedCartoonDataset:
@@ -124,6 +126,12 @@ class Optimizer(Section):
     optimizer_D: Adam
     optimizer_G: Adam
 
+    @model_validator(mode="after")
+    def possible(self) -> Optimizer:
+        if (self.optimizer_D.net_names, self.optimizer_G.net_names) != (["netD"], ["netG"]):
+            raise ValueError("net_names must be [netD] for optimizer_D and [netG] for optimizer_G")
+        return self
+
 
 class LogConfig(Section):
     interval: Positive
@@ -137,7 +145,7 @@ class SnapshotConfig(Section):
 
 
 class Samples(Section):
-    folder: str | None
+    folder: Text | None
     count: Positive
 
 
@@ -149,8 +157,8 @@ class Export(Section):
 
 class Config(Section):
     epochs: Positive
-    seed: Count
-    output_dir: str
+    seed: Seed
+    output_dir: Text
     enable_visualdl: bool
     model: Model
     dataset: Dataset

@@ -7,6 +7,7 @@ import contextlib
 import io
 import logging
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from .engines import cores
 from .errors import InputError
+from .processes import signal_when_parent_ends
 
 log = logging.getLogger("ppcartoon")
 
@@ -23,7 +25,8 @@ class Console(logging.Handler):
     """Lines on stderr, above the progress bar where there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
+        with contextlib.suppress(OSError):  # nobody listens any more; train.log does
+            tqdm.write(self.format(record), file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,15 +55,20 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def processes() -> int:
+    """That Paddle's launcher started for this run."""
+    return int(os.environ.get("PADDLE_TRAINERS_NUM", 1))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     args = parser().parse_args(argv)
     flags = {"seed": args.seed, "lr_scheduler.decay_epochs": args.decay, "model.amp": "auto" if args.amp else None}
     options = args.opt + [f"{key}={value}" for key, value in flags.items() if value is not None]
-    processes = int(os.environ.get("PADDLE_TRAINERS_NUM", 1))
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))  # Paddle would take one thread
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes())))  # Paddle would take one thread
     for noise in ("No ccache found", r"\s*Non compatible API"):  # Paddle's, of no interest here
         warnings.filterwarnings("ignore", noise)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while much is imported, end without a word
     log.handlers = [Console(logging.INFO)]
     log.setLevel(logging.DEBUG)  # for train.log, which gets what the progress bar shows
     log.propagate = False
@@ -69,6 +77,15 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         log.error(f"train: {error}")
         return 1
+    except ModuleNotFoundError as error:
+        log.error(
+            f"train: {error.name} is not installed; training needs: pip install 'ppcartoon[train]' paddlepaddle "
+            "(or Paddle's GPU build), and pip install --no-deps ppgan==2.1.0"
+        )
+        return 1
+    except KeyboardInterrupt:
+        log.error("train: interrupted, without a checkpoint of the last steps")
+        return 130
 
 
 def _train(args: argparse.Namespace, options: list[str]) -> int:
@@ -78,6 +95,9 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
     from . import experiment, runs, trainer
     from .monitor import open_log
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if processes() > 1:
+        signal_when_parent_ends(signal.SIGTERM)  # when the launcher dies, its processes stop with a checkpoint
     if args.device == "gpu" and not paddle.is_compiled_with_cuda():
         raise InputError("--device gpu: this build of Paddle has no CUDA")
     paddle.set_device("gpu" if paddle.is_compiled_with_cuda() and args.device != "cpu" else "cpu")

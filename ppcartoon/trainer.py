@@ -21,6 +21,7 @@ from .errors import InputError
 from .experiment import Experiment
 from .files import atomic
 from .monitor import Monitor
+from .processes import lock
 
 log = logging.getLogger("ppcartoon")
 
@@ -58,7 +59,7 @@ class Trainer:
             paddle.distributed.init_parallel_env()
             for name, net in self.model.nets.items():
                 self.model.nets[name] = paddle.DataParallel(net)
-            paddle.distributed.barrier()  # every rank has read its checkpoint before rank 0 sets others aside
+            self._agree()
         try:
             if self.experiment.rank == 0:
                 self._open()
@@ -71,6 +72,18 @@ class Trainer:
         finally:
             if self.monitor:
                 self.monitor.close()
+
+    def _agree(self) -> None:
+        """Waits until every rank has read its checkpoint, which must be the same.
+
+        Raises:
+            InputError: it is not.
+        """
+        steps = paddle.to_tensor([self.model.steps, -self.model.steps])
+        paddle.distributed.all_reduce(steps, paddle.distributed.ReduceOp.MAX)
+        most, least = steps.tolist()
+        if most != -least:
+            raise InputError(f"processes start after steps {-least} to {most}: give all of them the same run folder")
 
     def _loop(self) -> None:
         experiment, every, pending = self.experiment, self.config.log_config, []
@@ -95,11 +108,15 @@ class Trainer:
                 self.bar.set_postfix({"stage": stage, **{name: f"{values[name]:.3g}" for name in shown}})
                 pending, waited, since = [], 0.0, time.perf_counter()
             experiment.schedule.step()
+            paused = time.perf_counter()
+            if rest == 0:
+                experiment.close_epoch()
             if step % every.visiual_interval == 0 or last:
                 self._sample(step)
             if self.monitor and (stopping or last or (rest == 0 and epoch % self.config.snapshot_config.interval == 0)):
-                experiment.save()
                 self.monitor.flush()
+                experiment.save()
+            since += time.perf_counter() - paused  # samples and checkpoints are no part of the steps' time
             if stopping and not last:
                 raise Interrupted(self.signal)
 
@@ -134,13 +151,17 @@ class Trainer:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM let the step end; a second Ctrl-C does not wait."""
+        """Ctrl-C, SIGTERM and a lost terminal let the step end; a second Ctrl-C does not wait."""
 
         def remember(number: int, _: object) -> None:
             self.signal = number
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if number == signal.SIGINT:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
 
-        before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, remember) for number in numbers}
         try:
             yield
         finally:
@@ -149,7 +170,10 @@ class Trainer:
 
     def _open(self) -> None:
         """Makes the run's folder fit to go on, and writes the config into it."""
-        folder, new = self.experiment.folder, self.model.steps == 0
+        folder = self.experiment.folder
+        self.lock = lock(folder)
+        for left_over in folder.rglob(".*.safetensors"):  # by a killed writer
+            left_over.unlink()
         self.monitor = Monitor(folder, self.model.steps, self.config.enable_visualdl)
         text = yaml.safe_dump(self.config.model_dump(), sort_keys=False, allow_unicode=True)
         with atomic(folder / runs.CONFIG) as temporary:
@@ -160,8 +184,9 @@ class Trainer:
             log.info("VGG19 has seeded random weights (model.vgg_path: random): for trials, not for cartoons")
         if self.config.model.amp and not paddle.is_compiled_with_cuda():
             log.info("mixed precision has no effect on a CPU")
-        if new:
-            self.monitor.text("config", f"    {text}".replace("\n", "\n    "))  # Markdown: as it is
+        verbatim = f"    {text}".replace("\n", "\n    ")  # in Markdown
+        self.monitor.text(self.model.steps, "config", verbatim)
+        if self.model.steps == 0:
             self._sample(0)
 
     def _report(

@@ -43,7 +43,7 @@ class VGG19(caffevgg.CaffeVGG19):
         if path == RANDOM:
             table = _random(plan)
         else:
-            file = download() if path is None else Path(path)
+            file = download() if path is None else Path(path).expanduser()
             table = read(file)
             _check(file, table, names)
         channels = [name if name == "M" else table[name][1].size for name in plan]

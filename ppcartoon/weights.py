@@ -148,7 +148,8 @@ def save(path: Path, weights: Weights) -> None:
         OutputError: the file cannot be written.
     """
     metadata = {"format": FORMAT, "network": json.dumps(weights.network)}
-    metadata |= {key: getattr(weights, key) for key in TEXTS}
+    for key in TEXTS:  # a command line may hold anything
+        metadata[key] = "".join(c if c.isprintable() else " " for c in getattr(weights, key))
     tensors = {name: np.ascontiguousarray(tensor, np.float16) for name, tensor in weights.tensors.items()}
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise InputError(f"{path}: float16 cannot hold these weights")

@@ -1,13 +1,14 @@
 """What several tests use. PPCARTOON_ORACLE may name a folder with golden.npz, figures of a larger network."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import runs_of
 
-from ppcartoon import weights
+from ppcartoon import checkpoints, weights
 from ppcartoon.predictor import CartoonPredictor
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -46,6 +47,15 @@ def whole(tmp_path_factory) -> tuple[Path, Path]:
     done = runs_of.train("-c", path)
     assert done.returncode == 0, done.stderr
     return path, folder / "output" / "tiny"
+
+
+@pytest.fixture
+def copy(whole, tmp_path) -> tuple[Path, Path]:
+    """The finished run again, as if it had stopped after step 9, and its config."""
+    path, run = runs_of.write_config(tmp_path), tmp_path / "output" / "tiny"
+    shutil.copytree(whole[1], run)
+    checkpoints.path_of(run / "checkpoints", 12).unlink()
+    return path, run
 
 
 def photo(height: int, width: int, seed: int = 0) -> np.ndarray:

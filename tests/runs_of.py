@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -61,3 +63,12 @@ def curve(run: Path, name: str) -> list[tuple[int, float]]:
 
     (file,) = run.glob("*vdlrecords*")
     return [(record.id, record.value) for record in LogReader(file_path=str(file)).get_data("scalar", name)]
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen | None = None, seconds: float = 60) -> None:
+    """Until the condition holds; the process must live on meanwhile."""
+    end = time.time() + seconds
+    while not condition():
+        assert process is None or process.poll() is None, process.communicate()[1]
+        assert time.time() < end
+        time.sleep(0.01)

@@ -75,7 +75,8 @@ def test_a_seed_and_a_decay_reach_what_depends_on_them():
         ("dataset.train.name=Folder", "dataset.train: "),
         ("dataset.train={name: DrawnCartoonDataset, count: 3}", "dataset.train.batch_size: missing"),
         ("lr_scheduler.decay_epochs=50", "lr_scheduler.decay_epochs 50 is more than epochs 32"),
-        ('export.style="a\\nb"', "export.style: "),
+        ("model.generator.channels=2048", "model.generator.channels: input should be less than or equal to 1024"),
+        ('output_dir=""', "output_dir: "),
     ],
 )
 def test_a_mistake_gets_one_line_with_the_key_s_path(option, message):

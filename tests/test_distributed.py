@@ -1,8 +1,10 @@
 """Two processes on the CPU, started by Paddle's own launcher, do what one process does on the joined batch."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -68,3 +70,27 @@ def test_every_photo_is_seen_once_an_epoch_by_one_of_the_processes(tmp_path):
     assert all(len(set(epoch)) == 8 for epoch in epochs.tolist())
     left_out = [set(range(9)) - set(epoch) for epoch in epochs.tolist()]
     assert len(set.union(*left_out)) == 4  # another one each time
+
+
+def test_a_stopped_launcher_takes_its_processes_along_and_the_run_resumes(tmp_path):
+    path, run = runs_of.write_config(tmp_path), tmp_path / "output" / "tiny"
+    options = ["-c", path, "-o", "dataset.train.batch_size=1", "dataset.train.count=7", "epochs=40"]
+    launcher = subprocess.Popen(
+        [*LAUNCH, "--log_dir", str(tmp_path / "log"), *runs_of.command(*options)[1:]],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path, env=runs_of.environment(),
+    )  # fmt: skip
+    metrics = run / "metrics.jsonl"
+    runs_of.wait_for(lambda: metrics.exists() and len(metrics.read_bytes().splitlines()) > 4, launcher)
+    launcher.send_signal(signal.SIGTERM)
+    launcher.wait()
+
+    def stopped():
+        return "stopped after step" in (run / "train.log").read_text()
+
+    runs_of.wait_for(stopped)
+    step = checkpoints.step_of(checkpoints.newest_first(run / "checkpoints")[0])
+    assert 4 < step < 120
+    time.sleep(2)  # for the processes to end
+    options[-1] = f"epochs={step // 3 + 2}"
+    launch(tmp_path, *runs_of.command(*options, "--resume")[1:])
+    assert [row["step"] for row in runs_of.metrics(run)] == list(range(1, 3 * (step // 3 + 2) + 1))

@@ -46,6 +46,17 @@ def monitor(folder, step):
     return Monitor(folder, step, visualdl=True)
 
 
+def test_a_run_that_begins_anew_keeps_nothing_and_a_resumed_one_a_single_text_of_its_start(tmp_path):
+    for step in (0, 0, 5, 5):
+        log = monitor(tmp_path, step)
+        log.text(step, "config", f"of step {step}")
+        log.scalars(step + 1, {"g_loss": 1.0})
+        log.close()
+    texts = LogReader(file_path=str(tmp_path / VISUALDL)).get_data("text", "config")
+    assert [(text.id, text.text.encoded_text_string) for text in texts] == [(0, "of step 0"), (5, "of step 5")]
+    assert runs_of.curve(tmp_path, "g_loss") == [(1, 1.0), (6, 1.0)]
+
+
 def test_a_resumed_run_drops_what_came_after_its_checkpoint_and_goes_on_in_the_same_files(tmp_path):
     first = monitor(tmp_path, 0)
     for step in range(1, 8):

@@ -1,5 +1,6 @@
 """Weights files: what is shipped, what is refused."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -146,3 +147,9 @@ def test_an_unwritable_target_is_one_line(tmp_path, tiny_weights):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="file: a file is there, where a folder is to be"):
         weights.save(tmp_path / "file" / "a.safetensors", tiny_weights)
+
+
+def test_a_command_line_that_does_not_print_is_cleaned_so_that_the_file_can_be_read(tiny_weights, tmp_path):
+    odd = dataclasses.replace(tiny_weights, command="train -o 'a\nb\u00a0c'")
+    weights.save(tmp_path / "odd.safetensors", odd)
+    assert weights.load(tmp_path / "odd.safetensors").command == "train -o 'a b c'"

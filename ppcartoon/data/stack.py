@@ -66,13 +66,20 @@ class ImageStack(Sequence):
         ]  # a link to nothing counts too, so that it is found unreadable whatever was decoded before
         key = hashlib.sha256(json.dumps([VERSION, facts, load_size, smooth]).encode()).hexdigest()
         path = cache / f"{key[:32]}.stack"
-        if not path.exists():
+        if not self._map(path):
             _write(path, files, load_size, smooth)
+            self._map(path)
+
+    def _map(self, path: Path) -> bool:
+        """Maps the file into memory; whether it is there, and whole."""
+        header = 8 * len(self.files)
+        if not path.exists() or path.stat().st_size < header:
+            return False
         data = np.memmap(path, np.uint8, "r")
-        header = 8 * len(files)
         self.shapes = np.asarray(data[:header]).view(np.int32).reshape(-1, 2)
         self._pixels = data[header:]
         self._starts = np.concatenate([[0], np.cumsum(3 * self.shapes.prod(1, dtype=np.int64))])
+        return self._pixels.size == self._starts[-1]
 
     def __len__(self) -> int:
         return len(self.files)
