@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -99,6 +100,9 @@ def _write(path: Path, files: list[Path], load_size: int, smooth: bool) -> None:
             return error
 
     shapes, bad = [], []
+    for left_over in path.parent.glob(".*.stack"):  # by a killed writer, a day ago at least
+        if time.time() - left_over.stat().st_mtime > 86400:
+            left_over.unlink(missing_ok=True)
     try:
         with atomic(path) as temporary, open(temporary, "wb") as out, ThreadPool() as pool:
             out.seek(8 * len(files))
