@@ -146,7 +146,7 @@ class Experiment:
             f"stage 2     cartoon, {self.config.epochs - model.init_epochs} epochs, to step {self.steps}",
             f"rate        {rates.learning_rate:g}"
             + (f", falling from step {end + 1} on" if rates.decay_epochs else ""),
-            f"cost        about {cost.flops / 1e9:.3g} GFLOP a step, {cost.bytes / 1e6:.3g} MB of memory",
+            f"cost        about {cost.flops / 1e9:,.1f} GFLOP a step, {cost.bytes / 1e6:,.0f} MB of memory",
         ]
 
 
