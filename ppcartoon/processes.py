@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import os
+import multiprocessing
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import TextIO
 
@@ -23,20 +22,18 @@ def signal_when_parent_ends(number: int) -> None:
 
 
 def start_worker(_: int) -> None:
-    """In a worker of a data loader: it ends with the run, or when the run ends it, and by no signal to the whole group.
-
-    Paddle ends its workers with SIGTERM, and takes one that was ended by somebody else for an accident.
-    """
+    """In a worker of a data loader: it ends with the run, and by no signal that goes to the whole group."""
     signal_when_parent_ends(signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
-    def wait() -> None:
-        while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
-            pass
-        os._exit(0)
 
-    threading.Thread(target=wait, daemon=True).start()
+def end_workers() -> None:
+    """Ends the workers of data loaders, which would not listen to Paddle's SIGTERM."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Paddle's handler would take it for an accident
+    for worker in multiprocessing.active_children():
+        worker.kill()
+        worker.join()
 
 
 def lock(folder: Path) -> TextIO:

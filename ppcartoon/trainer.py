@@ -21,7 +21,7 @@ from .errors import InputError
 from .experiment import Experiment
 from .files import atomic
 from .monitor import Monitor
-from .processes import lock
+from .processes import end_workers, lock
 
 log = logging.getLogger("ppcartoon")
 
@@ -70,6 +70,7 @@ class Trainer:
             ):
                 self._loop()
         finally:
+            end_workers()
             if self.monitor:
                 self.monitor.close()
 
