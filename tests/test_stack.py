@@ -1,6 +1,8 @@
 """Folders of images as they come from users, and the files that keep them decoded."""
 
+import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +72,24 @@ def test_a_changed_folder_is_decoded_again(root, change):
     else:
         assert (pixels(data[2]["photo"]) == wanted[change]).all()
     assert len(files(root.parent / "cache") - made) == (3 if change == "size" else 1)
+
+
+@pytest.mark.parametrize("size", [0, 10, 3000])
+def test_a_damaged_cache_is_made_again(root, size):
+    wanted = dataset(root)[0]["photo"]
+    for file in (root.parent / "cache").iterdir():
+        os.truncate(file, size)
+    assert (dataset(root)[0]["photo"] == wanted).all()
+
+
+def test_what_a_killed_writer_left_long_ago_is_removed_from_the_cache(root):
+    cache = root.parent / "cache"
+    cache.mkdir()
+    for name, age in (("old", 2 * 86400), ("new", 60)):
+        (cache / f".{name}.stack").write_bytes(b"half")
+        os.utime(cache / f".{name}.stack", times=(time.time() - age,) * 2)
+    dataset(root)
+    assert sorted(p.name for p in cache.glob(".*")) == [".new.stack"]
 
 
 def test_without_a_cache_dir_the_user_s_cache_is_used(root, monkeypatch):

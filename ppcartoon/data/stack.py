@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -101,8 +102,9 @@ def _write(path: Path, files: list[Path], load_size: int, smooth: bool) -> None:
 
     shapes, bad = [], []
     for left_over in path.parent.glob(".*.stack"):  # by a killed writer, a day ago at least
-        if time.time() - left_over.stat().st_mtime > 86400:
-            left_over.unlink(missing_ok=True)
+        with suppress(OSError):
+            if time.time() - left_over.stat().st_mtime > 86400:
+                left_over.unlink()
     try:
         with atomic(path) as temporary, open(temporary, "wb") as out, ThreadPool() as pool:
             out.seek(8 * len(files))
