@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except ModuleNotFoundError as error:
         log.error(
-            f"train: {error.name} is not installed; training needs: pip install 'ppcartoon[train]' paddlepaddle "
+            f"train: {error.name} is not installed; training needs: pip install '.[train]' paddlepaddle "
             "(or Paddle's GPU build), and pip install --no-deps ppgan==2.1.0"
         )
         return 1

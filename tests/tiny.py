@@ -35,3 +35,7 @@ def differing(a, b):
     """Names of the tensors that differ in a bit."""
     assert a.keys() == b.keys()
     return [name for name in a if not np.array_equal(a[name], b[name])]
+
+
+def relative(a, b):
+    return np.linalg.norm(np.asarray(a) - b) / max(np.linalg.norm(b), 1e-12)
