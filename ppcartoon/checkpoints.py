@@ -18,7 +18,6 @@ from .models import CartoonLossGANModel, bare
 
 FORMAT = "ppcartoon checkpoint 1"
 OPTIMIZED = {"optimizer_D": "netD", "optimizer_G": "netG"}
-PATTERN = "step_*.safetensors"
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -33,7 +32,7 @@ def step_of(path: Path) -> int:
 
 def newest_first(folder: Path) -> list[Path]:
     """The checkpoints of a folder."""
-    return sorted((p for p in folder.glob(PATTERN) if step_of(p) >= 0), key=step_of, reverse=True)
+    return sorted((p for p in folder.glob("*.safetensors") if step_of(p) >= 0), key=step_of, reverse=True)
 
 
 def save(path: Path, tensors: dict[str, np.ndarray], state: dict) -> None:

@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         description="Trains CartoonLossGAN, both stages, and leaves weights for tools/infer.py --weights.",
         epilog="Several GPUs: python -m paddle.distributed.launch tools/train.py -c ... Exit code: 0 trained, "
-        "1 something is wrong and named, 130 or 143 interrupted, and --resume auto goes on.",
+        "1 something is wrong and named, 129, 130 or 143 interrupted, and --resume auto goes on.",
     )  # fmt: skip
     p.add_argument("-c", "--config-file", type=Path, metavar="YAML", help="what to train; --resume PATH needs none")
     p.add_argument(
@@ -83,6 +83,9 @@ def main(argv: list[str] | None = None) -> int:
             "(or Paddle's GPU build), and pip install --no-deps ppgan==2.1.0"
         )
         return 1
+    except OSError as error:
+        log.error(f"train: {error}")
+        return 1
     except KeyboardInterrupt:
         log.error("train: interrupted, without a checkpoint of the last steps")
         return 130
@@ -98,9 +101,10 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if processes() > 1:
         signal_when_parent_ends(signal.SIGTERM)  # when the launcher dies, its processes stop with a checkpoint
-    if args.device == "gpu" and not paddle.is_compiled_with_cuda():
-        raise InputError("--device gpu: this build of Paddle has no CUDA")
-    paddle.set_device("gpu" if paddle.is_compiled_with_cuda() and args.device != "cpu" else "cpu")
+    gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
+    if args.device == "gpu" and not gpus:
+        raise InputError("--device gpu: Paddle finds none here, or is a build without CUDA")
+    paddle.set_device("gpu" if gpus and args.device != "cpu" else "cpu")
     start = runs.locate(args.config_file, options, args.resume)
     work = experiment.Experiment(start, " ".join(["python", *sys.argv]))
     if args.dry_run:
@@ -108,6 +112,8 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
         return 0
     if work.rank == 0:
         open_log(start.folder)
+    else:
+        log.setLevel(logging.ERROR)  # rank 0 tells of the run
     try:
         trainer.Trainer(work, start.notes).train()
     except trainer.Interrupted as stop:

@@ -183,7 +183,7 @@ class Trainer:
             log.info(note)
         if self.config.model.vgg_path == "random":
             log.info("VGG19 has seeded random weights (model.vgg_path: random): for trials, not for cartoons")
-        if self.config.model.amp and not paddle.is_compiled_with_cuda():
+        if self.config.model.amp and not paddle.get_device().startswith("gpu"):
             log.info("mixed precision has no effect on a CPU")
         verbatim = f"    {text}".replace("\n", "\n    ")  # in Markdown
         self.monitor.text(self.model.steps, "config", verbatim)

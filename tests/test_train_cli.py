@@ -29,7 +29,7 @@ from ppcartoon import checkpoints, train_cli
         (["-o", "epochs=" + "[" * 3000], "the value is not YAML"),
         (["-o", "model.vgg_path=''"], "model.vgg_path: "),
         (["--seed", "-1"], "seed: input should be greater than or equal to 0, got -1"),
-        (["--device", "gpu"], "--device gpu: this build of Paddle has no CUDA"),
+        (["--device", "gpu"], "--device gpu: Paddle finds none here"),
         (["--resume", "nowhere"], "--resume nowhere: neither a run's folder nor a checkpoint of one"),
     ],
 )
