@@ -29,15 +29,18 @@ setup(
     ],
     extras_require={
         "demo": ["scikit-image>=0.22"],
-        # What ppgan 2.1.0 and our trainer import; ppgan itself comes without its pins, Paddle as users choose: README.
+        # What ppgan 2.1.0, our trainer and the preparation of data import; ppgan itself comes without its pins, and
+        # Paddle as users choose: README.
         "train": [
+            "av>=17",
             "imageio",
+            "matplotlib",
             "munch",
             "natsort",
-            "opencv-python-headless",
+            "opencv-python-headless>=4.11",
             "pydantic>=2.5",
             "pyyaml",
-            "requests",
+            "requests>=2.32",
             "scikit-image>=0.22",
             "scipy",
             "setuptools",  # Paddle's

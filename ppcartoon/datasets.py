@@ -11,8 +11,9 @@ import numpy as np
 from paddle.io import BatchSampler, Dataset
 
 from .data.drawing import draw_cartoon, draw_photo
+from .data.folders import image_files, twins
 from .data.smoothing import smooth_edges
-from .data.stack import ImageStack, cache_folder, image_files
+from .data.stack import ImageStack, cache_folder
 from .errors import InputError
 from .images import to_network
 
@@ -81,9 +82,9 @@ class UnpairedCartoonDataset(Dataset):
             self.twins["smooth"] = stack("cartoons", names, smoothed=True)
         if gray:
             self.twins["gray"] = stack("gray", _twins("gray", names, root / gray))
-        for key, twins in self.twins.items():
-            for i in np.flatnonzero((twins.shapes != self.cartoons.shapes).any(1))[:1]:
-                raise InputError(f"dataset.train.{key}: {twins.files[i]} has another shape than {names[i]}")
+        for key, others in self.twins.items():
+            for i in np.flatnonzero((others.shapes != self.cartoons.shapes).any(1))[:1]:
+                raise InputError(f"dataset.train.{key}: {others.files[i]} has another shape than {names[i]}")
 
     def __len__(self) -> int:
         """Photos."""
@@ -134,15 +135,10 @@ def _files(key: str, folder: Path) -> list[Path]:
 
 
 def _twins(key: str, cartoons: list[Path], folder: Path) -> list[Path]:
-    """The files of `folder` that have the names of the cartoons, whatever their endings."""
-    by_name = {file.stem: file for file in _files(key, folder)}
-    missing = [cartoon.name for cartoon in cartoons if cartoon.stem not in by_name]
-    if missing:
-        raise InputError(
-            f"dataset.train.{key}: {folder} lacks {len(missing)} of {len(cartoons)} cartoons, {missing[0]} first; "
-            f"make them, or write {key}: null"
-        )
-    return [by_name[cartoon.stem] for cartoon in cartoons]
+    try:
+        return twins(cartoons, folder)
+    except InputError as error:
+        raise InputError(f"dataset.train.{key}: {error}; make them, or write {key}: null") from error
 
 
 @lru_cache(maxsize=8)

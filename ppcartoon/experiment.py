@@ -18,7 +18,8 @@ from ppgan.models.builder import build_model
 
 from . import checkpoints, images
 from .cost import step_cost
-from .data.stack import center, image_files
+from .data.folders import image_files
+from .data.stack import center
 from .datasets import EpochSampler, UnpairedCartoonDataset
 from .errors import InputError
 from .models import CartoonLossGANModel

@@ -14,8 +14,8 @@ from . import compat  # noqa: F401  before ppgan, which it makes importable
 
 # isort: split
 from ppgan.modules import caffevgg
-from ppgan.utils.download import PPGAN_HOME, get_path_from_url
 
+from .data import sources
 from .errors import InputError
 
 RANDOM = "random"
@@ -76,20 +76,15 @@ def _random(plan: list[str]) -> Table:
 
 
 def download() -> Path:
-    """ppgan's file from its URL, or from its cache, with its checksum.
+    """ppgan's file, fetched unless it is in its cache.
 
     Raises:
         InputError: it cannot be had; the message says how to get it by hand.
     """
-    url, md5 = caffevgg.model_urls["caffevgg19"]
     try:
-        return Path(get_path_from_url(url, md5))
-    except Exception as error:  # a RuntimeError that says why, or one of requests', at length
-        cause = error if isinstance(error, RuntimeError) else type(error).__name__
-        raise InputError(
-            f"VGG19 cannot be downloaded ({cause}): fetch {url} by hand (md5 {md5}) and put it into {PPGAN_HOME}, or "
-            "name its place with model.vgg_path"
-        ) from error
+        return sources.download("vgg19")
+    except InputError as error:
+        raise InputError(f"{error}; model.vgg_path may name another place") from error
 
 
 class _Type:

@@ -9,7 +9,18 @@ PACKAGE = Path(__file__).parents[1] / "ppcartoon"
 ORDER = ["errors", "files", "images", "compat", "networks", "cost", "losses", "schedules", "schema", "config"]
 ORDER += ["weights", "graph", "engines", "plan", "data", "datasets", "vgg"]
 ORDER += ["predictor", "cli", "models"]
-ORDER += ["checkpoints", "register", "runs", "monitor", "processes", "experiment", "trainer", "train_cli", "benchmark"]
+ORDER += [
+    "checkpoints",
+    "register",
+    "runs",
+    "monitor",
+    "processes",
+    "experiment",
+    "trainer",
+    "train_cli",
+    "prepare_cli",
+]
+ORDER += ["benchmark"]
 WITHOUT_PADDLE = {
     "errors",
     "files",
@@ -23,7 +34,7 @@ WITHOUT_PADDLE = {
     "predictor",
     "cli",
 }
-WITHOUT_PADDLE |= {"monitor", "processes", "__init__"}
+WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "__init__"}
 WITH_PPGAN = {"vgg", "models", "register", "experiment"}
 
 

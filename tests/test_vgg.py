@@ -4,7 +4,6 @@ import hashlib
 import http.server
 import os
 import re
-import socket
 import threading
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from vgg_file import table, write
 
 from ppcartoon import vgg
+from ppcartoon.data import sources
 from ppcartoon.errors import InputError
 
 # isort: split
@@ -95,72 +95,40 @@ def test_unknown_layers_are_refused(layer):
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    folder = tmp_path / "cache"
+def origin(small, tmp_path, monkeypatch):
+    """Makes a file on a local server the origin of VGG19, and gives the cache that it is fetched into."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(download, "PPGAN_HOME", str(folder))
-    monkeypatch.setattr(vgg, "PPGAN_HOME", str(folder))
-    return folder
-
-
-@pytest.fixture
-def server(tmp_path):
-    """Serves the folder of `small`, on a port of its own."""
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=tmp_path)) as server:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    monkeypatch.setattr(handler.func, "log_message", lambda *_: None)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield server
+        url = f"http://127.0.0.1:{server.server_port}/small.npy"
+        checksum = f"md5:{hashlib.md5(small.read_bytes()).hexdigest()}"
+        monkeypatch.setitem(sources.SOURCES, "vgg19", sources.Source("VGG19", url, checksum))
+        yield tmp_path / "home/.cache/ppgan"
         server.shutdown()
         thread.join()
 
 
-def place(monkeypatch, port, file, md5):
-    """Makes this the address and checksum of VGG19."""
-    url = f"http://127.0.0.1:{port}/{file}"
-    monkeypatch.setattr(vgg.caffevgg, "model_urls", {"caffevgg19": (url, md5)})
-    return url
+def test_the_file_is_fetched_once(small, origin):
+    assert vgg.VGG19("conv3_1").parameters()[-1].shape == [8]
+    small.unlink()
+    assert vgg.VGG19("conv3_1").parameters()[-1].shape == [8]
+    assert list(origin.iterdir()) == [origin / "small.npy"]
 
 
-def refusal(url, cache):
+def test_without_an_answer_one_line_says_what_to_do(small, origin):
+    small.unlink()
     with pytest.raises(InputError) as caught:
         vgg.VGG19("conv1_1")
     message = str(caught.value)
-    assert message.startswith("VGG19 cannot be downloaded") and "\n" not in message
-    assert all(part in message for part in (url, str(cache), "model.vgg_path"))
-    return message
+    assert message.startswith("VGG19 cannot be had") and "\n" not in message
+    assert all(part in message for part in ("404", "md5:", str(origin / "small.npy"), "model.vgg_path"))
 
 
-def test_the_file_is_downloaded_verified_and_kept(small, cache, server, monkeypatch):
-    place(monkeypatch, server.server_port, "small.npy", hashlib.md5(small.read_bytes()).hexdigest())
-    assert vgg.VGG19("conv3_1").parameters()[-1].shape == [8]
-    assert vgg.download() == cache / "small.npy"
-    assert (cache / "small.npy").read_bytes() == small.read_bytes()
-    server.shutdown()
-    server.socket.close()
-    assert vgg.VGG19("conv3_1").parameters()[-1].shape == [8]
-
-
-def test_a_damaged_copy_is_fetched_again(small, cache, server, monkeypatch):
-    place(monkeypatch, server.server_port, "small.npy", hashlib.md5(small.read_bytes()).hexdigest())
-    cache.mkdir()
-    (cache / "small.npy").write_bytes(b"half of it")
-    assert vgg.download().read_bytes() == small.read_bytes()
-
-
-def test_a_wrong_checksum_is_refused(small, cache, server, monkeypatch):
-    refusal(place(monkeypatch, server.server_port, "small.npy", "0" * 32), cache)
-
-
-def test_an_answer_that_is_no_file_is_refused(cache, server, monkeypatch):
-    refusal(place(monkeypatch, server.server_port, "no.npy", "0" * 32), cache)
-
-
-def test_no_answer_is_one_line(cache, monkeypatch):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))  # and nobody listens
-        refusal(place(monkeypatch, free.getsockname()[1], "small.npy", "0" * 32), cache)
+def test_the_origin_is_ppgan_s():
+    url, md5 = vgg.caffevgg.model_urls["caffevgg19"]
+    assert (sources.SOURCES["vgg19"].url, sources.SOURCES["vgg19"].checksum) == (url, f"md5:{md5}")
+    assert str(sources.weights_folder()) == download.PPGAN_HOME

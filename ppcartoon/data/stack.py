@@ -28,25 +28,6 @@ def cache_folder() -> Path:
     return Path.home() / ".cache" / "ppcartoon" / "stacks"
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The image files of a folder by their endings, in the order of their names.
-
-    Raises:
-        InputError: there is no such folder, or no image in it; the message leaves it to the caller to name the key.
-    """
-    if not folder.is_dir():
-        there = sorted(p.name for p in folder.parent.iterdir() if p.is_dir()) if folder.parent.is_dir() else []
-        raise InputError(
-            f"{folder}: no such folder"
-            + (f"; beside it are {', '.join(there[:8])}" if there else f", nor {folder.parent}")
-        )
-    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in images.READABLE}
-    files = [p for p in folder.iterdir() if p.suffix.lower() in endings and not p.name.startswith(".")]
-    if not files:
-        raise InputError(f"{folder}: no image in it")
-    return sorted(files)
-
-
 class ImageStack(Sequence):
     """RGB uint8 [H, W, 3] by number, out of a memory-mapped file that is made when it is missing or out of date.
 
@@ -125,14 +106,18 @@ def _write(path: Path, files: list[Path], load_size: int, smooth: bool) -> None:
         raise OutputError(f"{error}; dataset.train.cache_dir may name another folder for decoded images") from error
 
 
+def scaled(height: int, width: int, shorter: int) -> tuple[int, int]:
+    """Height and width of an image whose shorter side becomes `shorter` pixels, its shape kept."""
+    scale = shorter / min(height, width)
+    return max(shorter, round(height * scale)), max(shorter, round(width * scale))
+
+
 def resize(image: np.ndarray, shorter: int) -> np.ndarray:
     """RGB uint8 [H, W, 3] with its shorter side of `shorter` pixels, its shape kept."""
-    height, width = image.shape[:2]
-    if min(height, width) == shorter:
+    size = scaled(*image.shape[:2], shorter)
+    if size == image.shape[:2]:
         return image
-    scale = shorter / min(height, width)
-    size = max(shorter, round(width * scale)), max(shorter, round(height * scale))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.LANCZOS))
 
 
 def center(image: np.ndarray, size: int) -> np.ndarray:

@@ -1,0 +1,228 @@
+"""What training would find in a folder, before it starts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from .. import images
+from ..errors import InputError
+from .folders import image_files, twins
+from .judging import HASH, perceptual_hash
+from .stack import scaled
+
+ALIKE = 12  # mean difference of two small copies, of 255, up to which images of nearly the same hash are the same
+
+
+class Images(NamedTuple):
+    """The images of a folder.
+
+    Attributes:
+        files: those that can be read.
+        sizes: int [N, 2], height and width of each, in pixels.
+        means: float [N, 3], mean RGB of each, of 255.
+        brightness: int [256], how many pixels of all have which luma.
+        bits: bool [N, 64], perceptual hashes.
+        small: float32 [N, 256], luma of copies of 16 x 16.
+        unreadable: the other files, with the reason.
+    """
+
+    files: list[Path]
+    sizes: np.ndarray
+    means: np.ndarray
+    brightness: np.ndarray
+    bits: np.ndarray
+    small: np.ndarray
+    unreadable: dict[Path, str]
+
+
+class Layout(NamedTuple):
+    """Where everything is.
+
+    Attributes:
+        photos: folder of the training photos.
+        styles: for each style its folders, "cartoons" and, where there are any, those of their twins: "smooth", "gray".
+        test: folders of photos that must not be trained on.
+    """
+
+    photos: Path
+    styles: list[dict[str, Path]]
+    test: list[Path]
+
+
+class Check(NamedTuple):
+    """What was found.
+
+    Attributes:
+        images: by folder.
+        failures: why training would fail, a line each; empty where it would not.
+        duplicates: training photos, each with the test photo that shows the same.
+    """
+
+    images: dict[Path, Images]
+    failures: list[str]
+    duplicates: list[tuple[Path, Path]]
+
+
+def layout(root: Path) -> Layout:
+    """Finds photos and cartoons by the names of their folders.
+
+    Args:
+        root: has `photos` and `cartoons` in it, or, as AnimeGAN's data set, `train_photo` and `<style>/style`.
+
+    Raises:
+        InputError: it has neither.
+    """
+    test = test_folders(root)
+    if (root / "photos").is_dir() or (root / "cartoons").is_dir():
+        return Layout(root / "photos", [{"cartoons": root / "cartoons", "smooth": root / "smooth"}], test)
+    styles = [{"cartoons": path, "smooth": path.with_name("smooth")} for path in sorted(root.glob("*/style"))]
+    if not styles:
+        raise InputError(
+            f"{root}: has neither photos and cartoons nor train_photo and STYLE/style; --config names others"
+        )
+    return Layout(root / "train_photo", styles, test)
+
+
+def test_folders(root: Path) -> list[Path]:
+    """Folders of photos that have "test" for the beginning of their names, or of their parents'."""
+    folders = [folder for top in sorted(root.glob("test*")) if top.is_dir() for folder in (top, *sorted(top.iterdir()))]
+    return [folder for folder in folders if folder.name != "label_map" and _has_images(folder)]
+
+
+def _has_images(folder: Path) -> bool:
+    try:
+        return bool(image_files(folder))
+    except InputError:
+        return False
+
+
+def look(files: list[Path], title: str, jobs: int = 1) -> Images:
+    """Reads all images.
+
+    Args:
+        files: image files.
+        title: of the progress bar.
+        jobs: threads.
+    """
+
+    def facts(file: Path) -> tuple | str:
+        try:
+            rgb = images.read(file).rgb
+        except InputError as error:
+            return str(error)
+        luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        small = cv2.resize(luma, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+        brightness = np.bincount(luma.ravel(), minlength=256)
+        return rgb.shape[:2], rgb.mean((0, 1)), brightness, perceptual_hash(rgb), small
+
+    with ThreadPool(jobs) as pool:
+        found = list(tqdm(pool.imap(facts, files), title, len(files), unit="image", leave=False, disable=None))
+    unreadable = {file: each for file, each in zip(files, found) if isinstance(each, str)}
+    good = [each for each in found if not isinstance(each, str)]
+    sizes, means, brightness, bits, small = zip(*good) if good else ([], [], [], [], [])
+    return Images(
+        [file for file in files if file not in unreadable],
+        np.array(sizes, int).reshape(-1, 2),
+        np.array(means).reshape(-1, 3),
+        np.sum(brightness, 0, int) if good else np.zeros(256, int),
+        np.array(bits, bool).reshape(-1, 64),
+        np.array(small, np.float32).reshape(-1, 256),
+        unreadable,
+    )
+
+
+def check(places: Layout, load_size: int = 256, batch_size: int = 4, jobs: int = 1) -> Check:
+    """Looks at all that `datasets.UnpairedCartoonDataset` would read.
+
+    Args:
+        places: where everything is.
+        load_size: shorter side in pixels to which training brings the images.
+        batch_size: photos of a step.
+        jobs: threads.
+    """
+    found = Check({}, [], [])
+
+    def add(folder: Path, files: list[Path]) -> Images:
+        found.images[folder] = some = look(files, folder.name, jobs)
+        found.failures.extend(f"{file}: {reason}" for file, reason in some.unreadable.items())
+        return some
+
+    try:
+        photos = add(places.photos, image_files(places.photos))
+        if len(photos.files) < batch_size:
+            found.failures.append(
+                f"{places.photos}: {len(photos.files)} photos are fewer than the {batch_size} of a step"
+            )
+        for folder in places.test:
+            found.duplicates.extend(duplicates(photos, add(folder, image_files(folder))))
+    except InputError as error:
+        found.failures.append(str(error))
+    for style in places.styles:
+        try:
+            files = image_files(style["cartoons"])
+            cartoons = add(style["cartoons"], files)
+            for key, folder in style.items():
+                if key == "gray" or (key == "smooth" and folder.is_dir()):  # missing ones of smooth are made
+                    found.failures.extend(_other_shapes(cartoons, add(folder, twins(files, folder)), load_size))
+        except InputError as error:
+            found.failures.append(str(error))
+    return found
+
+
+def _other_shapes(cartoons: Images, twins: Images, load_size: int) -> list[str]:
+    sizes = {file.stem: tuple(size) for file, size in zip(cartoons.files, cartoons.sizes)}
+    return [
+        f"{file}: has another shape than its cartoon"
+        for file, size in zip(twins.files, twins.sizes)
+        if file.stem in sizes and scaled(*size, load_size) != scaled(*sizes[file.stem], load_size)
+    ]
+
+
+def duplicates(photos: Images, test: Images) -> list[tuple[Path, Path]]:
+    """Training photos that show the same as a test photo, resized or compressed again, and that test photo."""
+    found = []
+    for i, (bits, small) in enumerate(zip(photos.bits, photos.small)):
+        near = np.flatnonzero((test.bits != bits).sum(1) <= HASH)
+        alike = near[np.abs(test.small[near] - small).mean(1) < ALIKE]
+        found += [(photos.files[i], test.files[j]) for j in alike[:1]]
+    return found
+
+
+def table(found: Check) -> list[str]:
+    """What was found, in Markdown: a row for each folder."""
+    lines = ["| folder | images | unreadable | height x width | mean red, green, blue |", "|---|---|---|---|---|"]
+    for folder, some in found.images.items():
+        sizes = Counter(f"{h}x{w}" for h, w in some.sizes).most_common()
+        shown = ", ".join(f"{size} ({n})" if len(sizes) > 1 else size for size, n in sizes[:3])
+        shown += f" and {len(sizes) - 3} other sizes" if len(sizes) > 3 else ""
+        mean = ", ".join(f"{value:.0f}" for value in some.means.mean(0)) if some.files else ""
+        lines.append(f"| {folder} | {len(some.files)} | {len(some.unreadable)} | {shown} | {mean} |")
+    return lines
+
+
+def histogram(found: Check, path: Path) -> None:
+    """Writes a picture of the brightness of each folder.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for folder, some in found.images.items():
+        if some.files:
+            axes.step(range(256), 100 * some.brightness / some.brightness.sum(), label=f"{folder} ({len(some.files)})")
+    axes.set(xlabel="brightness (luma, 0 to 255)", ylabel="pixels, %", xlim=(0, 255), ylim=(0, None))
+    axes.legend()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    images.write(path, images.Picture(np.asarray(canvas.buffer_rgba())[..., :3].copy()))

@@ -1,0 +1,181 @@
+"""Downloads that go on where they broke off, and that are what they should be."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import requests
+from tqdm import tqdm
+
+from ..errors import InputError, OutputError
+
+TIMEOUT = 10, 30  # seconds to connect, and between two pieces
+ATTEMPTS = 5  # in a row without a byte
+PAUSE = 1.0  # seconds before the second attempt, and twice as long before each further one
+CHUNK = 1 << 16
+SPARE = 1 << 28  # bytes of the disk that are left alone
+
+
+class _Broken(Exception):
+    """This attempt is over; another may go on."""
+
+
+def fetch(url: str, path: Path, checksum: str | None = None) -> Path:
+    """Downloads a file, unless it is there; a broken download lies beside it as `.part`, and is gone on with.
+
+    Args:
+        url: where it is.
+        path: where it goes, whole or not at all.
+        checksum: "md5:..." or "sha256:..."; None where none is known.
+
+    Raises:
+        InputError: the server cannot be reached, has no such file, or gives something else than the checksum says.
+        OutputError: the disk is too small, or the folder cannot be written.
+    """
+    if path.exists():
+        if checksum and (found := digest(path, checksum)) != checksum:
+            raise InputError(f"{path}: is there, but has {found} instead of {checksum}; remove it to fetch it again")
+        return path
+    part = path.with_name(f"{path.name}.part")
+    note = _Note(part, url)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(part) as file:
+            try:
+                if not path.exists():  # another process may have been at it
+                    _receive(url, file, note, checksum is not None)
+                    file.flush()
+                    if checksum and (found := digest(part, checksum)) != checksum:
+                        _empty(file)
+                        raise InputError(f"{url}: what came has {found} instead of {checksum}, and was thrown away")
+                    os.replace(part, path)
+                    note.path.unlink(missing_ok=True)
+            finally:
+                if not file.tell():
+                    part.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    return path
+
+
+def _locked(part: Path) -> BinaryIO:
+    """Opens a file to append to, as soon as no other process has it."""
+    while True:
+        file = open(part, "ab")  # noqa: SIM115  the caller closes it
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat()):
+            return file
+        file.close()  # the other one has moved or removed it
+
+
+def digest(path: Path, checksum: str) -> str:
+    """A file's checksum, of the kind that `checksum` begins with."""
+    kind = checksum.partition(":")[0]
+    found = hashlib.new(kind)
+    with open(path, "rb") as file:
+        while data := file.read(1 << 20):
+            found.update(data)
+    return f"{kind}:{found.hexdigest()}"
+
+
+class _Note:
+    """What is known of the file on the server that a `.part` is the beginning of."""
+
+    def __init__(self, part: Path, url: str) -> None:
+        self.path, self.url, self.version = part.with_name(f"{part.name}.json"), url, None
+        with suppress(OSError, ValueError):
+            known = json.loads(self.path.read_text())
+            self.version = known["version"] if known["url"] == url else None
+
+    def write(self, version: str | None) -> None:
+        self.version = version
+        self.path.write_text(json.dumps({"url": self.url, "version": version}))
+
+
+def _receive(url: str, file: BinaryIO, note: _Note, verified: bool) -> None:
+    """Tries again and again, with longer and longer pauses, as long as that brings something."""
+    failures, most = 0, file.tell()
+    while True:
+        try:
+            return _attempt(url, file, note, verified)
+        except (_Broken, requests.RequestException) as error:
+            failures = 1 if file.tell() > most else failures + 1
+            never = failures == 1 and file.tell() == most and isinstance(error, requests.ConnectionError)
+            if failures == ATTEMPTS or never:
+                raise InputError(f"{url}: {_cause(error)}{_so_far(file)}") from error
+            most = max(most, file.tell())
+            time.sleep(PAUSE * 2 ** (failures - 1))
+
+
+def _attempt(url: str, file: BinaryIO, note: _Note, verified: bool) -> None:
+    """One request, for all or for the rest. Without a checksum, only a rest of the same version is taken."""
+    if not (note.version or verified):
+        _empty(file)
+    have = file.seek(0, os.SEEK_END)
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": note.version} if note.version else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        if answer.status_code == 416:  # all is there, or more than there should be
+            if answer.headers.get("Content-Range") == f"bytes */{have}":
+                return
+            _empty(file)
+            raise _Broken("the server has less than came before")
+        if answer.status_code in (408, 429) or answer.status_code >= 500:
+            raise _Broken(f"the server says {answer.status_code} {answer.reason}")
+        if answer.status_code not in (200, 206):
+            raise InputError(f"{url}: the server says {answer.status_code} {answer.reason}{_so_far(file)}")
+        if answer.status_code == 200 or not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            _empty(file)
+            if answer.status_code == 206:
+                raise _Broken("the server sends another part than was asked for")
+            have = 0
+            note.write(answer.headers.get("ETag") or answer.headers.get("Last-Modified"))
+        length = answer.headers.get("Content-Length")
+        total = have + int(length) if length and length.isdigit() else None
+        room(Path(file.name), (total or 0) - have)
+        with tqdm(total=total, initial=have, desc=Path(file.name).stem, unit="B", unit_scale=True, disable=None) as bar:
+            for i, chunk in enumerate(answer.iter_content(CHUNK)):
+                if i % 1024 == 0:
+                    room(Path(file.name), len(chunk))
+                file.write(chunk)
+                bar.update(len(chunk))
+
+
+def _empty(file: BinaryIO) -> None:
+    file.seek(0)
+    file.truncate()
+
+
+def room(path: Path, size: int) -> None:
+    """Makes sure of the room for `size` more bytes.
+
+    Raises:
+        OutputError: there is less.
+    """
+    free = shutil.disk_usage(path.parent).free - SPARE
+    if size > free:
+        raise OutputError(f"{path.parent}: {size / 1e6:.0f} MB are needed, {max(0, free) / 1e6:.0f} MB are to be had")
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "its certificate is not trusted"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off"
+    return "no connection" if isinstance(error, requests.ConnectionError) else str(error)
+
+
+def _so_far(file: BinaryIO) -> str:
+    have = file.tell()
+    return f", with {have / 1e6:.1f} MB so far in {file.name}" if have else ""

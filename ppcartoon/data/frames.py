@@ -1,0 +1,195 @@
+"""Key frames of a film as pictures to train on: those that show a scene, each scene once."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from .. import images
+from .film import Film, Shot
+from .folders import write_png
+from .judging import HASH, fault, perceptual_hash, without_bars
+from .record import Kept, Record, open_record
+from .stack import center
+
+WORKING = 3  # pictures are judged at so many times the size that they get
+BRIGHTER = 1.25  # times the contrast: such a near-duplicate takes the other's place, which was fading in or out
+ON_SHEET = 600
+DROPPED = {
+    "black": "black",
+    "blank": "blank",
+    "credits": "with credits",
+    "blurred": "blurred",
+    "duplicate": "nearly the same as another",
+    "spare": "more than --count",
+}
+
+
+class Report(NamedTuple):
+    """What became of a film.
+
+    Attributes:
+        fates: how many pictures were "kept", "black", "blank", "credits", "blurred", "duplicate", or "spare" (beyond
+            the number that was wanted), and how many were "cropped", having black bars.
+        broken: pieces of the film that could not be decoded.
+        sheet: the contact sheet; None where nothing was kept.
+    """
+
+    fates: Counter[str]
+    broken: int
+    sheet: Path | None
+
+    def summary(self) -> str:
+        """In words."""
+        words = [f"{self.fates['kept']} of {self.fates.total() - self.fates['cropped']} pictures kept"]
+        words += [f"{self.fates[fate]} {name}" for fate, name in DROPPED.items() if self.fates[fate]]
+        words += [f"black bars cut off {self.fates['cropped']}"] if self.fates["cropped"] else []
+        words += [f"{self.broken} damaged pieces passed over"] if self.broken else []
+        return ", ".join(words)
+
+
+class Judged(NamedTuple):
+    """A picture at its final size, and what is wrong with it."""
+
+    time: float
+    rgb: np.ndarray
+    cropped: bool
+    fault: str | None
+
+
+def extract(
+    film: Path,
+    folder: Path,
+    pick: str | float = "keyframes",
+    start: float = 0,
+    end: float = math.inf,
+    count: int | None = None,
+    size: int = 256,
+    fit: str = "crop",
+    jobs: int = 1,
+    overwrite: bool = False,
+) -> Report:
+    """Writes pictures of a film as PNG files into a folder, and a contact sheet beside the folder.
+
+    A run that was killed is gone on with; a film that is done is not looked at again. Pictures of other films in the
+    folder count as scenes that are there already.
+
+    Args:
+        film: any video that FFmpeg reads.
+        folder: for the pictures.
+        pick: "keyframes" (I-frames), "scenes" (the first frame of each), or a number for one every so many seconds.
+        start: seconds from which frames count.
+        end: seconds up to which frames count.
+        count: pictures at most, spread over the film; None for all.
+        size: their height and width in pixels.
+        fit: "crop" for the square in the middle, "resize" to squeeze the whole picture into it.
+        jobs: threads.
+        overwrite: begin anew if the folder has pictures of this film.
+
+    Raises:
+        InputError: the film cannot be read, or was looked at with other arguments.
+        OutputError: the folder cannot be written.
+    """
+    options = {"bytes": film.stat().st_size if film.exists() else None, "pick": pick, "start": start, "end": end}
+    options |= {"count": count, "size": size, "fit": fit}
+    with Film(film, jobs) as video, open_record(folder) as record:
+        if overwrite:
+            _remove(folder, record.files(film.name))
+            record.forget(film.name)
+        record.begin(film.name, options)
+        if record.broken(film.name) is None:
+            shots = video.shots(pick, start, end, record.last(film.name), WORKING * size)
+            with tqdm(total=video.duration, desc=film.name, unit=" s of film", disable=None) as bar:
+                _keep(_judge(shots, size, fit, jobs), record, film, folder, bar)
+            _thin(record, film.name, count)
+            record.finish(film.name, video.broken)
+        kept = [each for each in record.kept() if each.film == film.name]
+        _remove(folder, set(record.files(film.name)) - {each.file for each in kept})
+        sheet = _contact_sheet([folder / each.file for each in kept], film, folder)
+        return Report(record.fates(film.name), record.broken(film.name), sheet)
+
+
+def _remove(folder: Path, files: Iterable[str]) -> None:
+    for file in files:
+        (folder / file).unlink(missing_ok=True)
+
+
+def _judge(shots: Iterator[Shot], size: int, fit: str, jobs: int) -> Iterator[Judged]:
+    def judge(shot: Shot) -> Judged:
+        picture = without_bars(shot.rgb)
+        if fit == "crop":
+            rgb = center(picture, size)
+        else:
+            rgb = np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS))
+        return Judged(shot.time, rgb, picture.shape != shot.rgb.shape, fault(shot.rgb, picture, size))
+
+    with ThreadPool(jobs) as pool:
+        while some := list(islice(shots, 4 * jobs)):
+            yield from pool.map(judge, some)
+
+
+def _keep(judged: Iterator[Judged], record: Record, film: Path, folder: Path, bar: tqdm) -> None:
+    """Writes what is fit and new, and notes the fate of each picture."""
+    all_kept = record.kept()
+    for each in judged:
+        fate, new = each.fault or "kept", None
+        if fate == "kept":
+            luma = cv2.cvtColor(each.rgb, cv2.COLOR_RGB2GRAY)
+            file = f"{film.stem}_{_clock(each.time)}.png"
+            new = Kept(film.name, each.time, file, perceptual_hash(each.rgb), float(luma.std()))
+            old = _nearest(new, all_kept)
+            if old and old.film == film.name and new.contrast > BRIGHTER * old.contrast:
+                record.drop(old, "duplicate")
+                all_kept.remove(old)
+            elif old:
+                fate, new = "duplicate", None
+        if new:
+            write_png(folder / new.file, each.rgb)
+            all_kept.append(new)
+        record.add(film.name, each.time, fate, each.cropped, new)
+        record.db.commit()
+        bar.update(round(each.time) - bar.n)
+        bar.set_postfix(kept=len(all_kept))
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(1000 * seconds), 60_000)
+    return f"{minutes // 60:02d}-{minutes % 60:02d}-{rest / 1000:06.3f}"
+
+
+def _nearest(new: Kept, others: list[Kept]) -> Kept | None:
+    """The one among others that shows nearly the same, or None."""
+    if not others:
+        return None
+    distances = (np.stack([other.bits for other in others]) != new.bits).sum(1)
+    return others[distances.argmin()] if distances.min() <= HASH else None
+
+
+def _thin(record: Record, film: str, count: int | None) -> None:
+    """Marks as spare what is beyond `count`, so that the rest is spread evenly."""
+    kept = [each for each in record.kept() if each.film == film]
+    if count is not None and len(kept) > count:
+        stay = {round(i * (len(kept) - 1) / max(1, count - 1)) for i in range(count)}
+        for i in set(range(len(kept))) - stay:
+            record.drop(kept[i], "spare")
+
+
+def _contact_sheet(kept: list[Path], film: Path, folder: Path) -> Path | None:
+    """Writes small copies of all as one picture, beside their folder, where training does not take it for a cartoon."""
+    there = [file for file in kept if file.exists()]  # users sort out
+    if not there:
+        return None
+    some = [there[i * len(there) // min(len(there), ON_SHEET)] for i in range(min(len(there), ON_SHEET))]
+    path = folder.with_name(f"{folder.name}_{film.stem}_contact_sheet.jpg")
+    images.write(path, images.sheet([images.read(file) for file in some], height=96, columns=20))
+    return path

@@ -1,0 +1,206 @@
+"""The command line of tools/prepare_data.py."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import signal
+import sys
+import warnings
+from pathlib import Path
+
+from .engines import cores
+from .errors import InputError
+
+SHOWN = 20  # failures in full
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        description="From a film, a folder or the paper's data set to what tools/train.py reads.",
+        epilog="Whatever was interrupted goes on when it is started again; what is done is not done twice. "
+        "Exit code: 0 all done, 1 something failed and is named, 2 nothing could be done as asked.",
+    )
+    commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _download(commands.add_parser("download", help="AnimeGAN's data set, and the weights of VGG19 and Inception"))
+    _frames(commands.add_parser("frames", help="key frames of films as cartoons or photos"))
+    _smooth(commands.add_parser("smooth", help="the edge-smoothed twins of cartoons"))
+    _check(commands.add_parser("check", help="what training would find in a folder"))
+    for name in ("frames", "smooth", "check"):
+        commands.choices[name].add_argument(
+            "--jobs", type=_number(int, 1), default=cores(), metavar="N", help="threads"
+        )
+    return p
+
+
+def _download(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(run=download)
+    p.add_argument("what", nargs="*", default=["dataset"], metavar="WHAT", help="dataset (default), vgg19, inception")
+    p.add_argument(
+        "-o", "--output", type=Path, metavar="DIR",
+        help="where it goes (default: data, where the data set becomes data/dataset, and ppgan's cache for weights)",
+    )  # fmt: skip
+    p.add_argument("--url", help="of a mirror")
+    p.add_argument("--checksum", metavar="sha256:HEX", help="that dataset.zip must have; none was ever published")
+
+
+def _frames(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(run=frames)
+    p.add_argument("films", nargs="+", type=Path, metavar="FILM", help="any video that FFmpeg reads")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the pictures")
+    pick = p.add_mutually_exclusive_group()
+    pick.add_argument(
+        "--scenes", dest="pick", action="store_const", const="scenes", default="keyframes",
+        help="the first frame of every scene, instead of every I-frame; slower",
+    )  # fmt: skip
+    pick.add_argument("--every", dest="pick", type=_number(float, 0.001), metavar="SECONDS", help="a frame so often")
+    p.add_argument("--start", type=_clock, default=0, metavar="TIME", help="seconds, m:ss or h:mm:ss")
+    p.add_argument("--end", type=_clock, default=math.inf, metavar="TIME", help="as --start")
+    p.add_argument("--count", type=_number(int, 1), metavar="N", help="keep at most so many of a film, spread over it")
+    p.add_argument("--size", type=_number(int, 16), default=256, metavar="N", help="height and width (default: 256)")
+    p.add_argument(
+        "--fit", choices=("crop", "resize"), default="crop",
+        help="the square in the middle, or the whole picture squeezed into a square (default: crop)",
+    )  # fmt: skip
+    p.add_argument("--overwrite", action="store_true", help="replace the pictures of these films in the folder")
+
+
+def _smooth(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(run=smooth)
+    p.add_argument("cartoons", type=Path, metavar="DIR", help="folder of cartoons")
+    p.add_argument("-o", "--output", type=Path, metavar="DIR", help="(default: smooth, beside the folder)")
+
+
+def _check(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(run=check)
+    p.add_argument(
+        "root", type=Path, metavar="DIR",
+        help="has photos and cartoons in it, or train_photo and STYLE/style; test folders are told by their names",
+    )  # fmt: skip
+    p.add_argument("-c", "--config-file", type=Path, metavar="YAML", help="take folders, size and batch from a config")
+    p.add_argument(
+        "-o", "--output", type=Path, default=Path("output/check.png"), metavar="PNG",
+        help="for the brightness of the images (default: output/check.png)",
+    )  # fmt: skip
+
+
+def _number(kind: type, least: float) -> type:
+    def number(text: str) -> float:
+        if not least <= kind(text) < math.inf:
+            raise argparse.ArgumentTypeError(f"{text} is not at least {least}")
+        return kind(text)
+
+    return number
+
+
+def _clock(text: str) -> float:
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text} is not a time like 90, 1:30 or 0:01:30.5")
+    return sum(float(part) * 60**i for i, part in enumerate(reversed(text.split(":"))))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
+    warnings.filterwarnings("ignore", module="PIL")  # damaged metadata that do not matter
+    try:
+        return args.run(args)
+    except InputError as error:
+        print(f"prepare_data: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"prepare_data: {error.name} is not installed; this needs: pip install '.[train]'", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("prepare_data: interrupted; the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+def download(args: argparse.Namespace) -> int:
+    from .data import sources
+
+    if unknown := [what for what in args.what if what not in sources.SOURCES]:
+        raise InputError(f"{unknown[0]}: unknown; there are {', '.join(sources.SOURCES)}")
+    if args.url and len(args.what) > 1:
+        raise InputError("--url is for one file at a time")
+    code = 0
+    for what in args.what:
+        if what != "dataset":
+            print(sources.download(what, args.output, args.url))
+            continue
+        dataset = sources.download_dataset(args.output or Path("data"), args.url, args.checksum)
+        print(f"{dataset}\n| folder | images | in the paper |\n|---|---|---|")
+        for folder, number in sources.count(dataset).items():
+            print(f"| {folder} | {number} | {sources.PAPER[folder]} |")
+            code = code if number == sources.PAPER[folder] else 1
+        if code:
+            print(
+                f"prepare_data: {dataset} does not have the paper's images; training takes what is there",
+                file=sys.stderr,
+            )
+    return code
+
+
+def frames(args: argparse.Namespace) -> int:
+    from .data.frames import extract
+
+    names = ("start", "end", "count", "size", "fit", "jobs", "overwrite")
+    options = {name: getattr(args, name) for name in names}
+    failed = 0
+    for film in args.films:
+        try:
+            report = extract(film, args.output, args.pick, **options)
+        except InputError as error:
+            if len(args.films) == 1:
+                raise
+            failed += 1
+            print(f"prepare_data: {error}", file=sys.stderr)
+            continue
+        print(f"{film}: {report.summary()}; in {args.output}, all on {report.sheet}")
+    return 1 if failed else 0
+
+
+def smooth(args: argparse.Namespace) -> int:
+    from .data.smoothing import smooth_folder
+
+    done = smooth_folder(args.cartoons, args.output, args.jobs)
+    for file, reason in list(done.failed.items())[:SHOWN]:
+        print(f"prepare_data: {file}: {reason}", file=sys.stderr)
+    there = f", {done.there} were there" if done.there else ""
+    print(f"{done.made} smoothed cartoons in {done.folder}{there}" + f", {len(done.failed)} failed" * bool(done.failed))
+    return 1 if done.failed else 0
+
+
+def check(args: argparse.Namespace) -> int:
+    from .data import checking
+
+    places, options = checking.layout(args.root) if not args.config_file else None, {}
+    if args.config_file:
+        places, options = _configured(args)
+    found = checking.check(places, **options, jobs=args.jobs)
+    print("\n".join(checking.table(found)))
+    checking.histogram(found, args.output)
+    print(f"Brightness: {args.output}")
+    for photo, test in found.duplicates[:SHOWN]:
+        print(f"{photo}: shows the same as {test}; what is tested should not be trained on")
+    for failure in found.failures[:SHOWN]:
+        print(f"prepare_data: {failure}", file=sys.stderr)
+    for some, what in ((found.duplicates, "duplicates"), (found.failures, "failures")):
+        if len(some) > SHOWN:
+            print(f"... {len(some)} {what} in all")
+    print("Training would fail." if found.failures else "Training would find all it needs.")
+    return 1 if found.failures else 0
+
+
+def _configured(args: argparse.Namespace) -> tuple:
+    """The places that a config names, and the size and batch that it asks for."""
+    from . import config
+    from .data.checking import Layout, test_folders
+
+    train = config.load(args.config_file, [f"dataset.train.dataroot={json.dumps(str(args.root))}"]).dataset.train
+    style = {key: args.root / name for key in ("cartoons", "smooth", "gray") if (name := getattr(train, key))}
+    places = Layout(args.root / train.photos, [style], test_folders(args.root))
+    return places, {"load_size": train.load_size or train.size, "batch_size": train.batch_size}
