@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ppcartoon import InputError, engines, weights
-from ppcartoon.benchmark import inference, training
+from ppcartoon.benchmark import data, inference, training
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
@@ -21,8 +21,11 @@ if __name__ == "__main__":
     train.add_argument("--batch-size", type=int, default=2)
     train.add_argument("--channels", type=int, default=64, help="width of G, twice that of D; the paper's is 64")
     train.add_argument("--layer", default="conv4_4", help="of VGG19, which has random weights here")
-    for command in (infer, train):
+    prepare = commands.add_parser("data", help="smoothing of edges, reading of images, and waiting for them")
+    prepare.add_argument("--images", type=Path, metavar="DIR", help="cartoons (default: some drawn by code)")
+    for command in (infer, train, prepare):
         command.add_argument("--rounds", type=int, default=9)
+    for command in (infer, train):
         command.add_argument("--threads", type=int, default=engines.cores())
     args = p.parse_args()
     try:
@@ -33,6 +36,8 @@ if __name__ == "__main__":
             for size in args.sizes:
                 rows = inference.measure(args.engines, args.style, size, args.rounds, args.threads)
                 print("\n".join(inference.table(rows)))
+        elif args.command == "data":
+            print(*data.measure(args.images, args.rounds), sep="\n")
         else:
             options = (args.size, args.batch_size, args.channels, args.layer, args.rounds, args.threads)
             print("\n".join(training.report(*training.measure(*options))))

@@ -208,7 +208,7 @@ def table(found: Check) -> list[str]:
 
 
 def histogram(found: Check, path: Path) -> None:
-    """Writes a picture of the brightness of each folder.
+    """Writes a picture of the brightness of each folder, one below the other.
 
     Raises:
         OutputError: it cannot be written.
@@ -216,13 +216,16 @@ def histogram(found: Check, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for folder, some in found.images.items():
-        if some.files:
-            axes.step(range(256), 100 * some.brightness / some.brightness.sum(), label=f"{folder} ({len(some.files)})")
-    axes.set(xlabel="brightness (luma, 0 to 255)", ylabel="pixels, %", xlim=(0, 255), ylim=(0, None))
-    axes.legend()
+    rows = {folder: some for folder, some in found.images.items() if some.files}
+    figure = Figure(figsize=(8, 1 + 1.4 * len(rows)), layout="constrained")
+    for i, (folder, some) in enumerate(rows.items()):
+        axes = figure.add_subplot(len(rows), 1, i + 1)
+        shares = 100 * some.brightness.reshape(64, 4).sum(1) / some.brightness.sum()
+        axes.stairs(shares, np.arange(0, 257, 4), fill=True, color=f"C{i % 10}")
+        axes.axvline(some.brightness @ np.arange(256) / some.brightness.sum(), color="black", linestyle=":")
+        axes.set_title(f"{folder}, {len(some.files)} images", fontsize="medium", loc="left")
+        axes.set(xlim=(0, 256), ylabel="pixels, %")
+    figure.supxlabel("brightness (luma, 0 to 255); dotted: the mean")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     images.write(path, images.Picture(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
