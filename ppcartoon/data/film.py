@@ -11,6 +11,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 from av.filter import Graph
+from av.stream import Disposition
 
 from ..errors import InputError
 
@@ -59,9 +60,10 @@ class Film:
         except (av.FFmpegError, ValueError) as error:
             raise InputError(f"{path}: not a video that FFmpeg can read ({_reason(error)})") from error
         self._stream = self._container.streams.best("video")
-        if self._stream is None or not self._stream.codec_context.width:
+        cover = self._stream is not None and self._stream.disposition & Disposition.attached_pic
+        if self._stream is None or cover or not self._stream.codec_context.width:
             self._container.close()
-            raise InputError(f"{path}: has no picture in it")
+            raise InputError(f"{path}: has no film in it, only sound or nothing")
         self._stream.thread_type, self._stream.codec_context.thread_count = "AUTO", threads
         self._first = (self._stream.start_time or 0) * self._stream.time_base
         ends = (self._stream.duration or 0) * self._stream.time_base, (self._container.duration or 0) / av.time_base

@@ -42,7 +42,7 @@ def fault(whole: np.ndarray, inside: np.ndarray, size: int) -> str | None:
     Returns:
         "credits" (nothing but lines of text on one colour), "black", "blank" (one colour), "blurred", or None.
     """
-    if _is_text(whole) or _is_text(inside):
+    if _is_text(inside) or (inside is not whole and _is_text(whole)):
         return "credits"
     luma = cv2.cvtColor(inside, cv2.COLOR_RGB2GRAY)
     if (luma < DARK).mean() > NEARLY_ALL:
@@ -53,9 +53,9 @@ def fault(whole: np.ndarray, inside: np.ndarray, size: int) -> str | None:
 
 
 def _marks(rgb: np.ndarray) -> np.ndarray:
-    """What stands out [H, W] of the commonest colour."""
-    common = [np.bincount(rgb[..., channel].ravel()).argmax() for channel in range(3)]
-    return np.abs(rgb - np.int16(common)).max(2) > FLAT
+    """What stands out of the commonest colour: bool [H, W]."""
+    common = np.array([cv2.calcHist([rgb], [channel], None, [256], [0, 256]).argmax() for channel in range(3)], float)
+    return cv2.inRange(rgb, common - FLAT, common + FLAT) == 0
 
 
 def _is_text(rgb: np.ndarray) -> bool:
