@@ -10,6 +10,7 @@ import signal
 import sys
 import warnings
 from pathlib import Path
+from typing import TextIO
 
 from .engines import cores
 from .errors import InputError
@@ -30,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     _check(commands.add_parser("check", help="what training would find in a folder"))
     for name in ("frames", "smooth", "check"):
         commands.choices[name].add_argument(
-            "--jobs", type=_number(int, 1), default=cores(), metavar="N", help="threads"
+            "--jobs", type=_number(int, 1), default=cores(), metavar="N", help="threads (default: %(default)s)"
         )
     return p
 
@@ -81,7 +82,7 @@ def _check(p: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     p.add_argument("-c", "--config-file", type=Path, metavar="YAML", help="take folders, size and batch from a config")
     p.add_argument(
-        "-o", "--output", type=Path, default=Path("output/check.png"), metavar="PNG",
+        "-o", "--output", type=_png, default=Path("output/check.png"), metavar="PNG",
         help="for the brightness of the images (default: output/check.png)",
     )  # fmt: skip
 
@@ -95,6 +96,12 @@ def _number(kind: type, least: float) -> type:
     return number
 
 
+def _png(text: str) -> Path:
+    if Path(text).suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{text} does not end in .png")
+    return Path(text)
+
+
 def _clock(text: str) -> float:
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
         raise argparse.ArgumentTypeError(f"{text} is not a time like 90, 1:30 or 0:01:30.5")
@@ -105,7 +112,10 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     args = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
-    warnings.filterwarnings("ignore", module="PIL")  # damaged metadata that do not matter
+    for quiet in ({"module": "PIL"}, {"message": "Glyph .* missing"}):  # damaged metadata, signs that no font has
+        warnings.filterwarnings("ignore", **quiet)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # file names may be any bytes
     try:
         return args.run(args)
     except InputError as error:
@@ -113,6 +123,10 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except ModuleNotFoundError as error:
         print(f"prepare_data: {error.name} is not installed; this needs: pip install '.[train]'", file=sys.stderr)
+        return 2
+    except OSError as error:  # of names too long, say, or a reader who left
+        if not isinstance(error, BrokenPipeError):
+            print(f"prepare_data: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("prepare_data: interrupted; the same command goes on from there", file=sys.stderr)
@@ -167,11 +181,17 @@ def smooth(args: argparse.Namespace) -> int:
     from .data.smoothing import smooth_folder
 
     done = smooth_folder(args.cartoons, args.output, args.jobs)
-    for file, reason in list(done.failed.items())[:SHOWN]:
-        print(f"prepare_data: {file}: {reason}", file=sys.stderr)
+    _name([f"{file}: {reason}" for file, reason in done.failed.items()], sys.stderr)
     there = f", {done.there} were there" if done.there else ""
     print(f"{done.made} smoothed cartoons in {done.folder}{there}" + f", {len(done.failed)} failed" * bool(done.failed))
     return 1 if done.failed else 0
+
+
+def _name(lines: list[str], stream: TextIO) -> None:
+    for line in lines[:SHOWN]:
+        print(f"prepare_data: {line}", file=stream)
+    if len(lines) > SHOWN:
+        print(f"prepare_data: and {len(lines) - SHOWN} more like these", file=stream)
 
 
 def check(args: argparse.Namespace) -> int:
@@ -184,13 +204,8 @@ def check(args: argparse.Namespace) -> int:
     print("\n".join(checking.table(found)))
     checking.histogram(found, args.output)
     print(f"Brightness: {args.output}")
-    for photo, test in found.duplicates[:SHOWN]:
-        print(f"{photo}: shows the same as {test}; what is tested should not be trained on")
-    for failure in found.failures[:SHOWN]:
-        print(f"prepare_data: {failure}", file=sys.stderr)
-    for some, what in ((found.duplicates, "duplicates"), (found.failures, "failures")):
-        if len(some) > SHOWN:
-            print(f"... {len(some)} {what} in all")
+    _name(found.remarks, sys.stdout)
+    _name(found.failures, sys.stderr)
     print("Training would fail." if found.failures else "Training would find all it needs.")
     return 1 if found.failures else 0
 
@@ -200,7 +215,9 @@ def _configured(args: argparse.Namespace) -> tuple:
     from . import config
     from .data.checking import Layout, test_folders
 
-    train = config.load(args.config_file, [f"dataset.train.dataroot={json.dumps(str(args.root))}"]).dataset.train
+    train = config.load(
+        args.config_file, [f"dataset.train.dataroot={json.dumps(str(args.root), ensure_ascii=False)}"]
+    ).dataset.train
     style = {key: args.root / name for key in ("cartoons", "smooth", "gray") if (name := getattr(train, key))}
     places = Layout(args.root / train.photos, [style], test_folders(args.root))
     return places, {"load_size": train.load_size or train.size, "batch_size": train.batch_size}

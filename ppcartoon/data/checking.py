@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +12,10 @@ from tqdm import tqdm
 
 from .. import images
 from ..errors import InputError
-from .folders import image_files, twins
+from .folders import image_files, images_in, twins
 from .judging import HASH, perceptual_hash
 from .stack import scaled
+from .threads import threads
 
 ALIKE = 12  # mean difference of two small copies, of 255, up to which images of nearly the same hash are the same
 
@@ -62,12 +62,12 @@ class Check(NamedTuple):
     Attributes:
         images: by folder.
         failures: why training would fail, a line each; empty where it would not.
-        duplicates: training photos, each with the test photo that shows the same.
+        remarks: what should be looked at, a line each: test photos that cannot be read, or are trained on as well.
     """
 
     images: dict[Path, Images]
     failures: list[str]
-    duplicates: list[tuple[Path, Path]]
+    remarks: list[str]
 
 
 def layout(root: Path) -> Layout:
@@ -93,14 +93,7 @@ def layout(root: Path) -> Layout:
 def test_folders(root: Path) -> list[Path]:
     """Folders of photos that have "test" for the beginning of their names, or of their parents'."""
     folders = [folder for top in sorted(root.glob("test*")) if top.is_dir() for folder in (top, *sorted(top.iterdir()))]
-    return [folder for folder in folders if folder.name != "label_map" and _has_images(folder)]
-
-
-def _has_images(folder: Path) -> bool:
-    try:
-        return bool(image_files(folder))
-    except InputError:
-        return False
+    return [folder for folder in folders if folder.name != "label_map" and images_in(folder)]
 
 
 def look(files: list[Path], title: str, jobs: int = 1) -> Images:
@@ -122,7 +115,7 @@ def look(files: list[Path], title: str, jobs: int = 1) -> Images:
         brightness = np.bincount(luma.ravel(), minlength=256)
         return rgb.shape[:2], rgb.mean((0, 1)), brightness, perceptual_hash(rgb), small
 
-    with ThreadPool(jobs) as pool:
+    with threads(jobs) as pool:
         found = list(tqdm(pool.imap(facts, files), title, len(files), unit="image", leave=False, disable=None))
     unreadable = {file: each for file, each in zip(files, found) if isinstance(each, str)}
     good = [each for each in found if not isinstance(each, str)]
@@ -151,7 +144,8 @@ def check(places: Layout, load_size: int = 256, batch_size: int = 4, jobs: int =
 
     def add(folder: Path, files: list[Path]) -> Images:
         found.images[folder] = some = look(files, folder.name, jobs)
-        found.failures.extend(f"{file}: {reason}" for file, reason in some.unreadable.items())
+        lines = found.remarks if folder in places.test else found.failures
+        lines.extend(f"{file}: {reason}" for file, reason in some.unreadable.items())
         return some
 
     try:
@@ -161,7 +155,10 @@ def check(places: Layout, load_size: int = 256, batch_size: int = 4, jobs: int =
                 f"{places.photos}: {len(photos.files)} photos are fewer than the {batch_size} of a step"
             )
         for folder in places.test:
-            found.duplicates.extend(duplicates(photos, add(folder, image_files(folder))))
+            pairs = duplicates(photos, add(folder, image_files(folder)))
+            found.remarks.extend(
+                f"{photo}: shows the same as {test}, which tests would judge by" for photo, test in pairs
+            )
     except InputError as error:
         found.failures.append(str(error))
     for style in places.styles:
@@ -187,12 +184,12 @@ def _other_shapes(cartoons: Images, twins: Images, load_size: int) -> list[str]:
 
 def duplicates(photos: Images, test: Images) -> list[tuple[Path, Path]]:
     """Training photos that show the same as a test photo, resized or compressed again, and that test photo."""
-    found = []
-    for i, (bits, small) in enumerate(zip(photos.bits, photos.small)):
-        near = np.flatnonzero((test.bits != bits).sum(1) <= HASH)
-        alike = near[np.abs(test.small[near] - small).mean(1) < ALIKE]
-        found += [(photos.files[i], test.files[j]) for j in alike[:1]]
-    return found
+    a, b = (2 * np.float32(some.bits) - 1 for some in (photos, test))
+    found = {}
+    for i, j in zip(*np.nonzero(64 - a @ b.T <= 2 * HASH)):  # twice the bits that differ
+        if np.abs(photos.small[i] - test.small[j]).mean() < ALIKE:
+            found.setdefault(photos.files[i], test.files[j])
+    return list(found.items())
 
 
 def table(found: Check) -> list[str]:
@@ -223,7 +220,8 @@ def histogram(found: Check, path: Path) -> None:
         shares = 100 * some.brightness.reshape(64, 4).sum(1) / some.brightness.sum()
         axes.stairs(shares, np.arange(0, 257, 4), fill=True, color=f"C{i % 10}")
         axes.axvline(some.brightness @ np.arange(256) / some.brightness.sum(), color="black", linestyle=":")
-        axes.set_title(f"{folder}, {len(some.files)} images", fontsize="medium", loc="left")
+        title = f"{folder}, {len(some.files)} images".encode(errors="replace").decode()
+        axes.set_title(title, fontsize="medium", loc="left", parse_math=False)
         axes.set(xlim=(0, 256), ylabel="pixels, %")
     figure.supxlabel("brightness (luma, 0 to 255); dotted: the mean")
     canvas = FigureCanvasAgg(figure)

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from contextlib import suppress
@@ -14,13 +15,16 @@ from typing import BinaryIO
 
 import requests
 from tqdm import tqdm
+from urllib3.exceptions import MaxRetryError, ReadTimeoutError
 
 from ..errors import InputError, OutputError
 
 TIMEOUT = 10, 30  # seconds to connect, and between two pieces
 ATTEMPTS = 5  # in a row without a byte
 PAUSE = 1.0  # seconds before the second attempt, and twice as long before each further one
-CHUNK = 1 << 16
+CHUNK = 1 << 13  # bytes, so few that hardly anything of a broken piece is lost
+CHECKSUM = r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}"
+OFFLINE = "no connection"
 SPARE = 1 << 28  # bytes of the disk that are left alone
 
 
@@ -40,6 +44,11 @@ def fetch(url: str, path: Path, checksum: str | None = None) -> Path:
         InputError: the server cannot be reached, has no such file, or gives something else than the checksum says.
         OutputError: the disk is too small, or the folder cannot be written.
     """
+    checksum = checksum and checksum.lower()
+    if checksum and not re.fullmatch(CHECKSUM, checksum):
+        raise InputError(f"{checksum}: not a checksum like sha256:... or md5:..., with 64 or 32 hexadecimal digits")
+    if path.is_dir():
+        raise InputError(f"{path}: a folder is there, where a file is to be")
     if path.exists():
         if checksum and (found := digest(path, checksum)) != checksum:
             raise InputError(f"{path}: is there, but has {found} instead of {checksum}; remove it to fetch it again")
@@ -57,10 +66,10 @@ def fetch(url: str, path: Path, checksum: str | None = None) -> Path:
                         _empty(file)
                         raise InputError(f"{url}: what came has {found} instead of {checksum}, and was thrown away")
                     os.replace(part, path)
-                    note.path.unlink(missing_ok=True)
             finally:
-                if not file.tell():
+                if path.exists() or not file.tell():
                     part.unlink(missing_ok=True)
+                    note.path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     return path
@@ -91,26 +100,30 @@ class _Note:
 
     def __init__(self, part: Path, url: str) -> None:
         self.path, self.url, self.version = part.with_name(f"{part.name}.json"), url, None
-        with suppress(OSError, ValueError):
-            known = json.loads(self.path.read_text())
-            self.version = known["version"] if known["url"] == url else None
+        with suppress(OSError, ValueError, TypeError):
+            url_then, version = json.loads(self.path.read_text())
+            self.version = version if url_then == url else None
 
     def write(self, version: str | None) -> None:
         self.version = version
-        self.path.write_text(json.dumps({"url": self.url, "version": version}))
+        self.path.write_text(json.dumps([self.url, version]))
 
 
 def _receive(url: str, file: BinaryIO, note: _Note, verified: bool) -> None:
     """Tries again and again, with longer and longer pauses, as long as that brings something."""
-    failures, most = 0, file.tell()
+    failures, most = 0, (start := file.tell())
     while True:
         try:
             return _attempt(url, file, note, verified)
+        except InputError:
+            raise
+        except ValueError as error:  # requests' and urllib3's ways to say so
+            raise InputError(f"{url}: not an address that can be fetched ({error})") from error
         except (_Broken, requests.RequestException) as error:
             failures = 1 if file.tell() > most else failures + 1
-            never = failures == 1 and file.tell() == most and isinstance(error, requests.ConnectionError)
-            if failures == ATTEMPTS or never:
-                raise InputError(f"{url}: {_cause(error)}{_so_far(file)}") from error
+            cause = _cause(error)
+            if failures == ATTEMPTS or (cause == OFFLINE and most == start):
+                raise InputError(f"{url}: {cause}{_so_far(file)}") from error
             most = max(most, file.tell())
             time.sleep(PAUSE * 2 ** (failures - 1))
 
@@ -133,21 +146,26 @@ def _attempt(url: str, file: BinaryIO, note: _Note, verified: bool) -> None:
             raise _Broken(f"the server says {answer.status_code} {answer.reason}")
         if answer.status_code not in (200, 206):
             raise InputError(f"{url}: the server says {answer.status_code} {answer.reason}{_so_far(file)}")
-        if answer.status_code == 200 or not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        version = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+        if answer.status_code == 200:
             _empty(file)
-            if answer.status_code == 206:
+            have, total = 0, re.fullmatch(r"(\d+)", answer.headers.get("Content-Length", ""))
+            note.write(version)
+        else:
+            total = re.fullmatch(rf"bytes {have}-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+            if not total or (note.version and version != note.version):
+                _empty(file)
                 raise _Broken("the server sends another part than was asked for")
-            have = 0
-            note.write(answer.headers.get("ETag") or answer.headers.get("Last-Modified"))
-        length = answer.headers.get("Content-Length")
-        total = have + int(length) if length and length.isdigit() else None
+        total = int(total[1]) if total and total[1] != "*" else None
         room(Path(file.name), (total or 0) - have)
         with tqdm(total=total, initial=have, desc=Path(file.name).stem, unit="B", unit_scale=True, disable=None) as bar:
             for i, chunk in enumerate(answer.iter_content(CHUNK)):
-                if i % 1024 == 0:
+                if i % 8192 == 0:
                     room(Path(file.name), len(chunk))
                 file.write(chunk)
                 bar.update(len(chunk))
+    if total is not None and file.tell() < total:
+        raise _Broken("the server sends a part only")
 
 
 def _empty(file: BinaryIO) -> None:
@@ -167,13 +185,16 @@ def room(path: Path, size: int) -> None:
 
 
 def _cause(error: Exception) -> str:
-    if isinstance(error, requests.Timeout):
+    inner = error.args[0] if error.args else None
+    if isinstance(error, requests.Timeout) or isinstance(inner, ReadTimeoutError):
         return "no answer in time"
     if isinstance(error, requests.exceptions.SSLError):
         return "its certificate is not trusted"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(inner, MaxRetryError):
+        return OFFLINE
+    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
         return "the connection broke off"
-    return "no connection" if isinstance(error, requests.ConnectionError) else str(error)
+    return str(error)
 
 
 def _so_far(file: BinaryIO) -> str:

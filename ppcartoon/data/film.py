@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import av
 import numpy as np
 from av.filter import Graph
+from av.format import Flags
 from av.stream import Disposition
 
 from ..errors import InputError
 
-CUT = 0.3  # FFmpeg's score of a scene change, in [0, 1]
-GAP = 0.25  # seconds between I-frames at least: some codecs have nothing else
+CUT = 0.15  # FFmpeg's score of a scene change, in [0, 1]; nearly equal pictures go anyway
+GAP = 0.2  # seconds between I-frames at least: some codecs have nothing else
+SEEK_BACK = 0, 10, 60  # seconds: where a place in the file has no I-frame before it, an earlier one is tried
+RESTART = 1.0  # seconds that timestamps leap back when they begin anew
+ROUNDING = 0.001  # seconds: what containers make of times
 LOOK_BACK = 1.0  # seconds decoded before the first picture that is wanted, for the score to settle
 HDR = (16, 18)  # transfer characteristics of ITU-T H.273: PQ and HLG
 WIDE = (9, 11, 12)  # its colour primaries wider than BT.709's: BT.2020, DCI-P3, Display P3
@@ -53,21 +58,26 @@ class Film:
 
     def __init__(self, path: Path, threads: int = 0) -> None:
         self.path, self.broken = path, 0
-        if not path.is_file():
-            raise InputError(f"{path}: {'a folder, not a video' if path.is_dir() else 'no such file'}")
         try:
+            if not path.is_file():
+                raise InputError(f"{path}: {'a folder, not a video' if path.is_dir() else 'no such file'}")
             self._container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
-        except (av.FFmpegError, ValueError) as error:
-            raise InputError(f"{path}: not a video that FFmpeg can read ({_reason(error)})") from error
+        except (av.FFmpegError, OSError) as error:
+            raise InputError(f"{path}: not a video that FFmpeg can read ({error.strerror})") from error
         self._stream = self._container.streams.best("video")
-        cover = self._stream is not None and self._stream.disposition & Disposition.attached_pic
-        if self._stream is None or cover or not self._stream.codec_context.width:
+        if self._stream is None or self._no_film():
             self._container.close()
-            raise InputError(f"{path}: has no film in it, only sound or nothing")
+            raise InputError(f"{path}: has no film in it, only sound, text or nothing")
         self._stream.thread_type, self._stream.codec_context.thread_count = "AUTO", threads
-        self._first = (self._stream.start_time or 0) * self._stream.time_base
+        self._timed = not self._container.format.flags & Flags.no_timestamps.value  # raw streams have none
+        self._first = float((self._stream.start_time or 0) * self._stream.time_base)
         ends = (self._stream.duration or 0) * self._stream.time_base, (self._container.duration or 0) / av.time_base
         self.duration = next((float(end) for end in ends if end > 0), None)
+
+    def _no_film(self) -> bool:
+        """Whether FFmpeg makes a picture of what is none: text, or the cover of an album."""
+        cover = self._stream.disposition & Disposition.attached_pic
+        return bool(cover) or self._container.format.name == "tty" or not self._stream.codec_context.width
 
     def __enter__(self) -> Film:
         return self
@@ -88,37 +98,50 @@ class Film:
             after: pictures up to this time, in seconds, are left out, and nothing else changes.
             shorter: pixels of the shorter side; larger pictures are reduced.
         """
-        if pick == "keyframes":
-            self._stream.codec_context.skip_frame = "NONKEY"
 
-        def wanted(time: float) -> bool:
+        begins_scene = _Cuts()
+
+        def wanted(time: float, frame: av.VideoFrame) -> bool:
             if pick == "scenes":
-                return True  # the filter decides
+                return begins_scene(frame) and time >= start - ROUNDING and time > after
             if pick == "keyframes":
-                return time >= max(start, after + GAP)
-            return time >= start and (time - start) // pick > (after - start) // pick
+                return frame.key_frame and time >= max(start, after + GAP) - ROUNDING
+            return time >= start - ROUNDING and (time - start + ROUNDING) // pick > (after - start + ROUNDING) // pick
 
+        only_keys = pick == "keyframes" and self._timed
+        self._stream.codec_context.skip_frame = "NONKEY" if only_keys else "DEFAULT"
         kind, graph = None, None
-        for time, frame in self._frames(max(start, after) - LOOK_BACK, end):
-            if not wanted(time):
+        for time, frame in self._from(max(start, after) - LOOK_BACK):
+            if time > end + ROUNDING:
+                return
+            if not wanted(time, frame):
                 continue
             if kind != _kind(frame):
-                kind, graph = _kind(frame), self._graph(frame, pick == "scenes", shorter)
+                kind, graph = _kind(frame), self._graph(frame, shorter)
             graph.push(frame)
-            try:
-                picture = graph.pull()
-            except av.BlockingIOError:  # not the first of a scene
-                continue
-            if time >= start and time > after:
-                after = time
-                yield Shot(time, np.rot90(picture.to_ndarray(), frame.rotation // 90))
+            after = time
+            yield Shot(time, _upright(graph.pull().to_ndarray(), frame))
 
-    def _frames(self, start: float, end: float) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Decoded frames with their times, from the last I-frame before `start` on."""
-        if start > 0:
-            with suppress(av.FFmpegError):  # of a raw stream, which is read from its beginning
-                self._container.seek(int((start + self._first) / self._stream.time_base), stream=self._stream)
-        time, step = 0.0, 1 / float(self._stream.average_rate or 25)
+    def _from(self, start: float) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Decoded frames with their times: all from `start` on, and some before."""
+        for back in SEEK_BACK if self._timed else ():
+            if start - back <= 0:
+                break
+            with suppress(av.FFmpegError):
+                self._container.seek(int((start - back + self._first) / self._stream.time_base), stream=self._stream)
+            before, frames = self.broken, self._frames()
+            head = next(frames, None)
+            if head and head[0] <= start:
+                return chain([head], frames)
+            self.broken = before  # it was no place to begin at
+            with suppress(av.FFmpegError):
+                self._container.seek(0)
+        return self._frames()
+
+    def _frames(self) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Decoded frames with their times, from where the file is read."""
+        step = 1 / float(self._stream.average_rate or 25)
+        time, gap = -step, 0.0
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -130,16 +153,17 @@ class Film:
                 self.broken += 1
                 continue
             for frame in frames:
-                time = float(frame.time - self._first) if frame.time is not None else time + step
+                expected, timed = time + step, self._timed and frame.time is not None
+                time = frame.time - self._first + gap if timed else expected
+                if time < expected - RESTART:  # of the timestamps, where films were joined
+                    gap, time = gap + expected - time, expected
                 if frame.is_corrupt:
                     self.broken += 1
-                elif time > end:
-                    return
                 else:
                     yield time, frame
 
-    def _graph(self, frame: av.VideoFrame, scenes: bool, shorter: int) -> Graph:
-        """FFmpeg's filters for frames like this one: [first of a scene,] one field of two, size, colours."""
+    def _graph(self, frame: av.VideoFrame, shorter: int) -> Graph:
+        """FFmpeg's filters for frames like this one: [one field of two,] size, colours."""
         aspect = self._stream.sample_aspect_ratio or 1
         width, height = frame.width * max(aspect, 1), frame.height / min(aspect, 1)
         scale = min(1, shorter / min(width, height))
@@ -151,13 +175,34 @@ class Film:
             colors += ":out_transfer=iec61966-2-1:intent=relative_colorimetric"
         if frame.color_trc in HDR or frame.color_primaries in WIDE:
             colors += ":out_primaries=bt709"
-        filters = [("select", f"eq(n,0)+gt(scene,{CUT})")] if scenes else []
-        filters += [("field", "top")] if frame.interlaced_frame else []
-        graph = Graph()
-        nodes = [graph.add_buffer(None, frame.width, frame.height, frame.format, None, frame.time_base)]
-        nodes += [graph.add(*each) for each in [*filters, ("scale", f"{size}:{colors}"), ("format", "rgb24")]]
-        graph.link_nodes(*nodes, graph.add("buffersink")).configure()
-        return graph
+        field = [("field", "top")] if frame.interlaced_frame else []
+        return _linked(frame, *field, ("scale", f"{size}:{colors}"), ("format", "rgb24"))
+
+
+class _Cuts:
+    """Tells the first frame of every scene, when it gets one frame after the other."""
+
+    def __init__(self) -> None:
+        self._kind: tuple = ()
+        self._graph: Graph | None = None
+
+    def __call__(self, frame: av.VideoFrame) -> bool:
+        kind = frame.width, frame.height, frame.format.name
+        if kind != self._kind:
+            self._kind, self._graph = kind, _linked(frame, ("select", f"eq(n,0)+gt(scene,{CUT})"))
+        self._graph.push(frame)
+        try:
+            return bool(self._graph.pull())
+        except av.BlockingIOError:
+            return False
+
+
+def _linked(frame: av.VideoFrame, *filters: tuple[str, str]) -> Graph:
+    """FFmpeg's filters by name and options, one after the other, for frames like this one."""
+    graph = Graph()
+    source = graph.add_buffer(None, frame.width, frame.height, frame.format, None, frame.time_base)
+    graph.link_nodes(source, *(graph.add(*each) for each in filters), graph.add("buffersink")).configure()
+    return graph
 
 
 def _kind(frame: av.VideoFrame) -> tuple:
@@ -166,5 +211,12 @@ def _kind(frame: av.VideoFrame) -> tuple:
     return frame.width, frame.height, frame.format.name, frame.interlaced_frame, *colors
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def _upright(rgb: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """The picture [H, W, 3] turned and mirrored as the film's display matrix says."""
+    side = frame.side_data.get("DISPLAYMATRIX")
+    if side is None:
+        return rgb
+    a, b, _, c, d, *_ = np.frombuffer(bytes(side), np.int32)  # right is a x + c y, and down is b x + d y
+    if abs(b) > abs(a):
+        a, d, rgb = c, b, rgb.transpose(1, 0, 2)
+    return rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]

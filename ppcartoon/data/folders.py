@@ -31,11 +31,17 @@ def image_files(folder: Path) -> list[Path]:
             f"{folder}: no such folder"
             + (f"; beside it are {', '.join(there[:8])}" if there else f", nor {folder.parent}")
         )
-    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in images.READABLE}
-    files = [p for p in folder.iterdir() if p.suffix.lower() in endings and not p.name.startswith(".")]
+    files = images_in(folder)
     if not files:
         raise InputError(f"{folder}: no image in it")
-    return sorted(files)
+    return files
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The same where there may be none."""
+    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in images.READABLE}
+    files = folder.iterdir() if folder.is_dir() else ()
+    return sorted(p for p in files if p.suffix.lower() in endings and not p.name.startswith("."))
 
 
 def by_stem(files: list[Path]) -> dict[str, Path]:

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from .folders import write_png
 from .judging import HASH, fault, perceptual_hash, without_bars
 from .record import Kept, Record, open_record
 from .stack import center
+from .threads import threads
 
 WORKING = 3  # pictures are judged at so many times the size that they get
 BRIGHTER = 1.25  # times the contrast: such a near-duplicate takes the other's place, which was fading in or out
@@ -133,7 +133,7 @@ def _judge(shots: Iterator[Shot], size: int, fit: str, jobs: int) -> Iterator[Ju
             rgb = np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS))
         return Judged(shot.time, rgb, picture.shape != shot.rgb.shape, fault(shot.rgb, picture, size))
 
-    with ThreadPool(jobs) as pool:
+    with threads(jobs) as pool:
         while some := list(islice(shots, 4 * jobs)):
             yield from pool.map(judge, some)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from .. import images
 from ..errors import InputError, OutputError
-from .folders import by_stem, image_files, write_png
+from .folders import by_stem, image_files, images_in, write_png
+from .threads import threads
 
 KERNEL = 5
 CANNY = (100, 200)
@@ -63,12 +64,13 @@ def smooth_folder(cartoons: Path, folder: Path | None = None, jobs: int = 1) -> 
             into the folder of the cartoons.
         OutputError: the folder cannot be written.
     """
-    folder = folder or cartoons.resolve().parent / "smooth"
+    folder = folder or Path(os.path.abspath(cartoons)).parent / "smooth"  # a link stays where it is
     files = image_files(cartoons)
     by_stem(files)
-    if cartoons.resolve() in (folder.resolve(), *folder.resolve().parents):
+    source, target = (Path(os.path.realpath(path)) for path in (cartoons, folder))
+    if source in (target, *target.parents):
         raise InputError(f"{folder}: lies in the folder of the cartoons, which is left as it is; name another --output")
-    others = {p.stem for p in folder.iterdir() if p.suffix != ".png"} if folder.is_dir() else set()
+    others = {file.stem for file in images_in(folder) if file.suffix != ".png"}
     failed: dict[Path, str] = {}
 
     def smooth(file: Path) -> str:
@@ -85,13 +87,13 @@ def smooth_folder(cartoons: Path, folder: Path | None = None, jobs: int = 1) -> 
             failed[file] = str(error)
             return "failed"
 
-    threads = cv2.getNumThreads()
+    before = cv2.getNumThreads()
     cv2.setNumThreads(1)  # an image a core is quicker than all cores on one
     try:
-        with ThreadPool(jobs) as pool:
+        with threads(jobs) as pool:
             done = Counter(
                 tqdm(pool.imap_unordered(smooth, files), "smoothing", len(files), unit="image", disable=None)
             )
     finally:
-        cv2.setNumThreads(threads)
+        cv2.setNumThreads(before)
     return Smoothed(folder, done["made"], done["there"], dict(sorted(failed.items())))

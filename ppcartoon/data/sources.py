@@ -77,7 +77,7 @@ def download(what: str, folder: Path | None = None, url: str | None = None, chec
         InputError: it cannot be had; the message says how to get it by hand.
     """
     source = SOURCES[what]
-    path = (folder or weights_folder()).expanduser() / source.name
+    path = (folder or weights_folder()) / source.name
     try:
         return fetch(url or source.url, path, source.checksum or checksum)
     except OutputError:
@@ -96,7 +96,7 @@ def download_dataset(folder: Path, url: str | None = None, checksum: str | None 
     Raises:
         InputError: it cannot be had, or is not what it should be.
     """
-    target = folder.expanduser() / "dataset"
+    target = folder / "dataset"
     if not target.exists():
         unpack(download("dataset", folder, url, checksum), target, "train_photo")
     return target

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from .. import images
 from ..errors import InputError, OutputError
 from ..files import atomic
 from .smoothing import smooth_edges
+from .threads import threads
 
 VERSION = 1  # of what is made of a file, resizing and smoothing included
 NAMED = 3  # of the files that cannot be read, this many are named
@@ -87,7 +87,7 @@ def _write(path: Path, files: list[Path], load_size: int, smooth: bool) -> None:
             if time.time() - left_over.stat().st_mtime > 86400:
                 left_over.unlink()
     try:
-        with atomic(path) as temporary, open(temporary, "wb") as out, ThreadPool() as pool:
+        with atomic(path) as temporary, open(temporary, "wb") as out, threads() as pool:
             out.seek(8 * len(files))
             name = f"{files[0].parent.name}{', smoothed' if smooth else ''}"
             for file, image in zip(files, tqdm(pool.imap(load, files), name, len(files), leave=False, disable=None)):

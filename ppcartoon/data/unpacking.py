@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
 import zipfile
 import zlib
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from tqdm import tqdm
 
@@ -16,6 +19,7 @@ from .fetching import room
 
 RATIO = 20  # of what comes out to what goes in; images hardly shrink, bombs are beyond a thousand
 ENTRIES = 200_000
+DAMAGED = "not a zip file, or a damaged one; remove it to fetch it again"
 LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
@@ -32,10 +36,18 @@ def unpack(archive: Path, folder: Path, holding: str) -> None:
             `holding`.
         OutputError: the disk is too small, or the folder cannot be written.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
-    try:
-        with zipfile.ZipFile(archive) as source:
+    with ExitStack() as stack:
+        try:
+            data = stack.enter_context(open(archive, "rb"))
+            fcntl.flock(data, fcntl.LOCK_EX)  # another process may be at it
+            if folder.exists():
+                return
+            source = stack.enter_context(zipfile.ZipFile(data))
             entries = _entries(archive, source)
+        except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeError) as error:
+            raise InputError(f"{archive}: {DAMAGED} ({error})") from error
+        partial = folder.with_name(f".{folder.name}.partial")
+        try:
             if partial.exists():
                 shutil.rmtree(partial)  # of a run that was killed
             partial.mkdir(parents=True)
@@ -43,20 +55,25 @@ def unpack(archive: Path, folder: Path, holding: str) -> None:
             for path, entry in tqdm(entries.items(), "unpacking", unit="file", disable=None):
                 target = partial / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with source.open(entry) as data, open(target, "xb") as out:
-                    shutil.copyfileobj(data, out)
-        within = [path.parent for path in partial.rglob(holding) if path.is_dir()]
-        if not within:
-            raise InputError(f"{archive}: has no {holding} in it; is it the right file?")
-        os.replace(min(within), folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError, RuntimeError) as error:
-        raise InputError(
-            f"{archive}: not a zip file, or a damaged one ({error}); remove it to fetch it again"
-        ) from error
-    except OSError as error:
-        raise OutputError(f"{error.filename or folder}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+                with _open(source, entry) as packed, open(target, "xb") as out:
+                    shutil.copyfileobj(packed, out)
+            within = [path.parent for path in partial.rglob(holding) if path.is_dir()]
+            if not within:
+                raise InputError(f"{archive}: has no {holding} in it; is it the right file?")
+            os.replace(min(within), folder)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise InputError(f"{archive}: {DAMAGED} ({error})") from error
+        except OSError as error:
+            raise OutputError(f"{error.filename or folder}: cannot be written ({error.strerror or error})") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _open(source: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
+    try:
+        return source.open(entry)
+    except OSError as error:  # for it lies outside the file
+        raise zipfile.BadZipFile(str(error)) from error
 
 
 def _entries(archive: Path, source: zipfile.ZipFile) -> dict[PurePosixPath, zipfile.ZipInfo]:
@@ -68,13 +85,15 @@ def _entries(archive: Path, source: zipfile.ZipFile) -> dict[PurePosixPath, zipf
     entries: dict[PurePosixPath, zipfile.ZipInfo] = {}
     for entry in source.infolist():
         path = PurePosixPath(entry.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in entry.filename.split("/")[0]:
+        if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
             raise InputError(f"{archive}: refused, {entry.filename!r} leads out of the folder")
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise InputError(f"{archive}: refused, {entry.filename!r} is a link")
         if entry.flag_bits & 1:
             raise InputError(f"{archive}: refused, {entry.filename!r} is encrypted")
-        if entry.is_dir() or any(part in LITTER for part in path.parts):
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise InputError(f"{archive}: refused, {entry.filename!r} is packed in an unusual way")
+        if entry.filename.endswith("/") or any(part in LITTER for part in path.parts):
             continue
         if path in entries:
             raise InputError(f"{archive}: refused, {entry.filename!r} is there twice")
