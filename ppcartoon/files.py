@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the file or its folder cannot be written.
     """
-    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")  # as `remove_left_overs` knows them
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -30,3 +31,10 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def remove_left_overs(folder: Path) -> None:
+    """Removes the temporary files of writers that were killed, from a folder where nobody else writes now."""
+    for path in folder.iterdir():
+        if re.fullmatch(r"\.[0-9a-f]{32}(\..*)?", path.name):
+            path.unlink()

@@ -173,7 +173,8 @@ def frames(args: argparse.Namespace) -> int:
             failed += 1
             print(f"prepare_data: {error}", file=sys.stderr)
             continue
-        print(f"{film}: {report.summary()}; in {args.output}, all on {report.sheet}")
+        sheet = f"; in {args.output}, all on {report.sheet}" if report.sheet else ""
+        print(f"{film}: {report.summary()}{sheet}")
     return 1 if failed else 0
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -15,6 +17,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from .. import images
+from ..errors import InputError
+from ..files import remove_left_overs
 from .film import Film, Shot
 from .folders import write_png
 from .judging import HASH, fault, perceptual_hash, without_bars
@@ -25,6 +29,7 @@ from .threads import threads
 WORKING = 3  # pictures are judged at so many times the size that they get
 BRIGHTER = 1.25  # times the contrast: such a near-duplicate takes the other's place, which was fading in or out
 ON_SHEET = 600
+SAMPLE = 1 << 16  # bytes
 DROPPED = {
     "black": "black",
     "blank": "blank",
@@ -100,9 +105,12 @@ def extract(
         InputError: the film cannot be read, or was looked at with other arguments.
         OutputError: the folder cannot be written.
     """
-    options = {"bytes": film.stat().st_size if film.exists() else None, "pick": pick, "start": start, "end": end}
-    options |= {"count": count, "size": size, "fit": fit}
+    if end < start:
+        raise InputError(f"the end, at {end:g} s, is before the start, at {start:g} s")
     with Film(film, jobs) as video, open_record(folder) as record:
+        options = {"content": _fingerprint(film), "pick": pick, "start": start, "end": end}
+        options |= {"count": count, "size": size, "fit": fit}
+        remove_left_overs(folder)
         if overwrite:
             _remove(folder, record.files(film.name))
             record.forget(film.name)
@@ -117,6 +125,16 @@ def extract(
         _remove(folder, set(record.files(film.name)) - {each.file for each in kept})
         sheet = _contact_sheet([folder / each.file for each in kept], film, folder)
         return Report(record.fates(film.name), record.broken(film.name), sheet)
+
+
+def _fingerprint(film: Path) -> str:
+    """Tells films of one name apart, without reading all of them."""
+    size, found = film.stat().st_size, hashlib.sha256()
+    with open(film, "rb") as file:
+        for place in (0, size // 2, max(0, size - SAMPLE)):
+            file.seek(place)
+            found.update(file.read(SAMPLE))
+    return f"{size} bytes, {found.hexdigest()[:8]}"
 
 
 def _remove(folder: Path, files: Iterable[str]) -> None:
@@ -190,6 +208,7 @@ def _contact_sheet(kept: list[Path], film: Path, folder: Path) -> Path | None:
     if not there:
         return None
     some = [there[i * len(there) // min(len(there), ON_SHEET)] for i in range(min(len(there), ON_SHEET))]
+    folder = Path(os.path.abspath(folder))
     path = folder.with_name(f"{folder.name}_{film.stem}_contact_sheet.jpg")
     images.write(path, images.sheet([images.read(file) for file in some], height=96, columns=20))
     return path

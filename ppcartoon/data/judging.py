@@ -25,7 +25,7 @@ def without_bars(rgb: np.ndarray) -> np.ndarray:
         if lines.all():
             continue
         bar = min(np.argmin(lines), np.argmin(lines[::-1]))  # a dark sky at one side only is no bar
-        if least < bar / lines.size < greatest:
+        if least < bar / lines.size < greatest and 2 * (bar + MARGIN) < lines.size:
             inside = slice(bar + MARGIN, lines.size - bar - MARGIN)
             luma, rgb = (luma[inside], rgb[inside]) if axis == 0 else (luma[:, inside], rgb[:, inside])
     return rgb

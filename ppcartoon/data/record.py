@@ -59,19 +59,20 @@ class Record:
             InputError: the film, or another of that name, was looked at with other options.
         """
         text = json.dumps(options, sort_keys=True)
-        self.db.execute("INSERT OR IGNORE INTO film VALUES (?, ?, NULL)", (film, text))
-        (known,) = self.db.execute("SELECT options FROM film WHERE name = ?", (film,)).fetchone()
-        if known != text:
-            before = json.loads(known)
+        known = dict(self.db.execute("SELECT name, options FROM film"))
+        for other in known:
+            if other != film and Path(other).stem == Path(film).stem:
+                raise InputError(f"{film}: its pictures would have the names of {other}'s; take another --output")
+        if film in known and known[film] != text:
+            then = json.loads(known[film])
             words = [
-                f"{key} {before.get(key)} instead of {options[key]}"
-                for key in options
-                if options[key] != before.get(key)
+                f"{key} {then.get(key)} instead of {options[key]}" for key in options if options[key] != then.get(key)
             ]
             raise InputError(
-                f"{film}: there are pictures of it already, with {', '.join(words)}; --overwrite "
-                "replaces them, another --output keeps them"
+                f"{film}: there are pictures of a film of this name already, with {', '.join(words)}; --overwrite replaces "
+                "them, another --output keeps them"
             )
+        self.db.execute("INSERT OR IGNORE INTO film VALUES (?, ?, NULL)", (film, text))
         self.db.commit()
 
     def forget(self, film: str) -> None:
