@@ -69,8 +69,8 @@ class Record:
                 f"{key} {then.get(key)} instead of {options[key]}" for key in options if options[key] != then.get(key)
             ]
             raise InputError(
-                f"{film}: there are pictures of a film of this name already, with {', '.join(words)}; --overwrite replaces "
-                "them, another --output keeps them"
+                f"{film}: there are pictures of a film of this name already, with {', '.join(words)}; --overwrite "
+                "replaces them, another --output keeps them"
             )
         self.db.execute("INSERT OR IGNORE INTO film VALUES (?, ?, NULL)", (film, text))
         self.db.commit()
