@@ -54,10 +54,10 @@ def fetch(url: str, path: Path, checksum: str | None = None) -> Path:
             raise InputError(f"{path}: is there, but has {found} instead of {checksum}; remove it to fetch it again")
         return path
     part = path.with_name(f"{path.name}.part")
-    note = _Note(part, url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(part) as file:
+            note = _Note(part, url)
             try:
                 if not path.exists():  # another process may have been at it
                     _receive(url, file, note, checksum is not None)
@@ -80,8 +80,9 @@ def _locked(part: Path) -> BinaryIO:
     while True:
         file = open(part, "ab")  # noqa: SIM115  the caller closes it
         fcntl.flock(file, fcntl.LOCK_EX)
-        if part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat()):
-            return file
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), part.stat()):
+                return file
         file.close()  # the other one has moved or removed it
 
 
@@ -117,6 +118,8 @@ def _receive(url: str, file: BinaryIO, note: _Note, verified: bool) -> None:
             return _attempt(url, file, note, verified)
         except InputError:
             raise
+        except requests.exceptions.SSLError as error:
+            raise InputError(f"{url}: no secure connection ({' '.join(str(error).split())})") from error
         except ValueError as error:  # requests' and urllib3's ways to say so
             raise InputError(f"{url}: not an address that can be fetched ({error})") from error
         except (_Broken, requests.RequestException) as error:
@@ -153,7 +156,7 @@ def _attempt(url: str, file: BinaryIO, note: _Note, verified: bool) -> None:
             note.write(version)
         else:
             total = re.fullmatch(rf"bytes {have}-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
-            if not total or (note.version and version != note.version):
+            if not total or (note.version and version and version != note.version):
                 _empty(file)
                 raise _Broken("the server sends another part than was asked for")
         total = int(total[1]) if total and total[1] != "*" else None
@@ -186,10 +189,10 @@ def room(path: Path, size: int) -> None:
 
 def _cause(error: Exception) -> str:
     inner = error.args[0] if error.args else None
+    if isinstance(error, requests.ConnectTimeout):
+        return OFFLINE
     if isinstance(error, requests.Timeout) or isinstance(inner, ReadTimeoutError):
         return "no answer in time"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "its certificate is not trusted"
     if isinstance(inner, MaxRetryError):
         return OFFLINE
     if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):

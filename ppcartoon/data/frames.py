@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -208,7 +207,7 @@ def _contact_sheet(kept: list[Path], film: Path, folder: Path) -> Path | None:
     if not there:
         return None
     some = [there[i * len(there) // min(len(there), ON_SHEET)] for i in range(min(len(there), ON_SHEET))]
-    folder = Path(os.path.abspath(folder))
+    folder = folder if folder.name else Path.cwd()
     path = folder.with_name(f"{folder.name}_{film.stem}_contact_sheet.jpg")
     images.write(path, images.sheet([images.read(file) for file in some], height=96, columns=20))
     return path

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..errors import InputError, OutputError
 from .fetching import fetch
 from .folders import image_files
-from .unpacking import unpack
+from .unpacking import filled, unpack
 
 
 class Source(NamedTuple):
@@ -97,7 +97,7 @@ def download_dataset(folder: Path, url: str | None = None, checksum: str | None 
         InputError: it cannot be had, or is not what it should be.
     """
     target = folder / "dataset"
-    if not target.exists():
+    if not filled(target):
         unpack(download("dataset", folder, url, checksum), target, "train_photo")
     return target
 

@@ -40,7 +40,7 @@ def unpack(archive: Path, folder: Path, holding: str) -> None:
         try:
             data = stack.enter_context(open(archive, "rb"))
             fcntl.flock(data, fcntl.LOCK_EX)  # another process may be at it
-            if folder.exists():
+            if filled(folder):
                 return
             source = stack.enter_context(zipfile.ZipFile(data))
             entries = _entries(archive, source)
@@ -69,10 +69,15 @@ def unpack(archive: Path, folder: Path, holding: str) -> None:
             shutil.rmtree(partial, ignore_errors=True)
 
 
+def filled(folder: Path) -> bool:
+    """Whether there is a folder with anything in it."""
+    return folder.is_dir() and any(folder.iterdir())
+
+
 def _open(source: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
     try:
         return source.open(entry)
-    except OSError as error:  # for it lies outside the file
+    except (OSError, UnicodeError) as error:  # it lies outside the file, or its name there is damaged
         raise zipfile.BadZipFile(str(error)) from error
 
 
@@ -93,7 +98,7 @@ def _entries(archive: Path, source: zipfile.ZipFile) -> dict[PurePosixPath, zipf
             raise InputError(f"{archive}: refused, {entry.filename!r} is encrypted")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise InputError(f"{archive}: refused, {entry.filename!r} is packed in an unusual way")
-        if entry.filename.endswith("/") or any(part in LITTER for part in path.parts):
+        if entry.filename.endswith(("/", "\\")) or any(part in LITTER for part in path.parts):
             continue
         if path in entries:
             raise InputError(f"{archive}: refused, {entry.filename!r} is there twice")
