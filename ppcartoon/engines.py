@@ -19,6 +19,7 @@ import numpy as np
 
 from . import graph
 from .errors import InputError
+from .threads import cores
 from .weights import Weights
 
 if TYPE_CHECKING:
@@ -32,11 +33,6 @@ class Engine(Protocol):
     description: str
 
     def __call__(self, images: np.ndarray) -> np.ndarray: ...
-
-
-def cores() -> int:
-    """The CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class OnnxRuntime:

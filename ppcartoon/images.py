@@ -38,6 +38,8 @@ def read(path: Path) -> Picture:
         InputError: the file cannot be read, is no image of a known format, is damaged, or unreasonably large; the
             message leaves it to the caller to name the file.
     """
+    if path.exists() and not path.is_file():
+        raise InputError("a folder, or no file that can be read")
     try:
         # Given a path, Pillow maps plain TIFFs into memory and takes their orientation wrongly.
         with open(path, "rb") as file, Image.open(file, formats=_readable()) as image:

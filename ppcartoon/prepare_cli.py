@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
 import signal
@@ -12,7 +11,6 @@ import warnings
 from pathlib import Path
 from typing import TextIO
 
-from .engines import cores
 from .errors import InputError
 
 SHOWN = 20  # failures in full
@@ -31,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     _check(commands.add_parser("check", help="what training would find in a folder"))
     for name in ("frames", "smooth", "check"):
         commands.choices[name].add_argument(
-            "--jobs", type=_number(int, 1), default=cores(), metavar="N", help="threads (default: %(default)s)"
+            "--jobs", type=_number(int, 1), metavar="N", help="threads (default: as many as cores)"
         )
     return p
 
@@ -115,7 +113,8 @@ def main(argv: list[str] | None = None) -> int:
     for quiet in ({"module": "PIL"}, {"message": "Glyph .* missing"}):  # damaged metadata, signs that no font has
         warnings.filterwarnings("ignore", **quiet)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # file names may be any bytes
+        if hasattr(stream, "reconfigure"):  # not in notebooks
+            stream.reconfigure(errors="backslashreplace")  # file names may be any bytes
     try:
         return args.run(args)
     except InputError as error:
@@ -198,16 +197,16 @@ def _name(lines: list[str], stream: TextIO) -> None:
 def check(args: argparse.Namespace) -> int:
     from .data import checking
 
-    places, options = checking.layout(args.root) if not args.config_file else None, {}
-    if args.config_file:
-        places, options = _configured(args)
+    if not args.root.is_dir():
+        raise InputError(f"{args.root}: no such folder")
+    places, options = _configured(args) if args.config_file else (checking.layout(args.root), {})
     found = checking.check(places, **options, jobs=args.jobs)
     print("\n".join(checking.table(found)))
-    checking.histogram(found, args.output)
-    print(f"Brightness: {args.output}")
     _name(found.remarks, sys.stdout)
     _name(found.failures, sys.stderr)
     print("Training would fail." if found.failures else "Training would find all it needs.")
+    checking.histogram(found, args.output)
+    print(f"Brightness: {args.output}")
     return 1 if found.failures else 0
 
 
@@ -216,9 +215,9 @@ def _configured(args: argparse.Namespace) -> tuple:
     from . import config
     from .data.checking import Layout, test_folders
 
-    train = config.load(
-        args.config_file, [f"dataset.train.dataroot={json.dumps(str(args.root), ensure_ascii=False)}"]
-    ).dataset.train
+    train = config.load(args.config_file).dataset.train
+    if train.name != "UnpairedCartoonDataset":
+        raise InputError(f"{args.config_file}: its images are drawn, there is nothing to check")
     style = {key: args.root / name for key in ("cartoons", "smooth", "gray") if (name := getattr(train, key))}
     places = Layout(args.root / train.photos, [style], test_folders(args.root))
     return places, {"load_size": train.load_size or train.size, "batch_size": train.batch_size}

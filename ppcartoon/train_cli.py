@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .engines import cores
 from .errors import InputError
 from .processes import signal_when_parent_ends
+from .threads import cores
 
 log = logging.getLogger("ppcartoon")
 

@@ -6,7 +6,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ppcartoon"
-ORDER = ["errors", "files", "images", "compat", "networks", "cost", "losses", "schedules", "schema", "config"]
+ORDER = [
+    "errors",
+    "threads",
+    "files",
+    "images",
+    "compat",
+    "networks",
+    "cost",
+    "losses",
+    "schedules",
+    "schema",
+    "config",
+]
 ORDER += ["weights", "graph", "engines", "plan", "data", "datasets", "vgg"]
 ORDER += ["predictor", "cli", "models"]
 ORDER += [
@@ -23,6 +35,7 @@ ORDER += [
 ORDER += ["benchmark"]
 WITHOUT_PADDLE = {
     "errors",
+    "threads",
     "files",
     "images",
     "schema",

@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ppcartoon import InputError, engines, weights
 from ppcartoon.benchmark import data, inference, training
+from ppcartoon.threads import cores
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
@@ -26,7 +27,7 @@ if __name__ == "__main__":
     for command in (infer, train, prepare):
         command.add_argument("--rounds", type=int, default=9)
     for command in (infer, train):
-        command.add_argument("--threads", type=int, default=engines.cores())
+        command.add_argument("--threads", type=int, default=cores())
     args = p.parse_args()
     try:
         if args.command == "infer":

@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from .. import images
 from ..errors import InputError
+from ..threads import threads
 from .folders import image_files, images_in, twins
 from .judging import HASH, perceptual_hash
 from .stack import scaled
-from .threads import threads
 
 ALIKE = 12  # mean difference of two small copies, of 255, up to which images of nearly the same hash are the same
 
@@ -96,13 +96,13 @@ def test_folders(root: Path) -> list[Path]:
     return [folder for folder in folders if folder.name != "label_map" and images_in(folder)]
 
 
-def look(files: list[Path], title: str, jobs: int = 1) -> Images:
+def look(files: list[Path], title: str, jobs: int | None = None) -> Images:
     """Reads all images.
 
     Args:
         files: image files.
         title: of the progress bar.
-        jobs: threads.
+        jobs: threads; None for as many as cores.
     """
 
     def facts(file: Path) -> tuple | str:
@@ -131,14 +131,14 @@ def look(files: list[Path], title: str, jobs: int = 1) -> Images:
     )
 
 
-def check(places: Layout, load_size: int = 256, batch_size: int = 4, jobs: int = 1) -> Check:
+def check(places: Layout, load_size: int = 256, batch_size: int = 4, jobs: int | None = None) -> Check:
     """Looks at all that `datasets.UnpairedCartoonDataset` would read.
 
     Args:
         places: where everything is.
         load_size: shorter side in pixels to which training brings the images.
         batch_size: photos of a step.
-        jobs: threads.
+        jobs: threads; None for as many as cores.
     """
     found = Check({}, [], [])
 
@@ -154,7 +154,7 @@ def check(places: Layout, load_size: int = 256, batch_size: int = 4, jobs: int =
             found.failures.append(
                 f"{places.photos}: {len(photos.files)} photos are fewer than the {batch_size} of a step"
             )
-        for folder in places.test:
+        for folder in (each for each in places.test if each != places.photos):
             pairs = duplicates(photos, add(folder, image_files(folder)))
             found.remarks.extend(
                 f"{photo}: shows the same as {test}, which tests would judge by" for photo, test in pairs
@@ -167,7 +167,9 @@ def check(places: Layout, load_size: int = 256, batch_size: int = 4, jobs: int =
             cartoons = add(style["cartoons"], files)
             for key, folder in style.items():
                 if key == "gray" or (key == "smooth" and folder.is_dir()):  # missing ones of smooth are made
-                    found.failures.extend(_other_shapes(cartoons, add(folder, twins(files, folder)), load_size))
+                    others = add(folder, twins(files, folder))
+                    found.failures.extend(_other_shapes(cartoons, others, load_size))
+                    found.remarks.extend(_other_pictures(cartoons, others))
         except InputError as error:
             found.failures.append(str(error))
     return found
@@ -179,6 +181,15 @@ def _other_shapes(cartoons: Images, twins: Images, load_size: int) -> list[str]:
         f"{file}: has another shape than its cartoon"
         for file, size in zip(twins.files, twins.sizes)
         if file.stem in sizes and scaled(*size, load_size) != scaled(*sizes[file.stem], load_size)
+    ]
+
+
+def _other_pictures(cartoons: Images, twins: Images) -> list[str]:
+    small = {file.stem: each for file, each in zip(cartoons.files, cartoons.small)}
+    return [
+        f"{file}: does not show what its cartoon shows; remove it and make it again"
+        for file, each in zip(twins.files, twins.small)
+        if file.stem in small and np.abs(each - small[file.stem]).mean() > ALIKE
     ]
 
 

@@ -18,16 +18,17 @@ from tqdm import tqdm
 from .. import images
 from ..errors import InputError
 from ..files import remove_left_overs
+from ..threads import threads
 from .film import Film, Shot
 from .folders import write_png
 from .judging import HASH, fault, perceptual_hash, without_bars
 from .record import Kept, Record, open_record
 from .stack import center
-from .threads import threads
 
 WORKING = 3  # pictures are judged at so many times the size that they get
 BRIGHTER = 1.25  # times the contrast: such a near-duplicate takes the other's place, which was fading in or out
 ON_SHEET = 600
+CHUNK = 32  # pictures in memory
 SAMPLE = 1 << 16  # bytes
 DROPPED = {
     "black": "black",
@@ -80,7 +81,7 @@ def extract(
     count: int | None = None,
     size: int = 256,
     fit: str = "crop",
-    jobs: int = 1,
+    jobs: int | None = None,
     overwrite: bool = False,
 ) -> Report:
     """Writes pictures of a film as PNG files into a folder, and a contact sheet beside the folder.
@@ -97,7 +98,7 @@ def extract(
         count: pictures at most, spread over the film; None for all.
         size: their height and width in pixels.
         fit: "crop" for the square in the middle, "resize" to squeeze the whole picture into it.
-        jobs: threads.
+        jobs: threads; None for as many as cores.
         overwrite: begin anew if the folder has pictures of this film.
 
     Raises:
@@ -106,7 +107,7 @@ def extract(
     """
     if end < start:
         raise InputError(f"the end, at {end:g} s, is before the start, at {start:g} s")
-    with Film(film, jobs) as video, open_record(folder) as record:
+    with Film(film, jobs or 0) as video, open_record(folder) as record:
         options = {"content": _fingerprint(film), "pick": pick, "start": start, "end": end}
         options |= {"count": count, "size": size, "fit": fit}
         remove_left_overs(folder)
@@ -141,7 +142,7 @@ def _remove(folder: Path, files: Iterable[str]) -> None:
         (folder / file).unlink(missing_ok=True)
 
 
-def _judge(shots: Iterator[Shot], size: int, fit: str, jobs: int) -> Iterator[Judged]:
+def _judge(shots: Iterator[Shot], size: int, fit: str, jobs: int | None) -> Iterator[Judged]:
     def judge(shot: Shot) -> Judged:
         picture = without_bars(shot.rgb)
         if fit == "crop":
@@ -151,7 +152,7 @@ def _judge(shots: Iterator[Shot], size: int, fit: str, jobs: int) -> Iterator[Ju
         return Judged(shot.time, rgb, picture.shape != shot.rgb.shape, fault(shot.rgb, picture, size))
 
     with threads(jobs) as pool:
-        while some := list(islice(shots, 4 * jobs)):
+        while some := list(islice(shots, CHUNK)):
             yield from pool.map(judge, some)
 
 

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from .. import images
 from ..errors import InputError, OutputError
+from ..threads import threads
 from .folders import by_stem, image_files, images_in, write_png
-from .threads import threads
 
 KERNEL = 5
 CANNY = (100, 200)
@@ -51,13 +51,13 @@ def smooth_edges(image: np.ndarray) -> np.ndarray:
     return np.where(near[..., None] > 0, blurred, image)
 
 
-def smooth_folder(cartoons: Path, folder: Path | None = None, jobs: int = 1) -> Smoothed:
+def smooth_folder(cartoons: Path, folder: Path | None = None, jobs: int | None = None) -> Smoothed:
     """Writes the smoothed twin of every cartoon, as PNG: lossless, so that they differ at the edges alone.
 
     Args:
         cartoons: folder of images, which is left as it is.
         folder: for the twins; None for `smooth` beside `cartoons`, as in AnimeGAN's data set.
-        jobs: threads.
+        jobs: threads; None for as many as cores.
 
     Raises:
         InputError: there is no such folder, no image in it, or two of one name but for the ending; the twins would go
@@ -76,7 +76,7 @@ def smooth_folder(cartoons: Path, folder: Path | None = None, jobs: int = 1) -> 
     def smooth(file: Path) -> str:
         target = folder / f"{file.stem}.png"
         try:
-            newer = target.exists() and target.stat().st_mtime >= file.stat().st_mtime
+            newer = target.is_file() and target.stat().st_mtime >= file.stat().st_mtime
             if newer or file.stem in others:  # somebody else's twins, which come with AnimeGAN's data set
                 return "there"
             write_png(target, smooth_edges(images.read(file).rgb))

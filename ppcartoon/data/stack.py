@@ -16,8 +16,8 @@ from tqdm import tqdm
 from .. import images
 from ..errors import InputError, OutputError
 from ..files import atomic
+from ..threads import threads
 from .smoothing import smooth_edges
-from .threads import threads
 
 VERSION = 1  # of what is made of a file, resizing and smoothing included
 NAMED = 3  # of the files that cannot be read, this many are named

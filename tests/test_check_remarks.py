@@ -1,0 +1,61 @@
+"""What check says without stopping anybody, and where it is called from elsewhere."""
+
+import contextlib
+import io
+import os
+
+import pytest
+from PIL import Image
+
+from ppcartoon.data.checking import check, layout
+from ppcartoon.data.drawing import draw_cartoon, draw_photo
+from ppcartoon.data.smoothing import smooth_folder
+from ppcartoon.errors import InputError
+from ppcartoon.prepare_cli import main
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name, draw in (("photos", draw_photo), ("cartoons", draw_cartoon)):
+        (tmp_path / name).mkdir()
+        for seed in range(4):
+            Image.fromarray(draw(seed, 64)).save(tmp_path / name / f"{seed}.png")
+    return tmp_path
+
+
+def test_twins_of_other_cartoons_are_named(root):
+    smooth_folder(root / "cartoons")
+    assert check(layout(root)).remarks == []
+    os.replace(root / "smooth/1.png", root / "smooth/2.png")
+    Image.fromarray(draw_cartoon(1, 64)).save(root / "smooth/1.png")
+    found = check(layout(root))
+    assert found.failures == []
+    assert found.remarks == [
+        f"{root / 'smooth/2.png'}: does not show what its cartoon shows; remove it and make it again"
+    ]
+
+
+def test_photos_that_a_config_takes_from_a_test_folder_are_not_compared_with_themselves(root):
+    places = layout(root)
+    assert check(places._replace(test=[places.photos])).remarks == []
+
+
+def test_notebooks_have_streams_of_their_own(root, monkeypatch):
+    monkeypatch.chdir(root)
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main(["check", "."]) == 0
+    assert "Training would find all it needs." in out.getvalue()
+
+
+def test_pipes_are_no_images(root):
+    os.mkfifo(root / "cartoons/pipe.png")
+    assert smooth_folder(root / "cartoons").failed == {
+        root / "cartoons/pipe.png": "a folder, or no file that can be read"
+    }
+
+
+def test_nothing_to_look_at_is_one_line(root, capsys):
+    assert main(["check", str(root / "no")]) == 2
+    assert capsys.readouterr().err == f"prepare_data: {root / 'no'}: no such folder\n"
+    with pytest.raises(InputError, match="neither photos and cartoons"):
+        layout(root / "photos")
