@@ -69,7 +69,9 @@ class Film:
             self._container.close()
             raise InputError(f"{path}: has no film in it, only sound, text or nothing")
         self._stream.thread_type, self._stream.codec_context.thread_count = "AUTO", threads
-        self._timed = not self._container.format.flags & Flags.no_timestamps.value  # raw streams have none
+        flags = self._container.format.flags
+        self._timed = not flags & Flags.no_timestamps.value  # raw streams have none
+        self._seekable = self._timed and not flags & Flags.ts_discont.value  # in MPEG's streams they may begin anew
         self._first = float((self._stream.start_time or 0) * self._stream.time_base)
         ends = (self._stream.duration or 0) * self._stream.time_base, (self._container.duration or 0) / av.time_base
         self.duration = next((float(end) for end in ends if end > 0), None)
@@ -124,7 +126,7 @@ class Film:
 
     def _from(self, start: float) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decoded frames with their times: all from `start` on, and some before."""
-        for back in SEEK_BACK if self._timed else ():
+        for back in SEEK_BACK if self._seekable else ():
             if start - back <= 0:
                 break
             with suppress(av.FFmpegError):
