@@ -100,7 +100,6 @@ class Film:
             after: pictures up to this time, in seconds, are left out, and nothing else changes.
             shorter: pixels of the shorter side; larger pictures are reduced.
         """
-
         begins_scene = _Cuts()
 
         def wanted(time: float, frame: av.VideoFrame) -> bool:
