@@ -160,8 +160,10 @@ def download(args: argparse.Namespace) -> int:
 def frames(args: argparse.Namespace) -> int:
     from .data.frames import extract
 
-    names = ("start", "end", "count", "size", "fit", "jobs", "overwrite")
-    options = {name: getattr(args, name) for name in names}
+    options = {name: getattr(args, name) for name in ("start", "end", "count", "size", "fit", "jobs", "overwrite")}
+    names = [film.name for film in args.films]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"{twice[0]}: two films of one name cannot share a folder; take an --output for each")
     failed = 0
     for film in args.films:
         try:

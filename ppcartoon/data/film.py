@@ -16,6 +16,7 @@ from av.format import Flags
 from av.stream import Disposition
 
 from ..errors import InputError
+from .colors import beyond_srgb, to_srgb
 
 CUT = 0.15  # FFmpeg's score of a scene change, in [0, 1]; nearly equal pictures go anyway
 GAP = 0.2  # seconds between I-frames at least: some codecs have nothing else
@@ -23,9 +24,7 @@ SEEK_BACK = 0, 10, 60  # seconds: where a place in the file has no I-frame befor
 RESTART = 1.0  # seconds that timestamps leap back when they begin anew
 ROUNDING = 0.001  # seconds: what containers make of times
 LOOK_BACK = 1.0  # seconds decoded before the first picture that is wanted, for the score to settle
-HDR = (16, 18)  # transfer characteristics of ITU-T H.273: PQ and HLG
-WIDE = (9, 11, 12)  # its colour primaries wider than BT.709's: BT.2020, DCI-P3, Display P3
-UNSPECIFIED = 2  # its colour matrix of films that do not tell; players take BT.709's from HD on
+UNSPECIFIED = 2  # colour matrix (ITU-T H.273) of films that do not tell; players take BT.709's from HD on
 HD = 720
 
 
@@ -121,7 +120,10 @@ class Film:
                 kind, graph = _kind(frame), self._graph(frame, shorter)
             graph.push(frame)
             after = time
-            yield Shot(time, _upright(graph.pull().to_ndarray(), frame))
+            rgb = graph.pull().to_ndarray()
+            if rgb.dtype == np.uint16:
+                rgb = to_srgb(rgb, frame.color_trc, frame.color_primaries)
+            yield Shot(time, _upright(rgb, frame))
 
     def _from(self, start: float) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decoded frames with their times: all from `start` on, and some before."""
@@ -141,7 +143,7 @@ class Film:
 
     def _frames(self) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decoded frames with their times, from where the file is read."""
-        step = 1 / float(self._stream.average_rate or 25)
+        step = 1 / float(self._stream.codec_context.framerate or self._stream.average_rate or 25)
         time, gap = -step, 0.0
         packets = self._container.demux(self._stream)
         while True:
@@ -172,12 +174,9 @@ class Film:
         colors = "out_range=pc:flags=bicubic+accurate_rnd+full_chroma_int"
         if frame.colorspace == UNSPECIFIED and frame.height >= HD:
             colors += ":in_color_matrix=bt709"
-        if frame.color_trc in HDR:  # reference white, 203 nits, becomes 255, and highlights are cut off
-            colors += ":out_transfer=iec61966-2-1:intent=relative_colorimetric"
-        if frame.color_trc in HDR or frame.color_primaries in WIDE:
-            colors += ":out_primaries=bt709"
+        kind = "rgb48le" if beyond_srgb(frame.color_trc, frame.color_primaries) else "rgb24"
         field = [("field", "top")] if frame.interlaced_frame else []
-        return _linked(frame, *field, ("scale", f"{size}:{colors}"), ("format", "rgb24"))
+        return _linked(frame, *field, ("scale", f"{size}:{colors}"), ("format", kind))
 
 
 class _Cuts:
