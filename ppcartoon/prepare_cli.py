@@ -52,7 +52,7 @@ def _frames(p: argparse.ArgumentParser) -> None:
     pick = p.add_mutually_exclusive_group()
     pick.add_argument(
         "--scenes", dest="pick", action="store_const", const="scenes", default="keyframes",
-        help="the first frame of every scene, instead of every I-frame; slower",
+        help="the first frame of every scene (a second later where it fades in), instead of every I-frame; slower",
     )  # fmt: skip
     pick.add_argument("--every", dest="pick", type=_number(float, 0.001), metavar="SECONDS", help="a frame so often")
     p.add_argument("--start", type=_clock, default=0, metavar="TIME", help="seconds, m:ss or h:mm:ss")

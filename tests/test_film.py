@@ -18,7 +18,7 @@ KINDS = {  # of files with a scene every half second, and an I-frame at each
 
 def take(path, *arguments, **options):
     with Film(path) as film:
-        return list(film.shots(*arguments, **options))
+        return [shot for shot in film.shots(*arguments, **options) if not shot.late]
 
 
 def times(path, *arguments, **options):
@@ -43,6 +43,19 @@ def test_every_scene_is_found_at_its_time(eight, kind, pick):
     shots = take(eight[kind], pick)
     assert [round(shot.time, 3) for shot in shots] == [0.5 * seed for seed in SEEDS]
     assert max(off(shot, seed) for shot, seed in zip(shots, SEEDS)) < 4
+
+
+@pytest.mark.parametrize("start", [0, 1.5])
+def test_scenes_are_shown_again_a_second_after_they_began(tmp_path, start):
+    path = films.write(tmp_path / "a.mkv", films.scenes(0, 1, seconds=2) + films.scenes(2, 3, seconds=0.5))
+    with Film(path) as film:
+        shots = list(film.shots("scenes", start))
+    every = [(0, False), (1, True), (2, False), (3, True), (4, False), (4.5, False)]
+    assert [(round(shot.time, 3), shot.late) for shot in shots] == [each for each in every if each[0] >= start]
+    for i, shot in enumerate(shots[:-1]):
+        with Film(path) as film:
+            rest = list(film.shots("scenes", start, after=shot.time))
+        assert [(a.time, a.late) for a in rest] == [(b.time, b.late) for b in shots[i + 1 :]]
 
 
 @pytest.mark.parametrize("light", [1, 0.5])

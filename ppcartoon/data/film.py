@@ -19,6 +19,7 @@ from ..errors import InputError
 from .colors import beyond_srgb, to_srgb
 
 CUT = 0.15  # FFmpeg's score of a scene change, in [0, 1]; nearly equal pictures go anyway
+SETTLED = 1.0  # seconds after a cut, when most fades are over
 GAP = 0.2  # seconds between I-frames at least: some codecs have nothing else
 SEEK_BACK = 0, 10, 60  # seconds: where a place in the file has no I-frame before it, an earlier one is tried
 RESTART = 1.0  # seconds that timestamps leap back when they begin anew
@@ -34,10 +35,12 @@ class Shot(NamedTuple):
     Attributes:
         time: from the film's start, in seconds.
         rgb: uint8 [H, W, 3] in sRGB.
+        late: not the first of its scene, but from SETTLED seconds later, when it has faded in.
     """
 
     time: float
     rgb: np.ndarray
+    late: bool = False
 
 
 class Film:
@@ -93,17 +96,17 @@ class Film:
 
         Args:
             pick: "keyframes" for I-frames, the quickest, as nothing else is decoded; "scenes" for the first frame of
-                every scene; a number for one every so many seconds.
+                every scene, and a late one; a number for one every so many seconds.
             start: seconds from which frames count.
             end: seconds up to which frames count.
             after: pictures up to this time, in seconds, are left out, and nothing else changes.
             shorter: pixels of the shorter side; larger pictures are reduced.
         """
-        begins_scene = _Cuts()
+        scenes = _Scenes()
 
         def wanted(time: float, frame: av.VideoFrame) -> bool:
             if pick == "scenes":
-                return begins_scene(frame) and time >= start - ROUNDING and time > after
+                return time >= start - ROUNDING and time > after
             if pick == "keyframes":
                 return frame.key_frame and time >= max(start, after + GAP) - ROUNDING
             return time >= start - ROUNDING and (time - start + ROUNDING) // pick > (after - start + ROUNDING) // pick
@@ -114,7 +117,8 @@ class Film:
         for time, frame in self._from(max(start, after) - LOOK_BACK):
             if time > end + ROUNDING:
                 return
-            if not wanted(time, frame):
+            late = scenes.is_late(time, frame) if pick == "scenes" else False
+            if late is None or not wanted(time, frame):
                 continue
             if kind != _kind(frame):
                 kind, graph = _kind(frame), self._graph(frame, shorter)
@@ -123,7 +127,7 @@ class Film:
             rgb = graph.pull().to_ndarray()
             if rgb.dtype == np.uint16:
                 rgb = to_srgb(rgb, frame.color_trc, frame.color_primaries)
-            yield Shot(time, _upright(rgb, frame))
+            yield Shot(time, _upright(rgb, frame), late)
 
     def _from(self, start: float) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decoded frames with their times: all from `start` on, and some before."""
@@ -179,14 +183,25 @@ class Film:
         return _linked(frame, *field, ("scale", f"{size}:{colors}"), ("format", kind))
 
 
-class _Cuts:
-    """Tells the first frame of every scene, when it gets one frame after the other."""
+class _Scenes:
+    """Finds scenes, when it gets one frame after the other."""
 
     def __init__(self) -> None:
+        self._settled = math.inf
         self._kind: tuple = ()
         self._graph: Graph | None = None
 
-    def __call__(self, frame: av.VideoFrame) -> bool:
+    def is_late(self, time: float, frame: av.VideoFrame) -> bool | None:
+        """False for the first frame of a scene, True for the one from SETTLED seconds later, None for all others."""
+        if self._is_first(frame):
+            self._settled = time + SETTLED
+            return False
+        if time < self._settled - ROUNDING:
+            return None
+        self._settled = math.inf
+        return True
+
+    def _is_first(self, frame: av.VideoFrame) -> bool:
         kind = frame.width, frame.height, frame.format.name
         if kind != self._kind:
             self._kind, self._graph = kind, _linked(frame, ("select", f"eq(n,0)+gt(scene,{CUT})"))

@@ -28,6 +28,7 @@ from .stack import center
 WORKING = 3  # pictures are judged at so many times the size that they get
 BRIGHTER = 1.25  # times the contrast: such a near-duplicate takes the other's place, which was fading in or out
 ON_SHEET = 600
+NOT_YET = ("black", "blank", "blurred")  # fates of the first frame of a scene that fades in
 CHUNK = 32  # pictures in memory
 SAMPLE = 1 << 16  # bytes
 DROPPED = {
@@ -64,9 +65,10 @@ class Report(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A picture at its final size, and what is wrong with it."""
+    """A picture at its final size, and what is wrong with it; `late` as in `film.Shot`."""
 
     time: float
+    late: bool
     rgb: np.ndarray
     cropped: bool
     fault: str | None
@@ -92,7 +94,8 @@ def extract(
     Args:
         film: any video that FFmpeg reads.
         folder: for the pictures.
-        pick: "keyframes" (I-frames), "scenes" (the first frame of each), or a number for one every so many seconds.
+        pick: "keyframes" (I-frames), "scenes" (the first frame of each, or one a second later where that shows nothing
+            yet), or a number for one every so many seconds.
         start: seconds from which frames count.
         end: seconds up to which frames count.
         count: pictures at most, spread over the film; None for all.
@@ -116,7 +119,7 @@ def extract(
             record.forget(film.name)
         record.begin(film.name, options)
         if record.broken(film.name) is None:
-            shots = video.shots(pick, start, end, record.last(film.name), WORKING * size)
+            shots = video.shots(pick, start, end, record.last(film.name)[0], WORKING * size)
             with tqdm(total=video.duration, desc=film.name, unit=" s of film", disable=None) as bar:
                 _keep(_judge(shots, size, fit, jobs), record, film, folder, bar)
             _thin(record, film.name, count)
@@ -149,7 +152,7 @@ def _judge(shots: Iterator[Shot], size: int, fit: str, jobs: int | None) -> Iter
             rgb = center(picture, size)
         else:
             rgb = np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS))
-        return Judged(shot.time, rgb, picture.shape != shot.rgb.shape, fault(shot.rgb, picture, size))
+        return Judged(shot.time, shot.late, rgb, picture.shape != shot.rgb.shape, fault(shot.rgb, picture, size))
 
     with threads(jobs) as pool:
         while some := list(islice(shots, CHUNK)):
@@ -158,8 +161,10 @@ def _judge(shots: Iterator[Shot], size: int, fit: str, jobs: int | None) -> Iter
 
 def _keep(judged: Iterator[Judged], record: Record, film: Path, folder: Path, bar: tqdm) -> None:
     """Writes what is fit and new, and notes the fate of each picture."""
-    all_kept = record.kept()
+    all_kept, before = record.kept(), record.last(film.name)[1]
     for each in judged:
+        if each.late and before not in NOT_YET:
+            continue
         fate, new = each.fault or "kept", None
         if fate == "kept":
             luma = cv2.cvtColor(each.rgb, cv2.COLOR_RGB2GRAY)
@@ -176,6 +181,7 @@ def _keep(judged: Iterator[Judged], record: Record, film: Path, folder: Path, ba
             all_kept.append(new)
         record.add(film.name, each.time, fate, each.cropped, new)
         record.db.commit()
+        before = fate
         bar.update(round(each.time) - bar.n)
         bar.set_postfix(kept=len(all_kept))
 

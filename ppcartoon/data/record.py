@@ -94,9 +94,10 @@ class Record:
         self.db.execute("UPDATE film SET broken = ? WHERE name = ?", (broken, film))
         self.db.commit()
 
-    def last(self, film: str) -> float:
-        """Time of the last picture that was looked at, in seconds; -1 before the first."""
-        return self.db.execute("SELECT ifnull(max(time), -1) FROM picture WHERE film = ?", (film,)).fetchone()[0]
+    def last(self, film: str) -> tuple[float, str | None]:
+        """Time and fate of the last picture that was looked at; -1 and None before the first."""
+        rows = self.db.execute("SELECT time, fate FROM picture WHERE film = ? ORDER BY time DESC LIMIT 1", (film,))
+        return rows.fetchone() or (-1, None)
 
     def add(self, film: str, time: float, fate: str, cropped: bool, kept: Kept | None = None) -> None:
         """A picture that was looked at; `kept` if it was kept. It is certain to stay after the next `commit`."""
