@@ -1,13 +1,17 @@
-"""The comparison of training steps."""
+"""The comparisons of training steps, and of ways to prepare and read data."""
 
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from ppcartoon.benchmark import parts, training, turns
+from ppcartoon.benchmark import data, parts, training, turns
+from ppcartoon.data.drawing import draw_cartoon
+from ppcartoon.data.smoothing import smooth_edges
+from ppcartoon.images import Picture, write
 
 ROOT = Path(__file__).parents[1]
 
@@ -73,3 +77,22 @@ def test_the_stopwatch_gives_each_moment_to_the_innermost_call():
     assert seconds["outer"] >= 0.02
     assert seconds["inner of outer"] >= 0.04
     assert 0.06 <= sum(seconds.values()) <= whole
+
+
+@pytest.mark.parametrize(
+    "prepare, names", [(data._smoothing, (data.OURS, data.LOOP)), (data._reading, (data.CACHED, data.DECODED))]
+)
+def test_both_ways_of_preparing_data_take_the_same_images(tmp_path, prepare, names):
+    for seed in range(3):
+        write(tmp_path / f"cartoons/{seed}.png", Picture(draw_cartoon(seed, 48)))
+    (ours, turn), (other, turn_of_other) = (prepare(name, str(tmp_path), 1) for name in names)
+    assert ours == other
+    assert turn() > 0 and turn_of_other() > 0
+
+
+def test_the_loop_smooths_as_we_do():
+    noise = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    for image in (noise, draw_cartoon(0, 40)):
+        looped = data._loop(image[..., ::-1])[..., ::-1]
+        assert (looped != image).any()
+        assert np.abs(looped - smooth_edges(image).astype(int)).max() <= 1
