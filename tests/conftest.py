@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from ppcartoon import checkpoints, weights
 from ppcartoon.predictor import CartoonPredictor
 
 FIXTURES = Path(__file__).parent / "fixtures"
+
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    signal.signal(number, handler)  # shells and nohup may have them ignored, by those that the tests start as well
 
 
 def archives() -> list[Path]:
