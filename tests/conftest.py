@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import runs_of
+from animegan import become_origin
+from web import serving
 
 from ppcartoon import checkpoints, weights
 from ppcartoon.predictor import CartoonPredictor
@@ -67,3 +69,16 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     rgb = np.stack([x, y, (x + y + seed / 7) % 1 > 0.5], -1)
     return np.uint8(255 * rgb)
+
+
+@pytest.fixture
+def web(monkeypatch):
+    """A web server on this machine."""
+    with serving(monkeypatch) as web:
+        yield web
+
+
+@pytest.fixture
+def origin(web, tmp_path, monkeypatch):
+    """Makes it the origin of all that can be downloaded."""
+    return become_origin(web, tmp_path / "home", monkeypatch)

@@ -8,24 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from animegan import ARCHIVE, COUNTS, become_origin, contents, images, zipped
-from web import Fault, names, serving, until_written
+from animegan import ARCHIVE, COUNTS, contents, images, zipped
+from web import Fault, names, until_written
 
 from ppcartoon import prepare_cli
 from ppcartoon.data import fetching, sources
 
 TOOL = Path(__file__).parents[1] / "tools" / "prepare_data.py"
-
-
-@pytest.fixture
-def web(monkeypatch):
-    with serving(monkeypatch) as web:
-        yield web
-
-
-@pytest.fixture
-def origin(web, tmp_path, monkeypatch):
-    return become_origin(web, tmp_path / "home", monkeypatch)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
-from web import CUT, DATA, MD5, OTHER, SHA256, STALL, WRONG, Fault, names, refused, serving, until_written
+from web import CUT, DATA, MD5, OTHER, SHA256, STALL, WRONG, Fault, names, refused, until_written
 
 from ppcartoon.data import fetching
 from ppcartoon.data.fetching import fetch
@@ -19,12 +19,6 @@ from ppcartoon.errors import OutputError
 CHECKSUMS = pytest.mark.parametrize("checksum", [None, SHA256], ids=["unverified", "verified"])
 Disk = namedtuple("Disk", "free")
 FETCH = "import sys, pathlib, ppcartoon.data.fetching as f; f.fetch(sys.argv[1], pathlib.Path(sys.argv[2]))"
-
-
-@pytest.fixture
-def web(monkeypatch):
-    with serving(monkeypatch) as web:
-        yield web
 
 
 def test_a_wrong_checksum_throws_away_and_names_both(web, tmp_path):

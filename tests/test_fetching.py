@@ -5,17 +5,11 @@ import socket
 from contextlib import ExitStack, suppress
 
 import pytest
-from web import CUT, DATA, MD5, OTHER, SHA256, STALL, Fault, names, refused, serving
+from web import CUT, DATA, MD5, OTHER, SHA256, STALL, Fault, names, refused
 
 from ppcartoon.data import fetching
 from ppcartoon.data.fetching import fetch
 from ppcartoon.errors import InputError
-
-
-@pytest.fixture
-def web(monkeypatch):
-    with serving(monkeypatch) as web:
-        yield web
 
 
 @pytest.fixture

@@ -137,3 +137,12 @@ def test_the_folder_one_stands_in_will_do(film, tmp_path):
     assert done.returncode == 0
     assert len(pictures(tmp_path / "out")) == 8
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out_a film_contact_sheet.jpg"]
+
+
+def test_two_films_of_one_name_are_refused_before_anything_is_replaced(film, tmp_path):
+    (tmp_path / "other").mkdir()
+    twin = tmp_path / "other" / film.name
+    twin.write_bytes(film.read_bytes())
+    done = call(film, twin, "-o", tmp_path / "out", "--overwrite")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()

@@ -4,22 +4,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from animegan import ARCHIVE, COUNTS, become_origin, checksum, contents, images, jpeg, zipped
-from web import names, serving
+from animegan import ARCHIVE, COUNTS, checksum, contents, images, jpeg, zipped
+from web import names
 
 from ppcartoon.data import sources
 from ppcartoon.errors import InputError
-
-
-@pytest.fixture
-def web(monkeypatch):
-    with serving(monkeypatch) as web:
-        yield web
-
-
-@pytest.fixture
-def origin(web, tmp_path, monkeypatch):
-    return become_origin(web, tmp_path / "home", monkeypatch)
 
 
 @pytest.mark.parametrize("root", ["dataset/", ""])

@@ -37,8 +37,10 @@ def measure(folder: Path | None, rounds: int) -> Iterator[str]:
         rounds: turns of each variant.
 
     Raises:
-        InputError: the folder has no images.
+        InputError: the folder has no images, or there are no rounds.
     """
+    if rounds < 1:
+        raise InputError("--rounds is at least 1")
     with tempfile.TemporaryDirectory() as work:
         source, some = Path(work) / "cartoons", [draw_cartoon(i, SIZE) for i in range(COUNT if folder is None else 0)]
         some += [images.read(file).rgb for file in image_files(folder)[:COUNT]] if folder else []
@@ -59,9 +61,8 @@ def _smoothing(name: str, work: str, threads: int) -> tuple[str, Callable[[], fl
     source = Path(work) / "cartoons"
     files = image_files(source)
     cartoons = [images.read(file).rgb for file in files[:LOOPED]]
-    if (
-        max(np.abs(_loop(c[..., ::-1])[..., ::-1].astype(int) - smooth_edges(c)).max() for c in cartoons) > 1
-    ):  # the loop cuts off fractions
+    differences = (np.abs(_loop(c[..., ::-1])[..., ::-1].astype(int) - smooth_edges(c)).max() for c in cartoons)
+    if max(differences) > 1:  # the loop cuts off fractions
         raise RuntimeError("the two ways of smoothing give different images")
     changed = statistics.mean((smooth_edges(c) != c).any(2).mean() for c in cartoons)
 

@@ -9,7 +9,7 @@ import numpy as np
 PQ, HLG = 16, 18  # transfer characteristics of ITU-T H.273
 WIDE = {  # its colour primaries wider than BT.709's, BT.2020 and Display P3, as a matrix to those
     9: ((1.6605, -0.5876, -0.0728), (-0.1246, 1.1329, -0.0083), (-0.0182, -0.1006, 1.1187)),
-    12: ((1.2249, -0.2247, 0.0), (-0.0420, 1.0419, 0.0), (-0.0197, -0.0786, 1.0979)),
+    12: ((1.2249, -0.2249, 0.0), (-0.0421, 1.0421, 0.0), (-0.0196, -0.0786, 1.0983)),
 }
 LUMA = (0.2627, 0.6780, 0.0593)  # of BT.2020
 WHITE, PEAK = 203, 1000  # nits of HDR's reference white, by ITU-R BT.2408, and of HLG's display

@@ -91,6 +91,7 @@ class Record:
         return self.db.execute("SELECT broken FROM film WHERE name = ?", (film,)).fetchone()[0]
 
     def finish(self, film: str, broken: int) -> None:
+        """Notes that all of the film was looked at, but for so many pieces."""
         self.db.execute("UPDATE film SET broken = ? WHERE name = ?", (broken, film))
         self.db.commit()
 
