@@ -38,6 +38,9 @@ def test_twins_of_other_cartoons_are_named(root):
 def test_photos_that_a_config_takes_from_a_test_folder_are_not_compared_with_themselves(root):
     places = layout(root)
     assert check(places._replace(test=[places.photos])).remarks == []
+    (root / "photos/4.png").write_bytes(b"no image")
+    found = check(places._replace(test=[places.photos]))
+    assert found.remarks == [] and len(found.failures) == 1
 
 
 def test_notebooks_have_streams_of_their_own(root, monkeypatch):

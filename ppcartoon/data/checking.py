@@ -142,20 +142,19 @@ def check(places: Layout, load_size: int = 256, batch_size: int = 4, jobs: int |
     """
     found = Check({}, [], [])
 
-    def add(folder: Path, files: list[Path]) -> Images:
+    def add(folder: Path, files: list[Path], lines: list[str]) -> Images:
         found.images[folder] = some = look(files, folder.name, jobs)
-        lines = found.remarks if folder in places.test else found.failures
         lines.extend(f"{file}: {reason}" for file, reason in some.unreadable.items())
         return some
 
     try:
-        photos = add(places.photos, image_files(places.photos))
+        photos = add(places.photos, image_files(places.photos), found.failures)
         if len(photos.files) < batch_size:
             found.failures.append(
                 f"{places.photos}: {len(photos.files)} photos are fewer than the {batch_size} of a step"
             )
         for folder in (each for each in places.test if each != places.photos):
-            pairs = duplicates(photos, add(folder, image_files(folder)))
+            pairs = duplicates(photos, add(folder, image_files(folder), found.remarks))
             found.remarks.extend(
                 f"{photo}: shows the same as {test}, which tests would judge by" for photo, test in pairs
             )
@@ -164,10 +163,10 @@ def check(places: Layout, load_size: int = 256, batch_size: int = 4, jobs: int |
     for style in places.styles:
         try:
             files = image_files(style["cartoons"])
-            cartoons = add(style["cartoons"], files)
+            cartoons = add(style["cartoons"], files, found.failures)
             for key, folder in style.items():
                 if key == "gray" or (key == "smooth" and folder.is_dir()):  # missing ones of smooth are made
-                    others = add(folder, twins(files, folder))
+                    others = add(folder, twins(files, folder), found.failures)
                     found.failures.extend(_other_shapes(cartoons, others, load_size))
                     found.remarks.extend(_other_pictures(cartoons, others))
         except InputError as error:
