@@ -29,6 +29,9 @@ setup(
     ],
     extras_require={
         "demo": ["scikit-image>=0.22"],
+        "openvino": ["openvino>=2025.0"],
+        "video": ["av>=17", "opencv-python-headless>=4.11"],
+        "ray": ["ray[data]>=2.40"],
         # What ppgan 2.1.0, our trainer and the preparation of data import; ppgan itself comes without its pins, and
         # Paddle as users choose: README.
         "train": [
@@ -47,7 +50,7 @@ setup(
             "six",
             "visualdl>=2.5.3",
         ],
-        "test": ["pytest>=8", "ruff", "selenium>=4.15", "setuptools>=68"],
+        "test": ["hypothesis>=6.100", "pytest>=8", "ruff", "selenium>=4.15", "setuptools>=68"],
     },
     entry_points={"console_scripts": ["ppcartoon = ppcartoon.cli:main"]},
 )
