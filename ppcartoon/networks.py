@@ -17,31 +17,41 @@ from paddle.nn.utils import spectral_norm
 class Statistics:
     """Mean and variance of every LN on one way through a network, in the order in which they run.
 
-    Without `given` each LN measures its input, as in training. With it each LN takes its row of `given`, so that
-    the tiles of an image, or the frames of a film, are normalised alike.
+    Without arguments each LN measures its input, as in training. Tiles of an image are to be normalised alike, by
+    statistics that are given; and those of a film are to change slowly, so there a share of each frame's is mixed in.
 
     Args:
-        given: float32 [N or 1, L, 2], mean and variance of the L norms; what `measured()` returned, say.
+        given: float32 [N or 1, L, 2], mean and variance of the L norms; what `used()` returned, say.
+        share: each LN normalises by `share` times its input's statistics plus `1 - share` times those given, with
+            share in [0, 1]; by what is given alone if None.
     """
 
-    def __init__(self, given: Tensor | None = None) -> None:
-        self.given = given
+    def __init__(self, given: Tensor | None = None, share: Tensor | float | None = None) -> None:
+        self.given, self.share = given, share
         self._rows: list[Tensor] = []
 
     def of(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance, each [N or 1, 1, 1, 1], for the next LN, whose input is x [N, C, H, W]."""
-        if self.given is None:
-            mean = _mean(x)
-            row = paddle.stack([mean, _mean((x - mean.reshape([-1, 1, 1, 1])).square())], axis=1)
+        given = None if self.given is None else self.given[:, len(self._rows)]
+        if given is None:
+            row = _measure(x)
+        elif self.share is None:
+            row = given
         else:
-            row = self.given[:, len(self._rows)]
+            row = self.share * _measure(x) + (1 - self.share) * given
         self._rows.append(row)
         mean, variance = row.reshape([-1, 2, 1, 1, 1]).unbind(1)
         return mean, variance
 
-    def measured(self) -> Tensor:
-        """The statistics that were used, [N or 1, L, 2]."""
+    def used(self) -> Tensor:
+        """The statistics that each LN normalised by, [N, L, 2]."""
         return paddle.stack(self._rows, axis=1)
+
+
+def _measure(x: Tensor) -> Tensor:
+    """Mean and variance of each image, [N, C, H, W] -> [N, 2]."""
+    mean = _mean(x)
+    return paddle.stack([mean, _mean((x - mean.reshape([-1, 1, 1, 1])).square())], axis=1)
 
 
 def _mean(x: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ ORDER = [
     "schema",
     "config",
 ]
-ORDER += ["weights", "graph", "engines", "plan", "data", "datasets", "vgg"]
+ORDER += ["weights", "nodes", "graph", "engines", "plan", "data", "datasets", "vgg"]
 ORDER += ["predictor", "cli", "models"]
 ORDER += [
     "checkpoints",
@@ -41,6 +41,7 @@ WITHOUT_PADDLE = {
     "schema",
     "config",
     "weights",
+    "nodes",
     "graph",
     "plan",
     "data",

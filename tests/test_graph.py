@@ -8,7 +8,7 @@ import onnxruntime
 import paddle
 import pytest
 
-from ppcartoon import InputError, graph, networks
+from ppcartoon import InputError, graph, networks, nodes
 from ppcartoon.networks import Cartoonizer, Statistics
 from ppcartoon.weights import ENCODERS, Weights, load_style
 
@@ -24,8 +24,7 @@ NETWORKS = {
 }
 
 
-def run(weights, mode, **inputs):
-    model = graph.build(weights, mode)
+def run(model, **inputs):
     onnx.checker.check_model(model, full_check=True)
     return onnxruntime.InferenceSession(model.SerializeToString()).run(None, inputs)
 
@@ -51,22 +50,53 @@ def test_agrees_with_paddle(pair):
     net, weights = pair
     wanted = net(paddle.to_tensor(image())).numpy()
     assert wanted.std() > 0.05
-    (cartoon,) = run(weights, "own", image=image())
+    (cartoon,) = run(graph.build(weights), image=image())
     np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
 
 
 @paddle.no_grad()
-def test_statistics_agree_with_paddle_and_can_be_given(pair):
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_blended_statistics_agree_with_paddle(pair, share):
     net, weights = pair
-    statistics = Statistics()
-    wanted = net(paddle.to_tensor(image()), statistics).numpy()
-    cartoon, measured = run(weights, "measured", image=image())
+    own = Statistics()
+    net(paddle.to_tensor(image()[:1]), own)
+    mixed = Statistics(own.used(), share)
+    wanted = net(paddle.to_tensor(image()), mixed).numpy()
+    given = {"given": own.used().numpy(), "share": np.float32([share])}
+    cartoon, used = run(graph.build(weights, "blended"), image=image(), **given)
     np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
-    np.testing.assert_allclose(measured, statistics.measured().numpy(), rtol=1e-3, atol=1e-4)
-    (same,) = run(weights, "given", image=image(), statistics=measured)
-    np.testing.assert_allclose(same, wanted, atol=1e-4)
-    (shared,) = run(weights, "given", image=image(), statistics=measured[:1])
-    np.testing.assert_allclose(shared, net(paddle.to_tensor(image()), Statistics(statistics.measured()[:1])), atol=1e-4)
+    np.testing.assert_allclose(used, np.broadcast_to(mixed.used().numpy(), used.shape), rtol=1e-3, atol=1e-4)
+
+
+@paddle.no_grad()
+def test_folded_statistics_agree_with_paddle(pair):
+    net, weights = pair
+    own = Statistics()
+    net(paddle.to_tensor(image()[:1]), own)
+    wanted = net(paddle.to_tensor(image()), Statistics(own.used())).numpy()
+    model = graph.folded(weights, own.used().numpy()[0])
+    assert not {"ReduceMean", "Sqrt", "Mul"} & {node.op_type for node in model.graph.node}
+    (cartoon,) = run(model, image=image())
+    np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
+
+
+def test_statistics_together_are_those_of_the_whole_without_its_borders(pair):
+    """Of one image the sample is nearly all; of two, it is their joint mean and variance in the first LN."""
+    _, weights = pair
+    large = image(2, 258, 258)
+    blended = graph.build(weights, "blended")
+    given = {"given": np.zeros((1, 19, 2), np.float32), "share": np.ones(1, np.float32)}
+    _, whole = run(blended, image=large[:, :, :256, :256], **given)
+    (each,) = run(graph.build(weights, "together"), image=large[:1])
+    deviation = np.sqrt(whole[0, :, 1])
+    assert (np.abs(each[0, :, 0] - whole[0, :, 0]) < 0.1 * deviation).all()
+    np.testing.assert_allclose(each[0, :, 1], whole[0, :, 1], rtol=0.3)
+
+    dark = np.concatenate([large[:1], large[1:] / 4 - 0.5])
+    alone = [run(graph.build(weights, "together"), image=x[None])[0][0, 0] for x in dark]
+    (joint,) = run(graph.build(weights, "together"), image=dark)
+    (m0, v0), (m1, v1) = alone
+    np.testing.assert_allclose(joint[0, 0], [(m0 + m1) / 2, (v0 + v1) / 2 + (m0 - m1) ** 2 / 4], rtol=1e-3)
 
 
 @paddle.no_grad()
@@ -76,9 +106,9 @@ def test_statistics_of_large_images_are_exact(tiny_weights):
     mean, variance = x.mean(dtype=np.float64), x.var(dtype=np.float64)
     statistics = Statistics()
     statistics.of(paddle.to_tensor(x))
-    np.testing.assert_allclose(statistics.measured().numpy()[0, 0], [mean, variance], rtol=1e-5)
-    g = graph._Graph(tiny_weights, given=False)
-    names = g._measure("x")
+    np.testing.assert_allclose(statistics.used().numpy()[0, 0], [mean, variance], rtol=1e-5)
+    g = nodes.Nodes(tiny_weights)
+    names = g.statistics("x")
     values = [graph._value("x", *x.shape)], [graph._value(name, 1, 1, 1, 1) for name in names]
     model = onnx.helper.make_model(
         onnx.helper.make_graph(g.nodes, "measure", *values, list(g.initializers.values())),
@@ -94,7 +124,7 @@ def test_shipped_style_agrees_with_paddle():
     weights = load_style("peppercarrot")
     net = Cartoonizer(**weights.network)
     net.set_state_dict(weights.tensors)
-    (cartoon,) = run(weights, "own", image=image(1, 64, 96))
+    (cartoon,) = run(graph.build(weights), image=image(1, 64, 96))
     np.testing.assert_allclose(cartoon, net(paddle.to_tensor(image(1, 64, 96))).numpy(), atol=1e-4)
 
 

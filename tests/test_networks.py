@@ -141,12 +141,19 @@ def test_statistics_go_out_and_come_back_in(name, z):
     plain = net(image)
     measured = Statistics()
     assert relative(net(image, measured), plain) < 1e-5
-    table = measured.measured()
+    table = measured.used()
     assert table.shape == [2, 19, 2]
     assert relative(net(image, Statistics(table)), plain) < 1e-5
     first = net(image, Statistics(table[:1]))
     assert relative(first[0], plain[0]) < 1e-5
     assert relative(first[1], plain[1]) > 1e-3
+    assert relative(net(image, Statistics(table[:1], share=1.0)), plain) < 1e-5
+    third = Statistics(table[:1], share=1 / 3)
+    mixed = net(image, third)
+    assert relative(mixed[0], plain[0]) < 1e-5
+    assert relative(third.used()[1, 0], table[1, 0] / 3 + table[0, 0] * 2 / 3) < 1e-5
+    far = relative(first[1], plain[1])
+    assert 0.3 * far < relative(mixed[1], plain[1]) < 0.9 * far
 
 
 @paddle.no_grad()
@@ -160,4 +167,4 @@ def test_measured_statistics_are_mean_and_variance_of_the_norm_s_input():
         x = layer(x)
     statistics = Statistics()
     net(image, statistics)
-    np.testing.assert_allclose(statistics.measured().numpy()[0, 0], [x.numpy().mean(), x.numpy().var()], rtol=1e-4)
+    np.testing.assert_allclose(statistics.used().numpy()[0, 0], [x.numpy().mean(), x.numpy().var()], rtol=1e-4)
