@@ -6,172 +6,108 @@ Engines take several calls at once from several threads.
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
-import tempfile
-import threading
-import warnings
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
-from . import graph
+from . import paddle_engines
 from .errors import InputError
+from .onnx_engines import OnnxRuntime, OpenVino
 from .threads import cores
 from .weights import Weights
 
-if TYPE_CHECKING:
-    from paddle.nn import Layer
+Network = Callable[[np.ndarray], np.ndarray]
+PSNR = 38.0  # dB that bf16 must agree with fp32 to, or "auto" does not take it
 
 
 class Engine(Protocol):
-    """A network that is ready to run; `description` says by what, in a few words."""
+    """A network that is ready to run.
+
+    Attributes:
+        name: as `create` takes it.
+        description: by what it runs, in a few words.
+        bytes_per_pixel: of memory at its peak, for each channel of G's width and each image of a batch.
+    """
 
     name: str
     description: str
+    bytes_per_pixel: float
 
     def __call__(self, images: np.ndarray) -> np.ndarray: ...
 
+    def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+        """Cartoons, and the LN statistics [N, L, 2] behind them: `share` of each image's own, the rest of `given`."""
 
-class OnnxRuntime:
-    """ONNX Runtime on the CPU."""
+    def folded(self, statistics: np.ndarray) -> Network:
+        """The network with LN statistics [L, 2] built in, for the tiles of an image."""
 
-    name = "onnx"
-
-    def __init__(self, weights: Weights, device: str, threads: int) -> None:
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # errors only
-        model = graph.build(weights).SerializeToString()
-        self._session = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
-        self.description = f"ONNX Runtime on {threads} CPU threads"
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        return self._session.run(None, {"image": images})[0]
+    def together(self, samples: np.ndarray) -> np.ndarray:
+        """LN statistics [L, 2] of the image that these [N, 3, H, W] are samples of."""
 
 
-class PaddleDygraph:
-    """Paddle, eagerly: the engine of GPUs, and the reference for the others."""
-
-    name = "paddle-dygraph"
-
-    def __init__(self, weights: Weights, device: str, threads: int) -> None:
-        self._paddle, self._lock = _paddle(), threading.Lock()
-        self._network = _cartoonizer(weights, device)
-        self._place = self._network.generator.out.weight.place
-        self.description = "Paddle dygraph on " + (
-            "the GPU" if device == "gpu" else f"{os.environ['OMP_NUM_THREADS']} CPU threads"
-        )
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        with self._lock, self._paddle.no_grad():
-            return self._network(self._paddle.to_tensor(images, place=self._place)).numpy()
+NAMES = ("auto", OpenVino.name, OnnxRuntime.name, *paddle_engines.NAMES)
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
-class PaddleInference:
-    """Paddle Inference on the CPU, with oneDNN where it works."""
-
-    name = "paddle"
-
-    def __init__(self, weights: Weights, device: str, threads: int) -> None:
-        paddle, inference = _paddle(), importlib.import_module("paddle.inference")
-        spec = paddle.static.InputSpec([None, 3, None, None], "float32", "image")
-        with tempfile.TemporaryDirectory() as folder:
-            paddle.jit.save(_cartoonizer(weights, device), f"{folder}/model", input_spec=[spec])
-            (program,) = (path for path in Path(folder).iterdir() if path.suffix in (".json", ".pdmodel"))
-            config = inference.Config(str(program), f"{folder}/model.pdiparams")
-            config.disable_glog_info()
-            config.set_cpu_math_library_num_threads(threads)
-            broken = paddle.__version__.startswith(ONEDNN_BROKEN)
-            if broken:
-                config.disable_mkldnn()
-            else:
-                config.enable_mkldnn()
-                config.set_mkldnn_cache_capacity(1)  # memory would grow with each new image size
-            self._predictor = inference.create_predictor(config)
-        self._lock = threading.Lock()
-        note = f" without oneDNN, which Paddle {paddle.__version__} breaks" if broken else ""
-        self.description = f"Paddle Inference on {threads} CPU threads{note}"
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        with self._lock:
-            self._predictor.get_input_handle("image").copy_from_cpu(images)
-            self._predictor.run()
-            return self._predictor.get_output_handle(self._predictor.get_output_names()[0]).copy_to_cpu()
-
-
-ONEDNN_BROKEN = "3.3."  # there oneDNN's fused convolution ends the process with a segmentation fault on this network
-NAMES = ("auto", OnnxRuntime.name, PaddleInference.name, PaddleDygraph.name)
-
-
-def create(weights: Weights, engine: str = "auto", device: str = "auto", threads: int | None = None) -> Engine:
+def create(
+    weights: Weights,
+    engine: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    precision: str = "auto",
+) -> Engine:
     """The engine for a device.
 
     Args:
         weights: what it runs.
-        engine: "auto": ONNX Runtime on a CPU, Paddle on a GPU; "onnx"; "paddle": Paddle Inference on a CPU, dygraph
-            on a GPU; "paddle-dygraph".
+        engine: "auto": the fastest that works, on a CPU OpenVINO where it is installed and ONNX Runtime elsewhere, on a
+            GPU Paddle; "openvino"; "onnx"; "paddle": Paddle Inference; "tensorrt": the same with TensorRT, on a GPU;
+            "paddle-dygraph".
         device: "auto" (a GPU where Paddle sees one), "cpu" or "gpu".
         threads: on the CPU, all cores by default; Paddle's dygraph takes OMP_NUM_THREADS instead.
+        precision: "fp32"; "bf16", for OpenVINO on CPUs that have it; "fp16", for Paddle Inference on a GPU; "auto":
+            bf16 with OpenVINO where the CPU has it and these weights agree with fp32 to `PSNR`, else fp32.
 
     Raises:
         InputError: what was asked for does not exist here.
     """
-    if engine not in NAMES:
-        raise InputError(f"engine {engine!r}: unknown, choose from {', '.join(NAMES)}")
-    if engine.startswith("paddle") and not importlib.util.find_spec("paddle"):
-        raise InputError(f"engine {engine}: Paddle is not installed; pip install paddlepaddle==3.2.2, or the GPU build")
-    if device == "gpu" and engine == OnnxRuntime.name:
-        raise InputError("engine onnx runs on the CPU: use --engine paddle for a GPU")
-    if device == "auto":
-        device = "gpu" if engine != OnnxRuntime.name and _gpu() else "cpu"
-    elif device == "gpu" and not _gpu():
-        raise InputError(
-            "device gpu: no GPU that an installed paddlepaddle-gpu can use; leave --device out for the CPU"
-        )
-    if device == "gpu" or engine == PaddleDygraph.name:
-        kind = PaddleDygraph
-    else:
-        kind = PaddleInference if engine == PaddleInference.name else OnnxRuntime
-    return kind(weights, device, threads or cores())
+    for value, known, what in ((engine, NAMES, "engine"), (precision, PRECISIONS, "precision")):
+        if value not in known:
+            raise InputError(f"{what} {value!r}: unknown, choose from {', '.join(known)}")
+    ours = (OnnxRuntime.name, OpenVino.name)
+    if device == "gpu" and engine in ours:
+        raise InputError(f"engine {engine} runs on the CPU: use --engine paddle for a GPU")
+    if engine in paddle_engines.NAMES or (engine == "auto" and device != "cpu" and paddle_engines.gpu()):
+        return paddle_engines.create(weights, engine, device, threads or cores(), precision)
+    if device == "gpu":
+        raise InputError(paddle_engines.NO_GPU)
+    if precision == "fp16":
+        raise InputError("precision fp16 is for GPUs: use bf16 or fp32 on a CPU")
+    if precision == "bf16" and engine == OnnxRuntime.name:
+        raise InputError("engine onnx computes in fp32: use --engine openvino for bf16")
+    return _on_cpu(weights, engine, threads or cores(), precision)
 
 
-def _gpu() -> bool:
-    """Whether Paddle can use a GPU; Paddle is only imported where there is a driver."""
-    if not (shutil.which("nvidia-smi") and importlib.util.find_spec("paddle")):
-        return False
+def _on_cpu(weights: Weights, engine: str, threads: int, precision: str) -> Engine:
+    if engine == "auto" and precision != "bf16" and not importlib.util.find_spec("openvino"):
+        return OnnxRuntime(weights, threads)
+    if engine == OnnxRuntime.name:
+        return OnnxRuntime(weights, threads)
     try:
-        paddle = _paddle()
-    except InputError:  # a broken Paddle must not keep anybody from ONNX Runtime
-        return False
-    return paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
+        import openvino
+    except ImportError as error:
+        raise InputError('OpenVINO is not installed: pip install "ppcartoon[openvino]"') from error
+    if precision == "bf16" or (precision == "auto" and OpenVino.has_bf16(openvino.Core())):
+        bf16 = OpenVino(weights, threads, "bf16")
+        if precision == "bf16" or agreement(bf16, OnnxRuntime(weights, threads)) >= PSNR:
+            return bf16
+    return OpenVino(weights, threads, "fp32")
 
 
-def _paddle() -> ModuleType:
-    """Imports Paddle without its remarks on compilers and graphs.
-
-    Raises:
-        InputError: it cannot be imported.
-    """
-    os.environ.setdefault("GLOG_minloglevel", "2")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="No ccache found")
-        try:
-            return importlib.import_module("paddle")
-        except ImportError as error:  # Paddle needs setuptools, for one, and does not say so to pip
-            raise InputError(f"Paddle is installed but cannot be imported: {error}") from error
-
-
-def _cartoonizer(weights: Weights, device: str) -> Layer:
-    """The Paddle network with its weights on a device."""
-    graph.build(weights)  # which checks the tensors before Paddle allocates any
-    from .networks import Cartoonizer
-
-    network = Cartoonizer(**weights.network).to(device=device)
-    network.set_state_dict(weights.tensors)
-    return network
+def agreement(one: Network, other: Network) -> float:
+    """PSNR in dB of two networks' cartoons of an image of waves and noise, as 8-bit images count it."""
+    y, x = np.mgrid[0:1:128j, 0:1:128j]
+    waves = np.stack([np.sin(9 * x), np.cos(7 * y), np.sin(20 * x * y)]) * 0.8
+    image = np.float32(waves + np.random.default_rng(0).normal(0, 0.1, waves.shape)).clip(-1, 1)[None]
+    return 10 * np.log10(4 / max(float(np.square(one(image) - other(image)).mean()), 1e-12))

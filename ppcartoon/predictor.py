@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import overload
+from typing import Literal, overload
 
 import numpy as np
 from PIL import Image
 
-from . import engines, images, weights
+from . import engines, images, tiling, weights
 from .errors import InputError
 
 Source = str | os.PathLike | np.ndarray | Image.Image
 DEFAULT_STYLE = "peppercarrot"
-# Peak memory of ONNX Runtime a pixel and channel of G's width, measured at 8 megapixels with width 32.
-BYTES_PER_PIXEL_AND_CHANNEL = 34
+MEMORY = 1.5 * 2**30  # bytes that the network may take at once, if the machine has more
 
 
 class CartoonPredictor:
@@ -28,10 +27,13 @@ class CartoonPredictor:
     Args:
         style: a shipped style, see `ppcartoon.weights.manifest()`.
         weights_file: a weights file of one's own instead of a style.
-        engine: "auto", "onnx", "paddle" or "paddle-dygraph", see `ppcartoon.engines.create`.
+        engine: "auto", "openvino", "onnx", "paddle" or "paddle-dygraph", see `ppcartoon.engines.create`.
         device: "auto", "cpu" or "gpu".
+        precision: "auto", "fp32", "bf16" or "fp16", likewise.
         threads: CPU threads, all cores by default.
         batch_size: how many images of one size go through the network at once, for GPUs.
+        tile: "auto": images that would take more than `MEMORY` are made of tiles, as large as that allows; pixels of a
+            tile's side for all images larger than a tile; 0: never.
 
     Raises:
         InputError: there is no such style, engine or device, or the weights are not to be trusted.
@@ -44,12 +46,16 @@ class CartoonPredictor:
         weights_file: str | os.PathLike | None = None,
         engine: str = "auto",
         device: str = "auto",
+        precision: str = "auto",
         threads: int | None = None,
         batch_size: int = 1,
+        tile: int | Literal["auto"] = "auto",
     ) -> None:
+        if tile not in ("auto", 0) and tile < tiling.SMALLEST:
+            raise InputError(f"tile {tile}: too small, take at least {tiling.SMALLEST} pixels, auto, or 0 for none")
         self.weights = weights.load_style(style) if weights_file is None else weights.load(Path(weights_file))
-        self.engine = engines.create(self.weights, engine, device, threads)
-        self.batch_size = batch_size
+        self.engine = engines.create(self.weights, engine, device, threads, precision)
+        self.batch_size, self.tile = batch_size, tile
 
     @overload
     def __call__(self, image: Source) -> np.ndarray: ...
@@ -73,37 +79,50 @@ class CartoonPredictor:
         return self._cartoonize([_rgb(image)])[0]
 
     def _cartoonize(self, photos: list[np.ndarray]) -> list[np.ndarray]:
-        cartoons: dict[int, np.ndarray] = {}
-        padded = [images.pad(photo) for photo in photos]
-        for shape in dict.fromkeys(p.shape for p in padded):
-            step = min(self.batch_size, self.check_memory(*shape[:2]))
-            alike = [i for i, p in enumerate(padded) if p.shape == shape]
+        cartoons: list[np.ndarray] = [photo[:0] for photo in photos]
+        for shape in dict.fromkeys(photo.shape for photo in photos):
+            alike = [i for i, photo in enumerate(photos) if photo.shape == shape]
+            tile, step = self.tile_of(*shape[:2]), self._at_once(*shape[:2])
             for start in range(0, len(alike), step):
                 batch = alike[start : start + step]
                 try:
-                    outputs = self.engine(images.to_network(np.stack([padded[i] for i in batch])))
+                    for i, cartoon in zip(batch, self._run([photos[i] for i in batch], tile)):
+                        cartoons[i] = cartoon
                 except Exception as error:  # each runtime has its own for a full memory
                     reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-                    raise InputError(f"{reason}; if memory is short, use a smaller size or batch") from error
-                cartoons |= zip(batch, images.from_network(outputs))
-        return [np.ascontiguousarray(cartoons[i][: p.shape[0], : p.shape[1]]) for i, p in enumerate(photos)]
+                    raise InputError(f"{reason}; if memory is short, use a smaller size, tile or batch") from error
+        return cartoons
 
-    def check_memory(self, height: int, width: int) -> int:
-        """How many images of a size fit into this machine's memory at once, at least one.
+    def _run(self, photos: list[np.ndarray], tile: int) -> Iterable[np.ndarray]:
+        """Cartoons of photos of one shape, by tiles unless `tile` is 0."""
+        if tile:
+            samples = min(tiling.SAMPLES, int(self._pixels() / tiling.SIDE**2))
+            return [tiling.cartoonize(self.engine, photo, tile, samples) for photo in photos]
+        height, width = photos[0].shape[:2]
+        outputs = self.engine(images.to_network(np.stack([images.pad(photo) for photo in photos])))
+        return np.ascontiguousarray(images.from_network(outputs[:, :, :height, :width]))
+
+    def _pixels(self, memory: float = MEMORY) -> float:
+        """How many pixels the network can take at once, in so many bytes."""
+        return memory / (self.engine.bytes_per_pixel * self.weights.network["generator"]["channels"])
+
+    def _at_once(self, height: int, width: int) -> int:
+        return max(1, min(self.batch_size, int(self._pixels() / (height * width))))
+
+    def tile_of(self, height: int, width: int) -> int:
+        """The side of the tiles, in pixels, that an image is made of; 0 where it is made whole.
 
         Raises:
-            InputError: not even one; the system would end the process.
+            InputError: it is to be made whole and needs more memory than this machine has; the system would end the
+                process.
         """
-        height, width = height + -height % 4, width + -width % 4  # as padded
-        per_pixel = BYTES_PER_PIXEL_AND_CHANNEL * self.weights.network["generator"]["channels"]
-        wanted, there = height * width * per_pixel, 0.9 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if wanted > there:
-            side = int((there / wanted) ** 0.5 * max(height, width)) // 4 * 4
-            raise InputError(
-                f"{width}x{height} needs about {wanted / 1e9:.0f} GB of memory, {there / 1e9:.0f} can be had here: "
-                f"use --max-size {side}"
-            )
-        return int(there / wanted)
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if self.tile == 0 and height * width > self._pixels(0.9 * there):
+            raise InputError(f"{width}x{height} needs more than the {there / 1e9:.0f} GB of memory here without tiles")
+        largest = self._pixels(min(MEMORY, there / 4))
+        tile = int(largest**0.5) - 2 * tiling.MARGIN if self.tile == "auto" else self.tile
+        whole = height * width <= largest if self.tile == "auto" else max(height, width) <= tile
+        return 0 if whole or not self.tile else max(tile, tiling.SMALLEST) // 4 * 4
 
 
 def _rgb(image: Source) -> np.ndarray:

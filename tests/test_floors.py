@@ -12,6 +12,7 @@ ORDER = [
     "files",
     "images",
     "compat",
+    "norms",
     "networks",
     "cost",
     "losses",
@@ -19,7 +20,19 @@ ORDER = [
     "schema",
     "config",
 ]
-ORDER += ["weights", "nodes", "graph", "engines", "plan", "data", "datasets", "vgg"]
+ORDER += [
+    "weights",
+    "nodes",
+    "graph",
+    "onnx_engines",
+    "paddle_engines",
+    "engines",
+    "tiling",
+    "plan",
+    "data",
+    "datasets",
+    "vgg",
+]
 ORDER += ["predictor", "cli", "models"]
 ORDER += [
     "checkpoints",
@@ -43,6 +56,9 @@ WITHOUT_PADDLE = {
     "weights",
     "nodes",
     "graph",
+    "onnx_engines",
+    "engines",
+    "tiling",
     "plan",
     "data",
     "predictor",

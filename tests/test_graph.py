@@ -9,7 +9,8 @@ import paddle
 import pytest
 
 from ppcartoon import InputError, graph, networks, nodes
-from ppcartoon.networks import Cartoonizer, Statistics
+from ppcartoon.networks import Cartoonizer
+from ppcartoon.norms import Statistics
 from ppcartoon.weights import ENCODERS, Weights, load_style
 
 NETWORKS = {

@@ -6,7 +6,8 @@ import pytest
 from conftest import archives
 
 from ppcartoon import weights
-from ppcartoon.networks import Cartoonizer, Discriminator, Generator, NLayerDiscriminator, Statistics, encoder
+from ppcartoon.networks import Cartoonizer, Discriminator, Generator, NLayerDiscriminator, encoder
+from ppcartoon.norms import Statistics
 
 
 def relative(a, b):

@@ -1,0 +1,115 @@
+"""The engines that take the ONNX graphs: ONNX Runtime and OpenVINO, on the CPU."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import graph
+from .errors import InputError
+from .weights import Weights
+
+if TYPE_CHECKING:
+    import onnx
+    import openvino
+
+Outputs = tuple[np.ndarray, ...]
+
+
+class _OfGraphs:
+    """What the engines that take ONNX graphs have in common; each graph is compiled when it is first needed."""
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
+        self._lock = threading.Lock()
+        self._own = self._compile(graph.build(weights))
+
+    def _compile(self, model: onnx.ModelProto) -> Callable[..., Outputs]:
+        """A function of the graph's inputs by name, to its outputs."""
+        raise NotImplementedError
+
+    @cached_property
+    def _blended(self) -> Callable[..., Outputs]:
+        return self._compile(graph.build(self._weights, "blended"))
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return self._own(image=images)[0]
+
+    def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+        cartoons, statistics = self._blended(image=images, given=given, share=np.float32([share]))
+        return cartoons, statistics
+
+    def folded(self, statistics: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        run = self._compile(graph.folded(self._weights, statistics))
+        return lambda images: run(image=images)[0]
+
+    def together(self, samples: np.ndarray) -> np.ndarray:
+        return self._compile(graph.build(self._weights, "together"))(image=samples)[0][0]
+
+
+class OnnxRuntime(_OfGraphs):
+    """ONNX Runtime on the CPU."""
+
+    name, precision, bytes_per_pixel = "onnx", "fp32", 25
+
+    def __init__(self, weights: Weights, threads: int) -> None:
+        self._threads = threads
+        self.description = f"ONNX Runtime on {threads} CPU threads"
+        super().__init__(weights)
+
+    def _compile(self, model: onnx.ModelProto) -> Callable[..., Outputs]:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.enable_mem_pattern = False  # or it plans ahead for twice the memory, and keeps it
+        options.log_severity_level = 3  # errors only
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+        return lambda **inputs: session.run(None, inputs)
+
+
+class OpenVino(_OfGraphs):
+    """OpenVINO on the CPU.
+
+    Raises:
+        InputError: precision is "bf16", and the CPU has no instructions for it.
+    """
+
+    name = "openvino"
+
+    def __init__(self, weights: Weights, threads: int, precision: str) -> None:
+        import openvino
+
+        self._core = openvino.Core()
+        if precision == "bf16" and not self.has_bf16(self._core):
+            raise InputError("precision bf16: this CPU does not compute in it: use --precision fp32")
+        self._settings = {
+            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self.precision, self.bytes_per_pixel = precision, {"fp32": 22.5, "bf16": 11.5}[precision]
+        self.description = f"OpenVINO in {precision} on {threads} CPU threads"
+        super().__init__(weights)
+
+    def _compile(self, model: onnx.ModelProto) -> Callable[..., Outputs]:
+        compiled = self._core.compile_model(self._core.read_model(model.SerializeToString()), "CPU", self._settings)
+        request = compiled.create_infer_request()
+
+        def run(**inputs: np.ndarray) -> Outputs:
+            with self._lock:
+                outputs = request.infer(inputs, share_inputs=True, share_outputs=True)
+                return tuple(output.copy() for output in outputs.to_tuple())
+
+        return run
+
+    @staticmethod
+    def has_bf16(core: openvino.Core) -> bool:
+        """Whether the CPU has instructions for bf16 (avx512_bf16 or AMX)."""
+        return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
