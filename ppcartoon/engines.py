@@ -13,7 +13,7 @@ import numpy as np
 
 from . import paddle_engines
 from .errors import InputError
-from .onnx_engines import OnnxRuntime, OpenVino
+from .onnx_engines import OnnxRuntime, OpenVino, has_bf16
 from .threads import cores
 from .weights import Weights
 
@@ -90,15 +90,10 @@ def create(
 
 
 def _on_cpu(weights: Weights, engine: str, threads: int, precision: str) -> Engine:
-    if engine == "auto" and precision != "bf16" and not importlib.util.find_spec("openvino"):
+    wanted = engine == OpenVino.name or precision == "bf16"
+    if engine == OnnxRuntime.name or not (wanted or importlib.util.find_spec("openvino")):
         return OnnxRuntime(weights, threads)
-    if engine == OnnxRuntime.name:
-        return OnnxRuntime(weights, threads)
-    try:
-        import openvino
-    except ImportError as error:
-        raise InputError('OpenVINO is not installed: pip install "ppcartoon[openvino]"') from error
-    if precision == "bf16" or (precision == "auto" and OpenVino.has_bf16(openvino.Core())):
+    if precision == "bf16" or (precision == "auto" and has_bf16()):
         bf16 = OpenVino(weights, threads, "bf16")
         if precision == "bf16" or agreement(bf16, OnnxRuntime(weights, threads)) >= PSNR:
             return bf16

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,10 +85,8 @@ class OpenVino(_OfGraphs):
     name = "openvino"
 
     def __init__(self, weights: Weights, threads: int, precision: str) -> None:
-        import openvino
-
-        self._core = openvino.Core()
-        if precision == "bf16" and not self.has_bf16(self._core):
+        self._core = core()
+        if precision == "bf16" and not has_bf16():
             raise InputError("precision bf16: this CPU does not compute in it: use --precision fp32")
         self._settings = {
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
@@ -109,7 +108,22 @@ class OpenVino(_OfGraphs):
 
         return run
 
-    @staticmethod
-    def has_bf16(core: openvino.Core) -> bool:
-        """Whether the CPU has instructions for bf16 (avx512_bf16 or AMX)."""
-        return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+@cache
+def core() -> openvino.Core:
+    """OpenVINO's device manager.
+
+    Raises:
+        InputError: OpenVINO is not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # which would report to Intel; OpenVINO has a stub for it
+    try:
+        import openvino
+    except ImportError as error:
+        raise InputError('OpenVINO is not installed: pip install "ppcartoon[openvino]"') from error
+    return openvino.Core()
+
+
+def has_bf16() -> bool:
+    """Whether OpenVINO finds a CPU with instructions for bf16 (avx512_bf16 or AMX)."""
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
