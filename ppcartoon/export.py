@@ -88,9 +88,11 @@ def export(weights: Weights, folder: Path, formats: Sequence[str]) -> list[Expor
     reference = engines.create(weights, "onnx", "cpu")
     pairs = [(photos, reference(photos)) for photos in _photos()]
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
-        made = [_write(weights, kind, Path(temporary) / kind / name) for kind in dict.fromkeys(formats)]
-        results = [_compare(path, pairs)._replace(path=folder / path.relative_to(temporary)) for path in made]
-        for source in sorted(path for program in made for path in program.parent.iterdir()):
+        results = []
+        for kind in dict.fromkeys(formats):
+            program = _write(weights, kind, Path(temporary) / kind / name)
+            results.append(_compare(program, pairs)._replace(path=folder / kind / program.name))
+        for source in sorted(Path(temporary).glob("*/*")):
             shutil.copyfile(source, stack.enter_context(atomic(folder / source.relative_to(temporary))))
     return results
 

@@ -20,7 +20,7 @@ ORDER = [
     "config",
 ]
 ORDER += ["weights", "graph", "engines", "plan", "data", "datasets", "vgg"]
-ORDER += ["predictor", "cli", "models"]
+ORDER += ["predictor", "cli", "export", "models"]
 ORDER += [
     "checkpoints",
     "register",
@@ -46,6 +46,7 @@ WITHOUT_PADDLE = {
     "data",
     "predictor",
     "cli",
+    "export",
 }
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "__init__"}
 WITH_PPGAN = {"vgg", "models", "register", "experiment"}
