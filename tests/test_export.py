@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -185,3 +187,16 @@ def test_the_tool_says_in_one_line_what_is_wrong(tiny, tmp_path):
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.startswith("export: tiny: tensor generator.out.weight: missing") and done.stderr.count("\n") == 1
     assert files(tmp_path) == {"broken.safetensors"}
+
+
+def test_ended_by_a_signal_it_leaves_nothing(tiny_file, tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    command = [*TOOL, "--weights", tiny_file, "-o", tmp_path / "exported"]
+    with subprocess.Popen(command, env=os.environ | {"TMPDIR": str(work)}) as process:
+        while not list(work.glob("*/onnx/*")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.terminate()
+    assert process.returncode == 143
+    assert files(tmp_path) == set() and list(work.iterdir()) == []

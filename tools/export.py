@@ -20,13 +20,13 @@ if __name__ == "__main__":
         help="paddle: .json, Paddle 3's; paddle-lite: .pdmodel, for Paddle Lite and Paddle 2 (default: all)",
     )  # fmt: skip
     args = p.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
     try:
         loaded = weights.load(args.weights) if args.weights else weights.load_style(args.style)
-        formats, remark = (args.format, "") if args.format else export.possible()
-        for done in export.export(loaded, args.output, formats):
+        formats, remark = export.possible()  # imports Paddle, which takes SIGTERM to itself
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
+        for done in export.export(loaded, args.output, args.format or formats):
             print(f"{done.path}: by {done.engine}, within {done.difference:.1e} in [-1, 1], PSNR {done.psnr:.0f} dB")
-        if remark:
+        if remark and not args.format:
             print(f"left out: {remark}")
     except (InputError, OSError) as error:
         sys.exit(f"export: {error}")
