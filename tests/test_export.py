@@ -119,6 +119,11 @@ def test_texts_of_any_kind_survive(tiny, tmp_path):
     assert yaml.safe_load(done.path.with_suffix(".yml").read_text(encoding="utf-8"))["attribution"] == odd.attribution
 
 
+def test_a_style_without_a_name_gets_one(tiny, tmp_path):
+    export.export(dataclasses.replace(tiny, style=""), tmp_path, ["onnx"])
+    assert files(tmp_path) == {"onnx/_.onnx"}
+
+
 def test_cartoons_that_differ_replace_nothing(tiny, tmp_path, monkeypatch):
     old = tmp_path / "onnx" / "tiny.onnx"
     old.parent.mkdir()
