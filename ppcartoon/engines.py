@@ -73,27 +73,28 @@ class PaddleDygraph:
             return self._network(self._paddle.to_tensor(images, place=self._place)).numpy()
 
 
-class PaddleInference:
-    """Paddle Inference on the CPU, with oneDNN where it works."""
+class PaddleProgram:
+    """A saved model in Paddle Inference on the CPU, with oneDNN where it works.
+
+    Args:
+        program: its .json or .pdmodel; the .pdiparams is beside it.
+        threads: on the CPU.
+    """
 
     name = "paddle"
 
-    def __init__(self, weights: Weights, device: str, threads: int) -> None:
+    def __init__(self, program: Path, threads: int) -> None:
         paddle, inference = _paddle(), importlib.import_module("paddle.inference")
-        spec = paddle.static.InputSpec([None, 3, None, None], "float32", "image")
-        with tempfile.TemporaryDirectory() as folder:
-            paddle.jit.save(_cartoonizer(weights, device), f"{folder}/model", input_spec=[spec])
-            (program,) = (path for path in Path(folder).iterdir() if path.suffix in (".json", ".pdmodel"))
-            config = inference.Config(str(program), f"{folder}/model.pdiparams")
-            config.disable_glog_info()
-            config.set_cpu_math_library_num_threads(threads)
-            broken = paddle.__version__.startswith(ONEDNN_BROKEN)
-            if broken:
-                config.disable_mkldnn()
-            else:
-                config.enable_mkldnn()
-                config.set_mkldnn_cache_capacity(1)  # memory would grow with each new image size
-            self._predictor = inference.create_predictor(config)
+        config = inference.Config(str(program), str(program.with_suffix(".pdiparams")))
+        config.disable_glog_info()
+        config.set_cpu_math_library_num_threads(threads)
+        broken = paddle.__version__.startswith(ONEDNN_BROKEN)
+        if broken:
+            config.disable_mkldnn()
+        else:
+            config.enable_mkldnn()
+            config.set_mkldnn_cache_capacity(1)  # memory would grow with each new image size
+        self._predictor = inference.create_predictor(config)
         self._lock = threading.Lock()
         note = f" without oneDNN, which Paddle {paddle.__version__} breaks" if broken else ""
         self.description = f"Paddle Inference on {threads} CPU threads{note}"
@@ -103,6 +104,22 @@ class PaddleInference:
             self._predictor.get_input_handle("image").copy_from_cpu(images)
             self._predictor.run()
             return self._predictor.get_output_handle(self._predictor.get_output_names()[0]).copy_to_cpu()
+
+
+class PaddleInference(PaddleProgram):
+    """Paddle Inference on the CPU."""
+
+    def __init__(self, weights: Weights, device: str, threads: int) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            super().__init__(save_paddle(weights, Path(folder) / "model"), threads)
+
+
+def save_paddle(weights: Weights, prefix: Path) -> Path:
+    """Saves PREFIX.pdiparams and a program for any batch and size; the path of that: .json, or .pdmodel of Paddle 2."""
+    paddle = _paddle()
+    spec = paddle.static.InputSpec([None, 3, None, None], "float32", "image")
+    paddle.jit.save(_cartoonizer(weights, "cpu"), str(prefix), input_spec=[spec])
+    return next(path for ending in (".json", ".pdmodel") if (path := prefix.with_suffix(ending)).exists())
 
 
 ONEDNN_BROKEN = "3.3."  # there oneDNN's fused convolution ends the process with a segmentation fault on this network

@@ -104,13 +104,6 @@ def description(weights: Weights) -> dict[str, str]:
     return texts | {"network": json.dumps(weights.network), "input": INPUT, "output": OUTPUT}
 
 
-def save_paddle(weights: Weights, prefix: Path) -> None:
-    """Writes Paddle's inference model, PREFIX.json or .pdmodel and PREFIX.pdiparams, with this process's Paddle."""
-    paddle = engines._paddle()
-    spec = paddle.static.InputSpec([None, 3, None, None], "float32", "image")
-    paddle.jit.save(engines._cartoonizer(weights, "cpu"), str(prefix), input_spec=[spec])
-
-
 def _write(weights: Weights, kind: str, prefix: Path) -> Path:
     """Writes a format's files, whose names start with `prefix`; the path of its program."""
     program = prefix.with_suffix(FORMATS[kind])
@@ -127,7 +120,7 @@ def _write(weights: Weights, kind: str, prefix: Path) -> Path:
 
 
 def _save_paddle_apart(weights: Weights, kind: str, prefix: Path) -> None:
-    """`save_paddle` in a process of its own, since Paddle settles on a form when it is imported."""
+    """`engines.save_paddle` in a process of its own, since Paddle settles on a form when it is imported."""
     code = "from ppcartoon import export; export._save_for_others()"
     flags = {"FLAGS_enable_pir_api": str(int(kind == "paddle")), "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
@@ -140,17 +133,17 @@ def _save_paddle_apart(weights: Weights, kind: str, prefix: Path) -> None:
 
 
 def _save_for_others() -> None:
-    """`save_paddle` of what comes from standard input, without what a .pdmodel would tell of this machine."""
-    weights, prefix = pickle.load(sys.stdin.buffer)
-    save_paddle(weights, prefix)
+    """`engines.save_paddle` of what comes from standard input, without what a .pdmodel would tell of this machine."""
+    path = engines.save_paddle(*pickle.load(sys.stdin.buffer))
+    if path.suffix == ".json":
+        return
     paddle = engines._paddle()
     paddle.enable_static()
-    for path in prefix.parent.glob("*.pdmodel"):
-        program = paddle.static.deserialize_program(path.read_bytes())
-        for op in (op for block in program.blocks for op in block.ops):
-            op._remove_attr("op_callstack")  # files and lines of Python code
-        path.write_bytes(program.desc.serialize_to_string())
-        prefix.with_suffix(".pdiparams.info").unlink()  # a pickle for training on
+    program = paddle.static.deserialize_program(path.read_bytes())
+    for op in (op for block in program.blocks for op in block.ops):
+        op._remove_attr("op_callstack")  # files and lines of Python code
+    path.write_bytes(program.desc.serialize_to_string())
+    path.with_suffix(".pdiparams.info").unlink()  # a pickle for training on
 
 
 def _photos() -> list[np.ndarray]:
@@ -182,25 +175,10 @@ def _compare(program: Path, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Expor
 
 def _open(program: Path) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
     """What runs a program, and its name."""
-    if program.suffix == ".onnx":
-        import onnxruntime
+    if program.suffix != ".onnx":
+        engine = engines.PaddleProgram(program, cores())
+        return engine, engine.description
+    import onnxruntime
 
-        session = onnxruntime.InferenceSession(program, providers=["CPUExecutionProvider"])
-        return lambda photos: session.run(None, {"image": photos})[0], "ONNX Runtime"
-    inference = importlib.import_module("paddle.inference")
-    config = inference.Config(str(program), str(program.with_suffix(".pdiparams")))
-    config.disable_glog_info()
-    config.set_cpu_math_library_num_threads(cores())
-    version = engines._paddle().__version__
-    if version.startswith(engines.ONEDNN_BROKEN):
-        config.disable_mkldnn()
-    else:
-        config.enable_mkldnn()
-    predictor = inference.create_predictor(config)
-
-    def run(photos: np.ndarray) -> np.ndarray:
-        predictor.get_input_handle("image").copy_from_cpu(photos)
-        predictor.run()
-        return predictor.get_output_handle(predictor.get_output_names()[0]).copy_to_cpu()
-
-    return run, f"Paddle Inference {version}"
+    session = onnxruntime.InferenceSession(program, providers=["CPUExecutionProvider"])
+    return lambda photos: session.run(None, {"image": photos})[0], "ONNX Runtime"
