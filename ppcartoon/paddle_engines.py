@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from paddle.nn import Layer
 
 ONEDNN_BROKEN = "3.3."  # there oneDNN's fused convolution ends the process with a segmentation fault on this network
+IMAGE = {"image": [None, 3, None, None]}
 NO_GPU = "device gpu: no GPU that an installed paddlepaddle-gpu can use; leave --device out for the CPU"
 
 
@@ -35,7 +36,7 @@ class _Paddle:
 
     def __init__(self, weights: Weights, device: str, threads: int) -> None:
         self._weights, self._device, self._threads = weights, device, threads
-        self._paddle, self._lock = _paddle(), threading.Lock()
+        self._paddle, self._lock = paddle(), threading.Lock()
 
     def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError
@@ -54,7 +55,7 @@ class PaddleDygraph(_Paddle):
 
     def __init__(self, weights: Weights, device: str, threads: int) -> None:
         super().__init__(weights, device, threads)
-        self._network = _cartoonizer(weights, device)
+        self._network = cartoonizer(weights, device)
         self._place = self._network.generator.out.weight.place
         self.description = "Paddle dygraph on " + (
             "the GPU" if device == "gpu" else f"{os.environ['OMP_NUM_THREADS']} CPU threads"
@@ -83,67 +84,84 @@ class PaddleInference(_Paddle):
     def __init__(self, weights: Weights, device: str, threads: int, precision: str, tensorrt: bool) -> None:
         super().__init__(weights, device, threads)
         self.precision, self._tensorrt = precision, tensorrt
-        where = f"{threads} CPU threads"
-        if device == "gpu":
-            where = f"the GPU{' with TensorRT' * tensorrt} in {precision}"
-        elif not self._has_onednn():
-            where += f" without oneDNN, which Paddle {self._paddle.__version__} breaks"
-        self.description = f"Paddle Inference on {where}"
-        self._own = self._load(_cartoonizer(weights, device), image=[None, 3, None, None])
+        self._own = self._program(cartoonizer(weights, device), IMAGE)
+        self.description = self._own.description
+
+    def _program(self, network: Layer, shapes: dict[str, list[int | None]]) -> Program:
+        with tempfile.TemporaryDirectory() as folder:
+            path = save(network, Path(folder) / "model", **shapes)
+            return Program(path, self._device, self._threads, self.precision, self._tensorrt)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        return self._own(images)[0]
+        with self._lock:
+            return self._own(images)[0]
 
     @cached_property
-    def _blended(self) -> Callable[..., list[np.ndarray]]:
+    def _blended(self) -> Program:
         from .networks import Blended
 
-        network = Blended(_cartoonizer(self._weights, self._device))
-        return self._load(network, image=[None, 3, None, None], given=[None, None, 2], share=[1])
+        network = Blended(cartoonizer(self._weights, self._device))
+        return self._program(network, IMAGE | {"given": [None, None, 2], "share": [1]})
 
     def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-        cartoons, statistics = self._blended(images, given, np.float32([share]))
-        return cartoons, statistics
+        with self._lock:
+            cartoons, statistics = self._blended(images, given, np.float32([share]))
+            return cartoons, statistics
 
-    def _load(self, network: Layer, **shapes: list[int | None]) -> Callable[..., list[np.ndarray]]:
-        """A function of the network's inputs, in order, to its outputs."""
-        inference = importlib.import_module("paddle.inference")
-        specs = [self._paddle.static.InputSpec(shape, "float32", name) for name, shape in shapes.items()]
-        with tempfile.TemporaryDirectory() as folder:
-            self._paddle.jit.save(network, f"{folder}/model", input_spec=specs)
-            (program,) = (path for path in Path(folder).iterdir() if path.suffix in (".json", ".pdmodel"))
-            config = inference.Config(str(program), f"{folder}/model.pdiparams")
-            self._configure(config, inference)
-            predictor = inference.create_predictor(config)
 
-        def run(*inputs: np.ndarray) -> list[np.ndarray]:
-            with self._lock:
-                for name, value in zip(shapes, inputs):
-                    predictor.get_input_handle(name).copy_from_cpu(value)
-                predictor.run()
-                return [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
+class Program:
+    """A saved model in Paddle Inference; called with its inputs in order, it gives a list of its outputs.
 
-        return run
+    Args:
+        path: of its .json or .pdmodel; the .pdiparams is beside it.
+        device: "cpu" or "gpu".
+        threads: on the CPU.
+        precision: "fp32", or "fp16" on a GPU.
+        tensorrt: whether TensorRT runs what it can, on a GPU.
+    """
 
-    def _configure(self, config: Config, inference: ModuleType) -> None:
+    def __init__(self, path: Path, device: str, threads: int, precision: str = "fp32", tensorrt: bool = False) -> None:
+        version, inference = paddle().__version__, importlib.import_module("paddle.inference")
+        config = inference.Config(str(path), str(path.with_suffix(".pdiparams")))
         config.disable_glog_info()
-        if self._device == "gpu":
-            precision = inference.PrecisionType.Half if self.precision == "fp16" else inference.PrecisionType.Float32
-            config.enable_use_gpu(256, 0, precision)  # MB to begin with, and which GPU
-            if self._tensorrt:
-                config.enable_tensorrt_engine(1 << 30, 1, 3, precision, False, False)
-                sizes = ([1, 3, 64, 64], [4, 3, 2048, 2048], [1, 3, 256, 256])  # least, most, and what it is tuned for
-                config.set_trt_dynamic_shape_info(*({"image": size} for size in sizes))
-            return
-        config.set_cpu_math_library_num_threads(self._threads)
-        if self._has_onednn():
+        if device == "gpu":
+            set_gpu(config, precision, tensorrt)
+            where = f"the GPU{' with TensorRT' * tensorrt} in {precision}"
+        elif version.startswith(ONEDNN_BROKEN):
+            config.set_cpu_math_library_num_threads(threads)
+            config.disable_mkldnn()
+            where = f"{threads} CPU threads without oneDNN, which Paddle {version} breaks"
+        else:
+            config.set_cpu_math_library_num_threads(threads)
             config.enable_mkldnn()
             config.set_mkldnn_cache_capacity(1)  # memory would grow with each new image size
-        else:
-            config.disable_mkldnn()
+            where = f"{threads} CPU threads"
+        self.description = f"Paddle Inference on {where}"
+        self._predictor = inference.create_predictor(config)
 
-    def _has_onednn(self) -> bool:
-        return not self._paddle.__version__.startswith(ONEDNN_BROKEN)
+    def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        for name, value in zip(self._predictor.get_input_names(), inputs):
+            self._predictor.get_input_handle(name).copy_from_cpu(value)
+        self._predictor.run()
+        return [self._predictor.get_output_handle(name).copy_to_cpu() for name in self._predictor.get_output_names()]
+
+
+def set_gpu(config: Config, precision: str, tensorrt: bool) -> None:
+    """Tells Paddle Inference to run on the GPU."""
+    kinds = importlib.import_module("paddle.inference").PrecisionType
+    kind = kinds.Half if precision == "fp16" else kinds.Float32
+    config.enable_use_gpu(256, 0, kind)  # MB to begin with, and which GPU
+    if tensorrt:
+        config.enable_tensorrt_engine(1 << 30, 1, 3, kind, False, False)
+        sizes = ([1, 3, 64, 64], [4, 3, 2048, 2048], [1, 3, 256, 256])  # least, most, and what it is tuned for
+        config.set_trt_dynamic_shape_info(*({"image": size} for size in sizes))
+
+
+def save(network: Layer, prefix: Path, **shapes: list[int | None]) -> Path:
+    """Saves PREFIX.pdiparams and a program with such inputs; gives the path of that: .json, or .pdmodel on Paddle 2."""
+    specs = [paddle().static.InputSpec(shape, "float32", name) for name, shape in shapes.items()]
+    paddle().jit.save(network, str(prefix), input_spec=specs)
+    return next(path for ending in (".json", ".pdmodel") if (path := prefix.with_suffix(ending)).exists())
 
 
 TENSORRT = "tensorrt"
@@ -187,13 +205,13 @@ def gpu() -> bool:
     if not (shutil.which("nvidia-smi") and importlib.util.find_spec("paddle")):
         return False
     try:
-        paddle = _paddle()
+        device = paddle().device
     except InputError:  # a broken Paddle must not keep anybody from ONNX Runtime
         return False
-    return paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
+    return device.is_compiled_with_cuda() and device.cuda.device_count() > 0
 
 
-def _paddle() -> ModuleType:
+def paddle() -> ModuleType:
     """Imports Paddle without its remarks on compilers and graphs.
 
     Raises:
@@ -208,7 +226,7 @@ def _paddle() -> ModuleType:
             raise InputError(f"Paddle is installed but cannot be imported: {error}") from error
 
 
-def _cartoonizer(weights: Weights, device: str) -> Layer:
+def cartoonizer(weights: Weights, device: str) -> Layer:
     """The Paddle network with its weights on a device."""
     graph.build(weights)  # which checks the tensors before Paddle allocates any
     from .networks import Cartoonizer

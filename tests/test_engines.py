@@ -191,10 +191,8 @@ def test_auto_on_a_gpu_is_the_first_of_paddle_s_engines_that_works(tiny_weights,
 
 @pytest.mark.parametrize("tensorrt", [False, True])
 def test_what_paddle_inference_is_told_for_a_gpu(tiny_weights, tensorrt):
-    engine = object.__new__(paddle_engines.PaddleInference)
-    engine._device, engine.precision, engine._tensorrt = "gpu", "fp16", tensorrt
     config = Told()
-    engine._configure(config, paddle.inference)
+    paddle_engines.set_gpu(config, "fp16", tensorrt)
     assert config.told["enable_use_gpu"][2] == paddle.inference.PrecisionType.Half
     assert ("enable_tensorrt_engine" in config.told) == tensorrt
     real = paddle.inference.Config()

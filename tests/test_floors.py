@@ -33,7 +33,7 @@ ORDER += [
     "datasets",
     "vgg",
 ]
-ORDER += ["predictor", "cli", "models"]
+ORDER += ["predictor", "cli", "export", "models"]
 ORDER += [
     "checkpoints",
     "register",
@@ -63,6 +63,7 @@ WITHOUT_PADDLE = {
     "data",
     "predictor",
     "cli",
+    "export",
 }
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "__init__"}
 WITH_PPGAN = {"vgg", "models", "register", "experiment"}

@@ -1,0 +1,186 @@
+"""A style as files for servers, phones and browsers: ONNX, and Paddle's inference models.
+
+Each says what it is and what it wants: an ONNX file in its `metadata_props`, a Paddle model, which has no place for it,
+in a .yml beside it. All are read again from disk and run on photos, before any of them replaces a file.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import safetensors.numpy
+
+from . import cli, engines, graph, images, paddle_engines
+from .data.drawing import draw_photo
+from .errors import InputError
+from .files import atomic
+from .threads import cores
+from .weights import Weights
+
+# Endings of the programs: ONNX; Paddle 3; Paddle Lite and Paddle 2, which Paddle 3 reads as well.
+FORMATS = {"onnx": ".onnx", "paddle": ".json", "paddle-lite": ".pdmodel"}
+NOT_WRITTEN = {"2.": "paddle", "3.3.": "paddle-lite"}  # by version of Paddle; 3.3 has no tanh for old programs
+INPUT = "RGB float32 [N, 3, H, W] in [-1, 1], pixel / 127.5 - 1; H and W are multiples of 4"
+OUTPUT = "RGB float32 [N, 3, H, W] in [-1, 1], as large as the input"
+# An eighth of a step of 8 bits: engines differ by 2e-6, an LN with an epsilon of 1e-6 by 6e-3, bfloat16 by 1e-2.
+TOLERANCE = 1e-3
+
+
+class Exported(NamedTuple):
+    """A written model, and how it compares with what ONNX Runtime makes of the weights.
+
+    Attributes:
+        path: of its program; parameters and description are beside it.
+        engine: what ran it.
+        difference: of a value in [-1, 1], at most.
+        psnr: in dB; infinite where the cartoons are equal.
+    """
+
+    path: Path
+    engine: str
+    difference: float
+    psnr: float
+
+
+def possible() -> tuple[list[str], str]:
+    """The formats that can be written here, and in a line what the others need; empty where there are none."""
+    if not importlib.util.find_spec("paddle"):
+        return ["onnx"], "paddle and paddle-lite need Paddle: pip install paddlepaddle==3.2.2, or the GPU build"
+    try:
+        version = paddle_engines.paddle().__version__
+    except InputError as error:
+        return ["onnx"], f"paddle and paddle-lite need Paddle: {error}"
+    for start, kind in NOT_WRITTEN.items():
+        if version.startswith(start):
+            return [other for other in FORMATS if other != kind], f"Paddle {version} does not write {kind}, 3.2.2 does"
+    return list(FORMATS), ""
+
+
+def export(weights: Weights, folder: Path, formats: Sequence[str]) -> list[Exported]:
+    """Writes a style as FORMAT/STYLE.* into a folder: all formats, or none where one fails.
+
+    Args:
+        weights: of the style.
+        folder: made where it is missing; files of the same names are replaced.
+        formats: some of `FORMATS`.
+
+    Raises:
+        InputError: a format cannot be written here, tensors are not the network's, or cartoons differ too much.
+        OutputError: a file cannot be written.
+    """
+    there, remark = possible() if set(formats) - {"onnx"} else (["onnx"], "")
+    if set(formats) - set(there):
+        raise InputError(remark or f"the formats are {', '.join(FORMATS)}")
+    name = re.sub(r"[^\w-]+|^$", "_", weights.style)
+    reference = engines.create(weights, "onnx", "cpu")
+    pairs = [(photos, reference(photos)) for photos in _photos()]
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
+        results = []
+        for kind in dict.fromkeys(formats):
+            program = _write(weights, kind, Path(temporary) / kind / name)
+            results.append(_compare(program, pairs)._replace(path=folder / kind / program.name))
+        for source in sorted(Path(temporary).glob("*/*")):
+            shutil.copyfile(source, stack.enter_context(atomic(folder / source.relative_to(temporary))))
+    return results
+
+
+def description(weights: Weights) -> dict[str, str]:
+    """What whoever runs a model has to know, by key."""
+    texts = {key: getattr(weights, key) for key in ("style", "attribution", "licence", "command")}
+    return texts | {"network": json.dumps(weights.network), "input": INPUT, "output": OUTPUT}
+
+
+def _write(weights: Weights, kind: str, prefix: Path) -> Path:
+    """Writes a format's files, whose names start with `prefix`; the path of its program."""
+    program = prefix.with_suffix(FORMATS[kind])
+    program.parent.mkdir()
+    if kind == "onnx":
+        model = graph.build(weights)
+        onnx.helper.set_model_props(model, description(weights))
+        onnx.save_model(model, program)
+    else:
+        _save_paddle_apart(weights, kind, prefix)
+        lines = (f"{key}: {json.dumps(text, ensure_ascii=False)}\n" for key, text in description(weights).items())
+        prefix.with_suffix(".yml").write_text("".join(lines), encoding="utf-8")
+    return program
+
+
+def _save_paddle_apart(weights: Weights, kind: str, prefix: Path) -> None:
+    """`paddle_engines.save` in a process of its own, since Paddle settles on a form when it is imported."""
+    code = "import sys; from ppcartoon import export; export._save_for_others(*sys.argv[1:])"
+    flags = {"FLAGS_enable_pir_api": str(int(kind == "paddle")), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code, json.dumps(weights.network), str(prefix)]
+    tensors = safetensors.numpy.save(weights.tensors)
+    done = subprocess.run(command, input=tensors, env=os.environ | flags, capture_output=True)
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").split("\n")
+        reason = next(filter(str.strip, reversed(lines)), f"exit code {done.returncode}").strip()
+        raise InputError(f"format {kind}: Paddle cannot save it ({reason})")
+
+
+def _save_for_others(network: str, prefix: str) -> None:
+    """Saves tensors from standard input, without what a .pdmodel would tell of this machine."""
+    tensors = safetensors.numpy.load(sys.stdin.buffer.read())
+    weights = Weights(tensors, json.loads(network), Path(prefix).name, "", "", "")
+    path = paddle_engines.save(paddle_engines.cartoonizer(weights, "cpu"), Path(prefix), **paddle_engines.IMAGE)
+    if path.suffix == ".json":
+        return
+    paddle = paddle_engines.paddle()
+    paddle.enable_static()
+    program = paddle.static.deserialize_program(path.read_bytes())
+    for op in (op for block in program.blocks for op in block.ops):
+        op._remove_attr("op_callstack")  # files and lines of Python code
+    path.write_bytes(program.desc.serialize_to_string())
+    path.with_suffix(".pdiparams.info").unlink()  # a pickle for training on
+
+
+def _photos() -> list[np.ndarray]:
+    """Two photos of one size, and one of another, as the network takes them."""
+    try:
+        photos = [images.read(Path(path)).rgb for path in cli.samples()]
+    except InputError:  # without scikit-image
+        photos = [draw_photo(seed, 320) for seed in range(3)]
+    pair = np.stack([photo[:256, :256] for photo in photos[:2]])
+    return [images.to_network(pair), images.to_network(photos[2][None, :192, :320])]
+
+
+def _compare(program: Path, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Exported:
+    """Runs a program on photos.
+
+    Raises:
+        InputError: it does not give the cartoons that go with them.
+    """
+    run, engine = _open(program)
+    errors = np.concatenate([np.ravel(run(photos) - cartoons) for photos, cartoons in pairs])
+    largest, mean_square = float(np.abs(errors).max()), float(np.square(errors, dtype=np.float64).mean())
+    if not largest <= TOLERANCE:  # nor NaN
+        raise InputError(
+            f"{program.name}: {engine} gives cartoons that differ by {largest:.1e} from ONNX Runtime's, more than "
+            f"{TOLERANCE:.0e}; nothing was written"
+        )
+    return Exported(program, engine, largest, 10 * math.log10(4 / mean_square) if mean_square else math.inf)
+
+
+def _open(program: Path) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+    """What runs a program, and its name."""
+    if program.suffix != ".onnx":
+        run = paddle_engines.Program(program, "cpu", cores())
+        return lambda photos: run(photos)[0], run.description
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(program, providers=["CPUExecutionProvider"])
+    return lambda photos: session.run(None, {"image": photos})[0], "ONNX Runtime"
