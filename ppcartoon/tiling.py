@@ -18,7 +18,7 @@ from .images import from_network, pad, to_network
 
 MARGIN = 44  # pixels around a tile; the network sees 41
 SMALLEST = 64  # pixels of a tile
-SIDE, SAMPLES = 96, 144  # of the samples: pixels, and how many; more of them and smaller ones are more alike the image
+SIDE, SAMPLES = 96, 196  # of the samples: pixels, and how many; more of them and smaller ones are more alike the image
 
 
 class Span(NamedTuple):
@@ -65,7 +65,8 @@ def _samples(image: np.ndarray, count: int) -> np.ndarray:
     columns = max(1, count // rows)
     shift = np.random.default_rng(0).random((rows, columns, 2))
     grid = np.stack(np.mgrid[:rows, :columns], -1)  # [rows, columns, 2]
-    places = (grid + shift) / (rows, columns) * np.maximum((height - SIDE, width - SIDE), 0)
+    room = np.maximum((height - SIDE, width - SIDE), 0)
+    places = ((grid + shift) / (rows, columns) * (height, width) - SIDE / 2).clip(0, room)
     taken = []
     for y, x in np.int64(places).reshape(-1, 2) // 4 * 4 + 2:  # where the strides of the encoder fall as in the whole
         square = image[y : y + SIDE, x : x + SIDE]

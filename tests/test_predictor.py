@@ -61,10 +61,31 @@ def test_wrong_input_is_named(predictor, image, message):
         predictor(image)
 
 
-def test_an_image_beyond_the_memory_is_refused_before_it_is_tried(predictor, monkeypatch):
-    monkeypatch.setattr(module, "BYTES_PER_PIXEL_AND_CHANNEL", 1e12)
-    with pytest.raises(InputError, match=r"100x200 needs about .* GB of memory, .* use --max-size \d+"):
-        predictor(photo(200, 100))
+def test_without_tiles_an_image_beyond_the_memory_is_refused_before_it_is_tried(tiny_file, monkeypatch):
+    whole = ppcartoon.CartoonPredictor(weights_file=tiny_file, tile=0)
+    monkeypatch.setattr(whole.engine, "bytes_per_pixel", 1e12)
+    with pytest.raises(InputError, match=r"100x200 needs more than the .* GB of memory here without tiles"):
+        whole(photo(200, 100))
+
+
+@pytest.mark.parametrize(
+    "tile, sizes",
+    [
+        ("auto", {(500, 500): 0, (632, 632): 0, (633, 633): 544, (1, 500_000): 544}),
+        (0, {(500, 500): 0, (2000, 2000): 0}),
+        (130, {(128, 128): 0, (100, 131): 128, (2000, 2000): 128}),
+    ],
+)
+def test_which_images_are_made_of_tiles(tiny_file, monkeypatch, tile, sizes):
+    predictor = ppcartoon.CartoonPredictor(weights_file=tiny_file, tile=tile)
+    channels = predictor.weights.network["generator"]["channels"]
+    monkeypatch.setattr(predictor.engine, "bytes_per_pixel", module.MEMORY / channels / 400_000)  # room for 0.4 MP
+    assert {size: predictor.tile_of(*size) for size in sizes} == sizes
+
+
+def test_a_tile_too_small_is_refused(tiny_file):
+    with pytest.raises(InputError, match="tile 60: too small, take at least 64 pixels, auto, or 0 for none"):
+        ppcartoon.CartoonPredictor(weights_file=tiny_file, tile=60)
 
 
 def test_the_shipped_style_makes_a_cartoon():
