@@ -8,9 +8,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ppcartoon"
 ORDER = [
     "errors",
+    "clock",
+    "signals",
     "threads",
     "files",
     "images",
+    "sequences",
     "compat",
     "networks",
     "cost",
@@ -20,6 +23,7 @@ ORDER = [
     "config",
 ]
 ORDER += ["weights", "graph", "engines", "plan", "data", "datasets", "vgg"]
+ORDER += ["clips", "sound", "movies", "video"]
 ORDER += ["predictor", "cli", "models"]
 ORDER += [
     "checkpoints",
@@ -47,6 +51,7 @@ WITHOUT_PADDLE = {
     "predictor",
     "cli",
 }
+WITHOUT_PADDLE |= {"clock", "signals", "sequences", "clips", "sound", "movies", "video"}
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "__init__"}
 WITH_PPGAN = {"vgg", "models", "register", "experiment"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -17,6 +16,7 @@ from av.filter import Graph
 from av.format import Flags
 from av.stream import Disposition
 
+from ..clock import parse_time
 from ..errors import InputError
 from .rendering import Renderer, linked
 
@@ -180,8 +180,9 @@ def _announced(stream: av.VideoStream) -> float | None:
     """Seconds that a stream lasts, as the container says, or Matroska's tags."""
     if stream.duration and stream.duration > 0:
         return float(stream.duration * stream.time_base)
-    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
-    return tag and int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) or None
+    with suppress(ValueError):
+        return parse_time(stream.metadata.get("DURATION", "")) or None
+    return None
 
 
 def _lasts(frame: av.VideoFrame) -> float:

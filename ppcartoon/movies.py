@@ -1,0 +1,280 @@
+"""Cartoons as films: MP4, MOV, Matroska and WebM with sound, GIF, or numbered images."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.filter import Graph
+from PIL import Image
+
+from . import images
+from .clips import FilmClip, Moment, Stills
+from .data.rendering import linked
+from .errors import InputError
+from .sequences import member
+from .sound import Sound
+
+
+class Codec(NamedTuple):
+    """A way to compress pictures.
+
+    Attributes:
+        encoder: its name in FFmpeg.
+        crf: what gives cartoons that look like the ones before compression.
+        worst: the largest crf.
+        options: of the encoder.
+    """
+
+    encoder: str
+    crf: int
+    worst: int
+    options: dict[str, str]
+
+
+CODECS = {
+    "h264": Codec("libx264", 18, 51, {}),
+    "h265": Codec("libx265", 20, 51, {"x265-params": "log-level=none"}),
+    "vp9": Codec("libvpx-vp9", 24, 63, {"deadline": "good", "cpu-used": "4", "row-mt": "1"}),
+    "av1": Codec("libsvtav1", 26, 63, {"preset": "8"}),
+}
+MUXERS = {  # FFmpeg's name for what a file's ending says, and the codecs it may hold, its usual one first
+    ".mp4": ("mp4", ("h264", "h265", "vp9", "av1")),
+    ".m4v": ("mp4", ("h264", "h265", "vp9", "av1")),
+    ".mov": ("mov", ("h264", "h265")),
+    ".mkv": ("matroska", ("h264", "h265", "vp9", "av1")),
+    ".webm": ("webm", ("vp9", "av1")),
+}
+FINEST = 1_000_000  # parts of a second that a timestamp may count
+GIF_TICK = Fraction(1, 100)
+GIF_LEAST = 2  # ticks between pictures: viewers take less for ten
+BT709, LIMITED = 1, 1  # matrix, transfer and primaries as ITU-T H.273 numbers them; FFmpeg's number of the range
+os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder's errors, and not all its settings
+
+
+def choose_codec(target: Path, name: str | None, crf: int | None) -> Codec:
+    """The codec for a file, with its quality.
+
+    Raises:
+        InputError: the container cannot hold it, or the quality is not one of its.
+    """
+    muxer, names = MUXERS[target.suffix.lower()]
+    name = name or names[0]
+    if name not in names:
+        raise InputError(f"{target}: {muxer} holds {' or '.join(names)}, not {name}")
+    codec = CODECS[name]
+    if crf is not None and not 0 <= crf <= codec.worst:
+        raise InputError(f"crf {crf}: {name} knows 0, the best, to {codec.worst}")
+    return codec if crf is None else codec._replace(crf=crf)
+
+
+class _Encoded:
+    """A file that FFmpeg writes, for a `with` block; one without a picture is not whole.
+
+    What is written differs in `prepared` pictures, `filters` on them, and the streams of `add_stream`.
+    """
+
+    least = 1  # ticks between pictures
+
+    def __init__(self, path: Path, muxer: str, rate: Fraction, tick: Fraction, options: dict[str, str]) -> None:
+        self.rate, self.tick, self.last = rate, tick, -self.least
+        self.out = av.open(f"file:{path}", "w", muxer, container_options=options)
+        self.stream: av.VideoStream | None = None
+        self._graph: Graph | None = None
+        self._lasting: dict[int, int] = {}
+
+    def __enter__(self) -> _Encoded:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is None and self.stream:
+            self.finish()
+            self.out.close()
+        with suppress(av.FFmpegError):  # of a file that nobody will have
+            self.out.close()
+
+    def write(self, moment: Moment) -> None:
+        """Adds a picture; one that comes too soon after the last is left out.
+
+        Raises:
+            InputError: the encoder takes no pictures of this size.
+            OSError: the file cannot be written.
+        """
+        frame = av.VideoFrame.from_ndarray(self.prepared(moment.rgb))
+        frame.pts, frame.time_base = round(moment.time / self.tick), self.tick
+        if frame.pts < self.last + self.least:
+            return
+        self._lasting[frame.pts] = round((moment.lasts or 1 / self.rate) / self.tick)
+        self.last = frame.pts
+        if not self.stream:
+            self._begin(frame)
+        self._encode(frame)
+
+    def finish(self) -> None:
+        self._encode(None)
+        self.out.mux(self._timed(self.stream.encode(None)))
+
+    def prepared(self, rgb: np.ndarray) -> np.ndarray:
+        return rgb
+
+    def _begin(self, frame: av.VideoFrame) -> None:
+        self._graph = self.filters(frame)
+        self.stream = self.add_stream()
+        self.stream.width, self.stream.height = frame.width, frame.height
+        self.stream.codec_context.time_base = self.tick
+        try:
+            self.out.start_encoding()
+        except OSError:
+            raise
+        except av.FFmpegError as error:
+            name = self.stream.codec_context.name
+            raise InputError(
+                f"{name} takes no pictures of {frame.width}x{frame.height} ({error.strerror}); try another --codec"
+            ) from error
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        self._graph.push(frame)
+        with suppress(av.error.BlockingIOError, av.error.EOFError):
+            while True:
+                self.out.mux(self._timed(self.stream.encode(self._graph.pull())))
+
+    def _timed(self, packets: list[av.Packet]) -> list[av.Packet]:
+        for packet in packets:
+            packet.duration = self._lasting.pop(packet.pts, 0)
+        return packets
+
+
+class Movie(_Encoded):
+    """A film, in BT.709, with the sound of another.
+
+    Pictures with an odd side get one more row or column, a copy of the last: the usual codecs store colour in twos.
+
+    Args:
+        path: of the file; its ending tells the container.
+        codec: from `choose_codec`.
+        clip: where times and sound come from.
+
+    Attributes:
+        until: seconds up to which there is to be sound; all there is, unless told otherwise.
+    """
+
+    def __init__(self, path: Path, codec: Codec, clip: FilmClip | Stills) -> None:
+        muxer = MUXERS[path.suffix.lower()][0]
+        options = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
+        rate, tick = clip.rate, clip.tick
+        super().__init__(path, muxer, rate, tick if tick.denominator <= FINEST else Fraction(1, FINEST), options)
+        self.codec, self.clip, self.until = codec, clip, float("inf")
+        self._sound: Sound | None = None
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            super().__exit__(*error)
+        finally:
+            if self._sound:
+                self._sound.__exit__()
+
+    def write(self, moment: Moment) -> None:
+        super().write(moment)
+        if self._sound:
+            self._sound.write(moment.time)
+
+    def finish(self) -> None:
+        super().finish()
+        if self._sound:
+            self._sound.write(self.until)
+
+    @property
+    def faults(self) -> list[str]:
+        broken = self._sound.broken if self._sound else 0
+        return [f"{broken} damaged pieces of sound passed over"] if broken else []
+
+    def prepared(self, rgb: np.ndarray) -> np.ndarray:
+        height, width = rgb.shape[:2]
+        return np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+
+    def add_stream(self) -> av.VideoStream:
+        stream = self.out.add_stream(self.codec.encoder, self.rate)
+        stream.options = {**self.codec.options, "crf": str(self.codec.crf)}
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.colorspace = context.color_trc = context.color_primaries = BT709
+        context.color_range = LIMITED
+        if self.codec is CODECS["h265"] and self.out.format.name in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # or Apple's players refuse it
+        if self.clip.sound:  # after the picture, where players look for it
+            self._sound = Sound(self.clip.sound, self.out, self.clip.cut)
+        return stream
+
+    def filters(self, frame: av.VideoFrame) -> Graph:
+        colors = "out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int"
+        tags = "colorspace=bt709:color_trc=bt709:color_primaries=bt709:range=tv"
+        return linked(frame, ("scale", colors), ("format", "yuv420p"), ("setparams", tags))
+
+
+class Gif(_Encoded):
+    """An animation in 256 colours a picture, the best of each, at most 50 pictures a second.
+
+    Args:
+        path: of the file.
+        clip: where times come from.
+        source: where the number of its rounds comes from, if that is a GIF; others go on for ever.
+    """
+
+    least = GIF_LEAST
+
+    def __init__(self, path: Path, clip: FilmClip | Stills, source: Path) -> None:
+        super().__init__(path, "gif", clip.rate, GIF_TICK, {"loop": str(_rounds(source))})
+        self.faults: list[str] = []
+
+    def add_stream(self) -> av.VideoStream:
+        stream = self.out.add_stream("gif", self.rate)
+        stream.pix_fmt = "pal8"
+        return stream
+
+    def filters(self, frame: av.VideoFrame) -> Graph:
+        graph = Graph()
+        source = graph.add_buffer(None, frame.width, frame.height, frame.format, None, frame.time_base)
+        twice, use = graph.add("split"), graph.add("paletteuse", "new=1")
+        palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
+        source.link_to(twice)
+        twice.link_to(use, 0, 0)
+        twice.link_to(palette, 1, 0)
+        palette.link_to(use, 0, 1)
+        use.link_to(graph.add("buffersink"))
+        graph.configure()
+        return graph
+
+
+def _rounds(source: Path) -> int:
+    """How often a GIF is shown again, as FFmpeg counts: 0 for ever, -1 not at all."""
+    if source.suffix.lower() != ".gif":
+        return 0
+    with Image.open(source) as image:
+        return image.info.get("loop", -1)
+
+
+class Numbered:
+    """Images in a folder, for a `with` block.
+
+    Args:
+        pattern: of their names, see `ppcartoon.sequences`.
+        quality: 1 to 100, of JPEG and WebP.
+    """
+
+    def __init__(self, pattern: Path, quality: int) -> None:
+        self.pattern, self.quality = pattern, quality
+        self.faults: list[str] = []
+
+    def __enter__(self) -> Numbered:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def write(self, moment: Moment) -> None:
+        images.write(member(self.pattern, moment.number), images.Picture(moment.rgb), self.quality)
