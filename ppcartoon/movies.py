@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
 
 import av
 import numpy as np
@@ -16,40 +17,11 @@ from PIL import Image
 from . import images
 from .clips import FilmClip, Moment, Stills
 from .data.rendering import linked
+from .encoding import MUXERS, Codec
 from .errors import InputError
 from .sequences import member
 from .sound import Sound
 
-
-class Codec(NamedTuple):
-    """A way to compress pictures.
-
-    Attributes:
-        encoder: its name in FFmpeg.
-        crf: what gives cartoons that look like the ones before compression.
-        worst: the largest crf.
-        options: of the encoder.
-    """
-
-    encoder: str
-    crf: int
-    worst: int
-    options: dict[str, str]
-
-
-CODECS = {
-    "h264": Codec("libx264", 18, 51, {}),
-    "h265": Codec("libx265", 20, 51, {"x265-params": "log-level=none"}),
-    "vp9": Codec("libvpx-vp9", 24, 63, {"deadline": "good", "cpu-used": "4", "row-mt": "1"}),
-    "av1": Codec("libsvtav1", 26, 63, {"preset": "8"}),
-}
-MUXERS = {  # FFmpeg's name for what a file's ending says, and the codecs it may hold, its usual one first
-    ".mp4": ("mp4", ("h264", "h265", "vp9", "av1")),
-    ".m4v": ("mp4", ("h264", "h265", "vp9", "av1")),
-    ".mov": ("mov", ("h264", "h265")),
-    ".mkv": ("matroska", ("h264", "h265", "vp9", "av1")),
-    ".webm": ("webm", ("vp9", "av1")),
-}
 FINEST = 1_000_000  # parts of a second that a timestamp may count
 GIF_TICK = Fraction(1, 100)
 GIF_LEAST = 2  # ticks between pictures: viewers take less for ten
@@ -57,23 +29,34 @@ BT709, LIMITED = 1, 1  # matrix, transfer and primaries as ITU-T H.273 numbers t
 os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder's errors, and not all its settings
 
 
-def choose_codec(target: Path, name: str | None, crf: int | None) -> Codec:
-    """The codec for a file, with its quality.
+class Output:
+    """Where pictures go, for a `with` block.
 
-    Raises:
-        InputError: the container cannot hold it, or the quality is not one of its.
+    Attributes:
+        until: seconds up to which there is to be sound; all there is, unless told otherwise.
+        faults: what of the source could not be had.
     """
-    muxer, names = MUXERS[target.suffix.lower()]
-    name = name or names[0]
-    if name not in names:
-        raise InputError(f"{target}: {muxer} holds {' or '.join(names)}, not {name}")
-    codec = CODECS[name]
-    if crf is not None and not 0 <= crf <= codec.worst:
-        raise InputError(f"crf {crf}: {name} knows 0, the best, to {codec.worst}")
-    return codec if crf is None else codec._replace(crf=crf)
+
+    until = math.inf
+    faults: Sequence[str] = ()
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        """Ends it well, if there was no error."""
+
+    def write(self, moment: Moment) -> None:
+        """Adds a picture.
+
+        Raises:
+            InputError: there can be none of this size.
+            OSError: it cannot be written.
+        """
+        raise NotImplementedError
 
 
-class _Encoded:
+class _Encoded(Output):
     """A file that FFmpeg writes, for a `with` block; one without a picture is not whole.
 
     What is written differs in `prepared` pictures, `filters` on them, and the streams of `add_stream`.
@@ -88,23 +71,17 @@ class _Encoded:
         self._graph: Graph | None = None
         self._lasting: dict[int, int] = {}
 
-    def __enter__(self) -> _Encoded:
-        return self
-
     def __exit__(self, kind: type | None, *_: object) -> None:
-        if kind is None and self.stream:
-            self.finish()
-            self.out.close()
-        with suppress(av.FFmpegError):  # of a file that nobody will have
-            self.out.close()
+        try:
+            if kind is None and self.stream:
+                self.finish()
+                self.out.close()
+        finally:
+            with suppress(av.FFmpegError):  # of a file that nobody will have
+                self.out.close()
 
     def write(self, moment: Moment) -> None:
-        """Adds a picture; one that comes too soon after the last is left out.
-
-        Raises:
-            InputError: the encoder takes no pictures of this size.
-            OSError: the file cannot be written.
-        """
+        """Adds a picture; one that comes too soon after the last is left out."""
         frame = av.VideoFrame.from_ndarray(self.prepared(moment.rgb))
         frame.pts, frame.time_base = round(moment.time / self.tick), self.tick
         if frame.pts < self.last + self.least:
@@ -158,9 +135,6 @@ class Movie(_Encoded):
         path: of the file; its ending tells the container.
         codec: from `choose_codec`.
         clip: where times and sound come from.
-
-    Attributes:
-        until: seconds up to which there is to be sound; all there is, unless told otherwise.
     """
 
     def __init__(self, path: Path, codec: Codec, clip: FilmClip | Stills) -> None:
@@ -168,7 +142,7 @@ class Movie(_Encoded):
         options = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
         rate, tick = clip.rate, clip.tick
         super().__init__(path, muxer, rate, tick if tick.denominator <= FINEST else Fraction(1, FINEST), options)
-        self.codec, self.clip, self.until = codec, clip, float("inf")
+        self.codec, self.clip = codec, clip
         self._sound: Sound | None = None
 
     def __exit__(self, *error: object) -> None:
@@ -189,9 +163,8 @@ class Movie(_Encoded):
             self._sound.write(self.until)
 
     @property
-    def faults(self) -> list[str]:
-        broken = self._sound.broken if self._sound else 0
-        return [f"{broken} damaged pieces of sound passed over"] if broken else []
+    def faults(self) -> Sequence[str]:
+        return self._sound.faults if self._sound else ()
 
     def prepared(self, rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
@@ -204,7 +177,7 @@ class Movie(_Encoded):
         context = stream.codec_context
         context.colorspace = context.color_trc = context.color_primaries = BT709
         context.color_range = LIMITED
-        if self.codec is CODECS["h265"] and self.out.format.name in ("mp4", "mov"):
+        if self.codec.encoder == "libx265" and self.out.format.name in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # or Apple's players refuse it
         if self.clip.sound:  # after the picture, where players look for it
             self._sound = Sound(self.clip.sound, self.out, self.clip.cut)
@@ -229,7 +202,6 @@ class Gif(_Encoded):
 
     def __init__(self, path: Path, clip: FilmClip | Stills, source: Path) -> None:
         super().__init__(path, "gif", clip.rate, GIF_TICK, {"loop": str(_rounds(source))})
-        self.faults: list[str] = []
 
     def add_stream(self) -> av.VideoStream:
         stream = self.out.add_stream("gif", self.rate)
@@ -258,8 +230,8 @@ def _rounds(source: Path) -> int:
         return image.info.get("loop", -1)
 
 
-class Numbered:
-    """Images in a folder, for a `with` block.
+class Numbered(Output):
+    """Images in a folder.
 
     Args:
         pattern: of their names, see `ppcartoon.sequences`.
@@ -268,13 +240,6 @@ class Numbered:
 
     def __init__(self, pattern: Path, quality: int) -> None:
         self.pattern, self.quality = pattern, quality
-        self.faults: list[str] = []
-
-    def __enter__(self) -> Numbered:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def write(self, moment: Moment) -> None:
         images.write(member(self.pattern, moment.number), images.Picture(moment.rgb), self.quality)

@@ -87,15 +87,14 @@ class Sound:
         out: where they go; tracks that it cannot hold are encoded anew.
         cut: the part that is taken.
 
-    Attributes:
-        broken: packets so far that could not be read, and were passed over.
     """
 
     def __init__(self, path: Path, out: OutputContainer, cut: Cut) -> None:
-        self.out, self.broken = out, 0
+        self.out, self._broken = out, 0
         self._container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
         streams = self._container.streams
-        known = [each for each in streams.audio if each.codec_context is not None and each.codec_context.sample_rate]
+        known = [each for each in streams.audio if each.codec_context and each.codec_context.sample_rate]
+        self._unknown = len(streams.audio) - len(known)
         seen = [each for each in (*known, streams.best("video")) if each and each.start_time is not None]
         first = min((float(each.start_time * each.time_base) for each in seen), default=0.0)
         self._tracks = {each.index: Track(each, out, cut, first) for each in known}
@@ -110,6 +109,12 @@ class Sound:
 
     def __exit__(self, *_: object) -> None:
         self._container.close()
+
+    @property
+    def faults(self) -> list[str]:
+        """What could not be had, so far."""
+        broken = [f"{self._broken} damaged pieces of sound passed over"] if self._broken else []
+        return broken + ([f"{self._unknown} tracks of unknown sound left out"] if self._unknown else [])
 
     def write(self, until: float) -> None:
         """Writes what begins before a time, in seconds, and was not written yet."""
@@ -126,7 +131,7 @@ class Sound:
             except StopIteration:
                 return
             except av.FFmpegError:
-                self.broken += 1
+                self._broken += 1
                 continue
             yield from made
 

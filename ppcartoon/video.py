@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .clock import show_time
+from .encoding import MUXERS, choose_codec
 from .errors import InputError, Interrupted
 from .files import atomic
 from .images import WRITABLE
@@ -21,11 +22,9 @@ from .threads import ahead, behind
 
 try:
     from .clips import Cut, FilmClip, Stills, fitted
-    from .movies import MUXERS, Gif, Movie, Numbered, choose_codec
+    from .movies import Gif, Movie, Numbered, Output
 except ModuleNotFoundError as error:
     raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
-
-MEMORY = 64_000_000  # pixels that may wait on either side
 
 
 class Options(NamedTuple):
@@ -119,11 +118,11 @@ def _clip(source: Path, options: Options) -> FilmClip | Stills:
 
 
 @contextmanager
-def _movie(clip: FilmClip | Stills, source: Path, target: Path, options: Options) -> Iterator[Movie | Gif | Numbered]:
+def _movie(clip: FilmClip | Stills, source: Path, target: Path, options: Options) -> Iterator[Output]:
     """What writes the target, which appears when the block ends well; numbered images do one by one."""
     with nullcontext() if is_pattern(target) else atomic(target) as temporary:
         if temporary is None:
-            movie = Numbered(target, options.quality)
+            movie: Output = Numbered(target, options.quality)
         elif target.suffix.lower() == ".gif":
             movie = Gif(temporary, clip, source)
         else:

@@ -14,6 +14,7 @@ ORDER = [
     "files",
     "images",
     "sequences",
+    "encoding",
     "compat",
     "networks",
     "cost",
@@ -51,7 +52,7 @@ WITHOUT_PADDLE = {
     "predictor",
     "cli",
 }
-WITHOUT_PADDLE |= {"clock", "signals", "sequences", "clips", "sound", "movies", "video"}
+WITHOUT_PADDLE |= {"clock", "signals", "sequences", "encoding", "clips", "sound", "movies", "video"}
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "__init__"}
 WITH_PPGAN = {"vgg", "models", "register", "experiment"}
 
