@@ -86,7 +86,7 @@ class _Encoded(Output):
         frame.pts, frame.time_base = round(moment.time / self.tick), self.tick
         if frame.pts < self.last + self.least:
             return
-        self._lasting[frame.pts] = round((moment.lasts or 1 / self.rate) / self.tick)
+        self._lasting[frame.pts] = max(self.least, round((moment.lasts or 1 / self.rate) / self.tick))
         self.last = frame.pts
         if not self.stream:
             self._begin(frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from fractions import Fraction
@@ -89,7 +90,7 @@ def cartoonize(
     with _clip(source, options) as clip, tqdm(total=clip.pictures, desc=source.name, unit="frame", disable=None) as bar:
 
         def tell() -> None:
-            bar.write("stopping after this picture; once more, and nothing is kept")
+            bar.write("stopping after this picture; once more, and nothing is kept", file=sys.stderr)
 
         with noted_signals(tell) as stop:
             report = _run(clip, source, target, cartoonize, options, stop.is_set, bar)
