@@ -39,6 +39,9 @@ MUXERS = {  # FFmpeg's name for what a file's ending says, and the codecs it may
 }
 
 
+ENDINGS = (*MUXERS, ".gif")
+
+
 def choose_codec(target: Path, name: str | None, crf: int | None) -> Codec:
     """The codec for a file, with its quality.
 

@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from .encoding import MUXERS
+from .encoding import ENDINGS as FILMS_WRITABLE
 from .errors import InputError
 from .images import WRITABLE
 from .sequences import is_pattern, members
 
-FILMS_WRITABLE = (*MUXERS, ".gif")
 FILM_ENDINGS = {*FILMS_WRITABLE, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".3gp"}
 FILM_ENDINGS |= {".ogv", ".vob", ".mxf"}
 IMAGE_ENDINGS = {*WRITABLE, ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga", ".ico", ".heic", ".jfif"}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from .encoding import ENDINGS
+
 NUMBER = re.compile(r"%(0\d+)?d")
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether a path stands for numbered images; a file that has this very name is just a file."""
-    return len(NUMBER.findall(path.name)) == 1 and not path.is_file()
+    """Whether a path stands for numbered images; a film, or a file that has this very name, is what it is."""
+    return len(NUMBER.findall(path.name)) == 1 and path.suffix.lower() not in ENDINGS and not path.is_file()
 
 
 def member(pattern: Path, number: int) -> Path:

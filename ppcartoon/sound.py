@@ -14,7 +14,7 @@ from av.container import OutputContainer
 from av.format import Flags
 
 from .clips import Cut
-from .data.film import RESTART
+from .data.film import RESTART, open_media
 
 COPIED = {  # what players expect in a container; Matroska takes all
     "mp4": {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"},
@@ -42,6 +42,7 @@ class Track:
         self.encodes = name not in COPIED.get(kind, out.supported_codecs)
         if self.encodes:
             self.stream = _encoder(source, out, "libopus" if kind == "webm" else "aac")
+            self._kind, self._to_integers = None, None
         else:
             self.stream = out.add_stream_from_template(source, opaque=True)
         for key in ("language", "title"):
@@ -53,13 +54,21 @@ class Track:
         """What becomes of a packet, with the times from which it is heard; the last one, which is empty, ends all."""
         if self.encodes:
             frames = [frame for frame in packet.decode() if self._shift(frame)]
-            made = chain.from_iterable(map(self.stream.encode, frames if packet.size else (*frames, None)))
+            finite = chain.from_iterable(map(self._finite, frames))
+            made = chain.from_iterable(map(self.stream.encode, chain(finite, () if packet.size else (None,))))
         else:
             unheard = packet.is_discard and not self.before_zero  # it only starts the decoder
             made = [packet] if packet.size and not unheard and self._shift(packet) else []
         for each in made:
             each.stream = self.stream
             yield float(each.pts * each.time_base), each
+
+    def _finite(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
+        """A frame in integers: on what damaged sound has instead of numbers, encoders may never end."""
+        if self._kind != (frame.format.name, frame.layout.name, frame.sample_rate):
+            self._kind = frame.format.name, frame.layout.name, frame.sample_rate
+            self._to_integers = av.AudioResampler("s16", self.stream.layout, self.stream.rate)
+        return self._to_integers.resample(frame)
 
     def _shift(self, piece: av.Packet | av.AudioFrame) -> bool:
         """Makes a piece's times count from the cut; False where it is not in there."""
@@ -91,7 +100,7 @@ class Sound:
 
     def __init__(self, path: Path, out: OutputContainer, cut: Cut) -> None:
         self.out, self._broken = out, 0
-        self._container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        self._container = open_media(path)
         streams = self._container.streams
         known = [each for each in streams.audio if each.codec_context and each.codec_context.sample_rate]
         self._unknown = len(streams.audio) - len(known)
@@ -119,7 +128,12 @@ class Sound:
     def write(self, until: float) -> None:
         """Writes what begins before a time, in seconds, and was not written yet."""
         while self._next and self._next[0] < until:
-            self.out.mux(self._next[1])
+            try:
+                self.out.mux(self._next[1])
+            except OSError:
+                raise
+            except av.FFmpegError:  # what the container does not take
+                self._broken += 1
             self._next = next(self._pieces, None)
 
     def _made(self, streams: list[AudioStream]) -> Iterator[tuple[float, av.Packet]]:
@@ -130,6 +144,9 @@ class Sound:
                 made = list(self._tracks[packet.stream.index].take(packet))
             except StopIteration:
                 return
+            except IndexError:  # PyAV's, where a stream begins that was not there at first
+                packets = self._container.demux(streams)
+                continue
             except av.FFmpegError:
                 self._broken += 1
                 continue

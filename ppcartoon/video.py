@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .clock import show_time
-from .encoding import MUXERS, choose_codec
+from .encoding import ENDINGS, MUXERS, choose_codec
 from .errors import InputError, Interrupted
 from .files import atomic
 from .images import WRITABLE
@@ -22,6 +22,8 @@ from .signals import noted_signals
 from .threads import ahead, behind
 
 try:
+    from av import FFmpegError
+
     from .clips import Cut, FilmClip, Stills, fitted
     from .movies import Gif, Movie, Numbered, Output
 except ModuleNotFoundError as error:
@@ -108,7 +110,7 @@ def _check(target: Path, options: Options) -> None:
     elif ending in MUXERS:
         choose_codec(target, options.codec, options.crf)
     elif ending != ".gif":
-        raise InputError(f"{target}: films are {', '.join(MUXERS)}, .gif, or numbered images like %05d.png")
+        raise InputError(f"{target}: films are {', '.join(ENDINGS)}, or numbered images like %05d.png")
 
 
 def _clip(source: Path, options: Options) -> FilmClip | Stills:
@@ -128,8 +130,13 @@ def _movie(clip: FilmClip | Stills, source: Path, target: Path, options: Options
             movie = Gif(temporary, clip, source)
         else:
             movie = Movie(temporary, choose_codec(target, options.codec, options.crf), clip)
-        with movie:
-            yield movie
+        try:
+            with movie:
+                yield movie
+        except OSError:
+            raise
+        except FFmpegError as error:
+            raise InputError(f"{source}: its sound cannot be written to {target} ({error.strerror})") from error
 
 
 def _run(

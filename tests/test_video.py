@@ -196,7 +196,7 @@ def test_more_crf_is_less_file(tmp_path):
         ("b.webm", {"codec": "h264"}, "webm holds vp9 or av1, not h264"),
         ("b.mp4", {"crf": 52}, "crf 52: h264 knows 0, the best, to 51"),
         ("b.avi", {}, r"films are \.mp4"),
-        ("%d.gif", {}, r"images are \.jpg"),
+        ("%d.bmp", {}, r"images are \.jpg"),
         ("b.mp4", {"codec": "av1", "max_size": 2}, "libsvtav1 takes no pictures of 2x2"),
     ],
 )

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.filter import Graph
 from av.format import Flags
 from av.stream import Disposition
@@ -45,6 +46,11 @@ class Shot(NamedTuple):
     lasts: float = 0
 
 
+def open_media(path: Path) -> InputContainer:
+    """A file by FFmpeg, which follows nothing in it to other places."""
+    return av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+
+
 class Film:
     """A video file, for a `with` block.
 
@@ -70,7 +76,7 @@ class Film:
         try:
             if not path.is_file():
                 raise InputError(f"{path}: {'a folder, not a video' if path.is_dir() else 'no such file'}")
-            self._container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+            self._container = open_media(path)
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"{path}: not a video that FFmpeg can read ({error.strerror})") from error
         self._stream = self._container.streams.best("video")
@@ -91,8 +97,9 @@ class Film:
 
     def _no_film(self) -> bool:
         """Whether FFmpeg makes a picture of what is none: text, or the cover of an album."""
+        context = self._stream.codec_context  # none where the codec is unknown
         cover = self._stream.disposition & Disposition.attached_pic
-        return bool(cover) or self._container.format.name == "tty" or not self._stream.codec_context.width
+        return bool(cover) or self._container.format.name == "tty" or not (context and context.width)
 
     def __enter__(self) -> Film:
         return self
@@ -161,6 +168,9 @@ class Film:
                 frames = packet.decode()
             except StopIteration:
                 return
+            except IndexError:  # PyAV's, where a stream begins that was not there at first
+                packets = self._container.demux(self._stream)
+                continue
             except av.FFmpegError:
                 self.broken += 1
                 continue
