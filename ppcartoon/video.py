@@ -136,7 +136,9 @@ def _movie(clip: FilmClip | Stills, source: Path, target: Path, options: Options
         except OSError:
             raise
         except FFmpegError as error:
-            raise InputError(f"{source}: its sound cannot be written to {target} ({error.strerror})") from error
+            raise InputError(
+                f"{target}: cannot be written ({error.strerror}); the sound of {source} may be damaged"
+            ) from error
 
 
 def _run(

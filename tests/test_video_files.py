@@ -1,5 +1,8 @@
 """GIFs, numbered images, and films that are damaged or none."""
 
+import subprocess
+import sys
+
 import av
 import films
 import numpy as np
@@ -194,3 +197,25 @@ def test_films_of_which_the_file_is_replaced_are_whole_first(film, tmp_path):
     target.write_bytes(film.read_bytes())
     video.cartoonize(target, target, negative)
     assert len(pictures(target)) == 36
+
+
+def test_without_pyav_one_line_says_what_to_install():
+    script = "import sys; sys.modules['av'] = None\nimport ppcartoon.plan, ppcartoon.cli\nimport ppcartoon.video"
+    failed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert failed.stderr.splitlines()[-1] == (
+        'ppcartoon.errors.InputError: videos need PyAV: pip install "ppcartoon[video]"'
+    )
+
+
+def test_sound_of_another_kind_in_mid_film_ends_neither_pictures_nor_sound(tmp_path):
+    """In FLV it is a stream that was not there at first."""
+    path = films.write_flash(tmp_path / "a.flv", codec="flv", seconds=4)
+    data, place, sounds = bytearray(path.read_bytes()), 13, []
+    while place + 11 < len(data):
+        sounds += [place + 11] if data[place] == 8 else []
+        place += 15 + int.from_bytes(data[place + 1 : place + 4], "big")
+    data[sounds[100]] = 0x2F  # MP3 among AAC
+    path.write_bytes(data)
+    assert cartoonize(path, tmp_path / "b.mkv", negative).pictures == 48
+    with av.open(str(tmp_path / "b.mkv")) as film:
+        assert sum(packet.size > 0 for packet in film.demux(audio=0)) > 180
