@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class OutputError(InputError):
     """A file cannot be written, so that there is no sense in going on with the next."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user ended it early, by Ctrl-C or a signal; the message is one line: what is there all the same."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 import signal
 import sys
 import warnings
 from pathlib import Path
 from typing import TextIO
 
+from .clock import parse_time
 from .errors import InputError
 
 SHOWN = 20  # failures in full
@@ -101,9 +101,10 @@ def _png(text: str) -> Path:
 
 
 def _clock(text: str) -> float:
-    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
-        raise argparse.ArgumentTypeError(f"{text} is not a time like 90, 1:30 or 0:01:30.5")
-    return sum(float(part) * 60**i for i, part in enumerate(reversed(text.split(":"))))
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def main(argv: list[str] | None = None) -> int:

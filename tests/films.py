@@ -92,3 +92,43 @@ def write_frames(path, frames, codec, options=None, colors=None, aspect=None, ma
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return path
+
+
+def write_flash(path, moment=1.0, seconds=2.0, sound="aac", languages=("deu",), codec="libx264"):
+    """Black and silent up to a moment, white and loud from then on; a track of sound for each language."""
+    with av.open(str(path), "w") as out:
+        picture = out.add_stream(codec, RATE, options={"g": "6"})
+        picture.height, picture.width, picture.pix_fmt = 48, 64, "yuv420p"
+        tracks = [out.add_stream(sound, 48000, layout="stereo") for _ in languages]
+        for track, language in zip(tracks, languages):
+            track.metadata["language"] = language
+        for i in range(round(seconds * RATE)):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 255 * (i / RATE >= moment), np.uint8))
+            frame.pts, frame.time_base = i, Fraction(1, RATE)
+            out.mux(picture.encode(frame))
+        out.mux(picture.encode(None))
+        t = np.arange(round(seconds * 48000)) / 48000
+        for n, track in enumerate(tracks):
+            wave = np.where(t >= moment, np.sin((n + 1) * 2000 * t), 0)
+            for start in range(0, len(t), 960):
+                both = np.repeat(np.int16(20000 * wave[start : start + 960]), 2)[None]
+                frame = av.AudioFrame.from_ndarray(both, "s16", "stereo")
+                frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
+                out.mux(track.encode(frame))
+            out.mux(track.encode(None))
+    return path
+
+
+def onset(path):
+    """Seconds at which a film gets white, and those at which its sound gets loud."""
+    with av.open(str(path)) as film:
+        white = next(frame.time for frame in film.decode(video=0) if frame.to_ndarray(format="gray").mean() > 128)
+        film.seek(0)
+        for frame in film.decode(audio=0):
+            wave = np.abs(frame.to_ndarray().astype(float))
+            loud = wave[0, :: 1 if frame.format.is_planar else 2] > (
+                3000 if frame.format.name.startswith("s16") else 0.1
+            )
+            if loud.any():
+                return white, frame.time + loud.argmax() / frame.sample_rate
+    raise AssertionError("silent")

@@ -8,9 +8,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ppcartoon"
 ORDER = [
     "errors",
+    "clock",
+    "signals",
     "threads",
     "files",
     "images",
+    "encoding",
+    "sequences",
     "compat",
     "norms",
     "networks",
@@ -33,7 +37,8 @@ ORDER += [
     "datasets",
     "vgg",
 ]
-ORDER += ["predictor", "cli", "export", "models"]
+ORDER += ["clips", "sound", "movies", "video"]
+ORDER += ["predictor", "steady", "photos", "cli", "export", "models"]
 ORDER += [
     "checkpoints",
     "register",
@@ -65,6 +70,7 @@ WITHOUT_PADDLE = {
     "cli",
     "export",
 }
+WITHOUT_PADDLE |= {"clock", "signals", "sequences", "encoding", "clips", "sound", "movies", "video", "steady", "photos"}
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "__init__"}
 WITH_PPGAN = {"vgg", "models", "register", "experiment"}
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ppcartoon import InputError
 from ppcartoon.plan import plan
@@ -146,3 +147,76 @@ def test_missing_and_empty(tree):
 def test_a_suffix_cannot_leave_the_folder(tree):
     with pytest.raises(InputError, match="--suffix"):
         targets("in", suffix="/../../x")
+
+
+def write_gif(path, frames):
+    pictures = [Image.new("L", (8, 8), 40 * i) for i in range(frames)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:])
+
+
+def test_films_keep_their_format_where_it_can_be_written(tree):
+    for name in ("a.mkv", "b.MOV", "c.avi", "d.ts", "e.webm"):
+        (tree / "in" / name).touch()
+    write_gif("in/f.gif", 3)
+    write_gif("in/g.gif", 1)
+    (tree / "in/h.gif").write_text("no GIF")
+    jobs = plan(["in"], Path("out"))
+    found = {job.source.name: (job.target.name, job.film) for job in jobs if job.source.suffix not in (".png", ".jpg")}
+    assert found == {
+        "a.mkv": ("a.mkv", True),
+        "b.MOV": ("b.MOV", True),
+        "b.tif": ("b.png", False),
+        "c.avi": ("c.mp4", True),
+        "d.ts": ("d.mp4", True),
+        "e.webm": ("e.webm", True),
+        "f.gif": ("f.gif", True),
+        "g.gif": ("g.png", False),
+        "h.gif": ("h.png", False),
+    }
+
+
+def test_ext_is_for_those_that_can_have_it(tree):
+    (tree / "in/c.avi").touch()
+    assert targets("in/a.jpg", "in/c.avi", ext="webm") == {"in/a.jpg": "out/a.jpg", "in/c.avi": "out/c.webm"}
+    assert targets("in/a.jpg", "in/c.avi", ext="webp") == {"in/a.jpg": "out/a.webp", "in/c.avi": "out/c.mp4"}
+
+
+def test_numbered_images_are_one_film(tree):
+    for number in (1, 2):
+        Path(f"in/{number:03d}.tif").touch()
+    assert targets("in/%03d.tif") == {"in/%03d.tif": "out/%03d.png"}
+    assert targets("in/%03d.tif", output="x.mp4") == {"in/%03d.tif": "x.mp4"}
+    assert targets("in/%03d.tif", output="x/%d.jpg") == {"in/%03d.tif": "x/%d.jpg"}
+    with pytest.raises(InputError, match=r"in/%02d\.tif: no such file"):
+        targets("in/%02d.tif")
+
+
+def test_a_film_may_become_numbered_images_and_a_photo_may_not(tree):
+    Path("c.avi").touch()
+    assert targets("c.avi", output="x/%05d.png") == {"c.avi": "x/%05d.png"}
+    for source, output, said in [
+        ("in/a.png", "x/%d.png", "numbered images are for films"),
+        ("in/a.png", "x.mp4", r"x\.mp4: cannot write this format; choose from \.jpg"),
+        ("c.avi", "x.png", r"x\.png: cannot write this format; choose from \.mp4"),
+        ("c.avi", "x.avi", r"x\.avi: cannot write this format; choose from \.mp4"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            targets(source, output=output)
+
+
+def test_numbered_images_never_replace_an_input(tree):
+    for number in (1, 2):
+        Path(f"in/{number}.png").touch()
+    Path("c.avi").touch()
+    for inputs, output in [(["in/%d.png"], "in"), (["in/%d.png"], "in/%01d.png")]:
+        with pytest.raises(InputError, match="would replace an input"):
+            targets(*inputs, output=output)
+
+
+def test_a_name_with_a_percent_sign_is_a_name(tree):
+    for name in ("100%d.png", "100%d.mp4"):
+        Path("in", name).touch()
+    assert targets("in/100%d.png", "in/100%d.mp4") == {
+        "in/100%d.png": "out/100%d.png",
+        "in/100%d.mp4": "out/100%d.mp4",
+    }

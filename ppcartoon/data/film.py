@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import suppress
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.filter import Graph
 from av.format import Flags
 from av.stream import Disposition
 
+from ..clock import parse_time
 from ..errors import InputError
-from .colors import beyond_srgb, to_srgb
+from .rendering import Renderer, linked
 
 CUT = 0.15  # FFmpeg's score of a scene change, in [0, 1]; nearly equal pictures go anyway
 SETTLED = 1.0  # seconds after a cut, when most fades are over
@@ -25,8 +28,6 @@ SEEK_BACK = 0, 10, 60  # seconds: where a place in the file has no I-frame befor
 RESTART = 1.0  # seconds that timestamps leap back when they begin anew
 ROUNDING = 0.001  # seconds: what containers make of times
 LOOK_BACK = 1.0  # seconds decoded before the first picture that is wanted, for the score to settle
-UNSPECIFIED = 2  # colour matrix (ITU-T H.273) of films that do not tell; players take BT.709's from HD on
-HD = 720
 
 
 class Shot(NamedTuple):
@@ -36,11 +37,18 @@ class Shot(NamedTuple):
         time: from the film's start, in seconds.
         rgb: uint8 [H, W, 3] in sRGB.
         late: not the first of its scene, but from SETTLED seconds later, when it has faded in.
+        lasts: seconds until the next frame; 0 where the file does not tell.
     """
 
     time: float
     rgb: np.ndarray
     late: bool = False
+    lasts: float = 0
+
+
+def open_media(path: Path) -> InputContainer:
+    """A file by FFmpeg, which follows nothing in it to other places."""
+    return av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
 
 
 class Film:
@@ -52,6 +60,11 @@ class Film:
 
     Attributes:
         duration: in seconds; None where the file does not tell.
+        announced: seconds that its pictures last, by its own account; None where it tells nothing, or of sound as well.
+        reached: seconds at which the last frame that was decoded ends.
+        lag: seconds from the start of the file, sound and all, to its first picture.
+        rate: frames a second, on average.
+        tick: the unit of its timestamps, in seconds.
         broken: packets and frames so far that could not be decoded whole, and were passed over.
 
     Raises:
@@ -63,7 +76,7 @@ class Film:
         try:
             if not path.is_file():
                 raise InputError(f"{path}: {'a folder, not a video' if path.is_dir() else 'no such file'}")
-            self._container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+            self._container = open_media(path)
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"{path}: not a video that FFmpeg can read ({error.strerror})") from error
         self._stream = self._container.streams.best("video")
@@ -74,14 +87,19 @@ class Film:
         flags = self._container.format.flags
         self._timed = not flags & Flags.no_timestamps.value  # raw streams have none
         self._seekable = self._timed and not flags & Flags.ts_discont.value  # in MPEG's streams they may begin anew
-        self._first = float((self._stream.start_time or 0) * self._stream.time_base)
-        ends = (self._stream.duration or 0) * self._stream.time_base, (self._container.duration or 0) / av.time_base
-        self.duration = next((float(end) for end in ends if end > 0), None)
+        heard = [each for each in self._container.streams.audio if each.start_time is not None]
+        starts = [float((each.start_time or 0) * each.time_base) for each in (self._stream, *heard)]
+        self._first, self.lag, self.reached = starts[0], starts[0] - min(starts), 0.0
+        self.announced = _announced(self._stream)
+        self.duration = self.announced or (self._container.duration or 0) / av.time_base or None
+        self.rate = self._stream.average_rate or self._stream.codec_context.framerate or Fraction(25)
+        self.tick = self._stream.time_base
 
     def _no_film(self) -> bool:
         """Whether FFmpeg makes a picture of what is none: text, or the cover of an album."""
+        context = self._stream.codec_context  # none where the codec is unknown
         cover = self._stream.disposition & Disposition.attached_pic
-        return bool(cover) or self._container.format.name == "tty" or not self._stream.codec_context.width
+        return bool(cover) or self._container.format.name == "tty" or not (context and context.width)
 
     def __enter__(self) -> Film:
         return self
@@ -96,7 +114,7 @@ class Film:
 
         Args:
             pick: "keyframes" for I-frames, the quickest, as nothing else is decoded; "scenes" for the first frame of
-                every scene, and a late one; a number for one every so many seconds.
+                every scene, and a late one; "frames" for all; a number for one every so many seconds.
             start: seconds from which frames count.
             end: seconds up to which frames count.
             after: pictures up to this time, in seconds, are left out, and nothing else changes.
@@ -105,7 +123,7 @@ class Film:
         scenes = _Scenes()
 
         def wanted(time: float, frame: av.VideoFrame) -> bool:
-            if pick == "scenes":
+            if pick in ("scenes", "frames"):
                 return time >= start - ROUNDING and time > after
             if pick == "keyframes":
                 return frame.key_frame and time >= max(start, after + GAP) - ROUNDING
@@ -113,21 +131,15 @@ class Film:
 
         only_keys = pick == "keyframes" and self._timed
         self._stream.codec_context.skip_frame = "NONKEY" if only_keys else "DEFAULT"
-        kind, graph = None, None
+        render = Renderer(self._stream.sample_aspect_ratio or 1, shorter)
         for time, frame in self._from(max(start, after) - LOOK_BACK):
             if time > end + ROUNDING:
                 return
             late = scenes.is_late(time, frame) if pick == "scenes" else False
             if late is None or not wanted(time, frame):
                 continue
-            if kind != _kind(frame):
-                kind, graph = _kind(frame), self._graph(frame, shorter)
-            graph.push(frame)
             after = time
-            rgb = graph.pull().to_ndarray()
-            if rgb.dtype == np.uint16:
-                rgb = to_srgb(rgb, frame.color_trc, frame.color_primaries)
-            yield Shot(time, _upright(rgb, frame), late)
+            yield Shot(time, render(frame), late, _lasts(frame))
 
     def _from(self, start: float) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decoded frames with their times: all from `start` on, and some before."""
@@ -156,6 +168,9 @@ class Film:
                 frames = packet.decode()
             except StopIteration:
                 return
+            except IndexError:  # PyAV's, where a stream begins that was not there at first
+                packets = self._container.demux(self._stream)
+                continue
             except av.FFmpegError:
                 self.broken += 1
                 continue
@@ -167,20 +182,21 @@ class Film:
                 if frame.is_corrupt:
                     self.broken += 1
                 else:
+                    self.reached = max(self.reached, time + _lasts(frame))
                     yield time, frame
 
-    def _graph(self, frame: av.VideoFrame, shorter: int) -> Graph:
-        """FFmpeg's filters for frames like this one: [one field of two,] size, colours."""
-        aspect = self._stream.sample_aspect_ratio or 1
-        width, height = frame.width * max(aspect, 1), frame.height / min(aspect, 1)
-        scale = min(1, shorter / min(width, height))
-        size = f"{max(1, round(width * scale))}:{max(1, round(height * scale))}"
-        colors = "out_range=pc:flags=bicubic+accurate_rnd+full_chroma_int"
-        if frame.colorspace == UNSPECIFIED and frame.height >= HD:
-            colors += ":in_color_matrix=bt709"
-        kind = "rgb48le" if beyond_srgb(frame.color_trc, frame.color_primaries) else "rgb24"
-        field = [("field", "top")] if frame.interlaced_frame else []
-        return _linked(frame, *field, ("scale", f"{size}:{colors}"), ("format", kind))
+
+def _announced(stream: av.VideoStream) -> float | None:
+    """Seconds that a stream lasts, as the container says, or Matroska's tags."""
+    if stream.duration and stream.duration > 0:
+        return float(stream.duration * stream.time_base)
+    with suppress(ValueError):
+        return parse_time(stream.metadata.get("DURATION", "")) or None
+    return None
+
+
+def _lasts(frame: av.VideoFrame) -> float:
+    return float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0
 
 
 class _Scenes:
@@ -204,34 +220,9 @@ class _Scenes:
     def _is_first(self, frame: av.VideoFrame) -> bool:
         kind = frame.width, frame.height, frame.format.name
         if kind != self._kind:
-            self._kind, self._graph = kind, _linked(frame, ("select", f"eq(n,0)+gt(scene,{CUT})"))
+            self._kind, self._graph = kind, linked(frame, ("select", f"eq(n,0)+gt(scene,{CUT})"))
         self._graph.push(frame)
         try:
             return bool(self._graph.pull())
         except av.BlockingIOError:
             return False
-
-
-def _linked(frame: av.VideoFrame, *filters: tuple[str, str]) -> Graph:
-    """FFmpeg's filters by name and options, one after the other, for frames like this one."""
-    graph = Graph()
-    source = graph.add_buffer(None, frame.width, frame.height, frame.format, None, frame.time_base)
-    graph.link_nodes(source, *(graph.add(*each) for each in filters), graph.add("buffersink")).configure()
-    return graph
-
-
-def _kind(frame: av.VideoFrame) -> tuple:
-    """What a graph depends on."""
-    colors = frame.colorspace, frame.color_range, frame.color_trc, frame.color_primaries
-    return frame.width, frame.height, frame.format.name, frame.interlaced_frame, *colors
-
-
-def _upright(rgb: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    """The picture [H, W, 3] turned and mirrored as the film's display matrix says."""
-    side = frame.side_data.get("DISPLAYMATRIX")
-    if side is None:
-        return rgb
-    a, b, _, c, d, *_ = np.frombuffer(bytes(side), np.int32)  # right is a x + c y, and down is b x + d y
-    if abs(b) > abs(a):
-        a, d, rgb = c, b, rgb.transpose(1, 0, 2)
-    return rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
