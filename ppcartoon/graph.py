@@ -21,6 +21,7 @@ from .nodes import Blended, Folded, Nodes, Together
 from .weights import Weights
 
 OPSET = 18
+NORMS = 19  # LNs of every network: 1 of E, 18 of G
 
 
 def build(weights: Weights, kind: Literal["own", "blended", "together"] = "own") -> onnx.ModelProto:

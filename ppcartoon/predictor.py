@@ -10,7 +10,7 @@ from typing import Literal, overload
 import numpy as np
 from PIL import Image
 
-from . import engines, images, tiling, weights
+from . import engines, graph, images, tiling, weights
 from .errors import InputError
 
 Source = str | os.PathLike | np.ndarray | Image.Image
@@ -78,6 +78,22 @@ class CartoonPredictor:
             return self._cartoonize([_rgb(each) for each in image])
         return self._cartoonize([_rgb(image)])[0]
 
+    def blended(self, photo: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+        """As `Engine.blended`, for an RGB uint8 array [H, W, 3]; `given` does not matter where `share` is 1.
+
+        Raises:
+            InputError: the photo is too large for this machine's memory.
+        """
+        height, width = photo.shape[:2]
+        tile = self.tile_of(height, width)
+        if share == 1:
+            given = np.zeros((1, graph.NORMS, 2), np.float32)
+        if tile:
+            statistics = np.float32(share * self.sampled(photo) + (1 - share) * given[0])
+            return tiling.cartoonize(self.engine, photo, tile, statistics), statistics[None]
+        cartoons, statistics = self.engine.blended(images.to_network(images.pad(photo)[None]), given, share)
+        return np.ascontiguousarray(images.from_network(cartoons)[0, :height, :width]), statistics
+
     def _cartoonize(self, photos: list[np.ndarray]) -> list[np.ndarray]:
         cartoons: list[np.ndarray] = [photo[:0] for photo in photos]
         for shape in dict.fromkeys(photo.shape for photo in photos):
@@ -96,11 +112,14 @@ class CartoonPredictor:
     def _run(self, photos: list[np.ndarray], tile: int) -> Iterable[np.ndarray]:
         """Cartoons of photos of one shape, by tiles unless `tile` is 0."""
         if tile:
-            samples = min(tiling.SAMPLES, int(self._pixels() / tiling.SIDE**2))
-            return [tiling.cartoonize(self.engine, photo, tile, samples) for photo in photos]
+            return [tiling.cartoonize(self.engine, photo, tile, self.sampled(photo)) for photo in photos]
         height, width = photos[0].shape[:2]
         outputs = self.engine(images.to_network(np.stack([images.pad(photo) for photo in photos])))
         return np.ascontiguousarray(images.from_network(outputs[:, :, :height, :width]))
+
+    def sampled(self, photo: np.ndarray) -> np.ndarray:
+        """The LN statistics [L, 2] of a photo [H, W, 3], measured on samples of it."""
+        return tiling.statistics(self.engine, photo, min(tiling.SAMPLES, int(self._pixels() / tiling.SIDE**2)))
 
     def _pixels(self, memory: float = MEMORY) -> float:
         """How many pixels the network can take at once, in so many bytes."""
