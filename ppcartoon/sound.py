@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -51,14 +51,25 @@ class Track:
         self.stream.disposition = source.disposition
 
     def take(self, packet: av.Packet) -> Iterator[tuple[float, av.Packet]]:
-        """What becomes of a packet, with the times from which it is heard; the last one, which is empty, ends all."""
+        """What becomes of a packet, with the times from which it is heard."""
         if self.encodes:
-            frames = [frame for frame in packet.decode() if self._shift(frame)]
-            finite = chain.from_iterable(map(self._finite, frames))
-            made = chain.from_iterable(map(self.stream.encode, chain(finite, () if packet.size else (None,))))
+            finite = chain.from_iterable(self._finite(frame) for frame in packet.decode() if self._shift(frame))
+            made = chain.from_iterable(map(self.stream.encode, finite))
         else:
             unheard = packet.is_discard and not self.before_zero  # it only starts the decoder
             made = [packet] if packet.size and not unheard and self._shift(packet) else []
+        return self._ready(made)
+
+    def end(self) -> Iterator[tuple[float, av.Packet]]:
+        """What is left when there are no more packets."""
+        return self._ready(self.stream.encode(None) if self.encodes else ())
+
+    @property
+    def is_past(self) -> bool:
+        """Whether all of the cut has gone by."""
+        return self.expected > self.cut.start + self.cut.duration
+
+    def _ready(self, made: Iterable[av.Packet]) -> Iterator[tuple[float, av.Packet]]:
         for each in made:
             each.stream = self.stream
             yield float(each.pts * each.time_base), each
@@ -95,7 +106,6 @@ class Sound:
         path: of the film.
         out: where they go; tracks that it cannot hold are encoded anew.
         cut: the part that is taken.
-
     """
 
     def __init__(self, path: Path, out: OutputContainer, cut: Cut) -> None:
@@ -138,12 +148,12 @@ class Sound:
 
     def _made(self, streams: list[AudioStream]) -> Iterator[tuple[float, av.Packet]]:
         packets = self._container.demux(streams) if streams else iter(())
-        while True:
+        while not all(track.is_past for track in self._tracks.values()):
             try:
                 packet = next(packets)
                 made = list(self._tracks[packet.stream.index].take(packet))
             except StopIteration:
-                return
+                break
             except IndexError:  # PyAV's, where a stream begins that was not there at first
                 packets = self._container.demux(streams)
                 continue
@@ -151,6 +161,8 @@ class Sound:
                 self._broken += 1
                 continue
             yield from made
+        for track in self._tracks.values():
+            yield from track.end()
 
 
 def _encoder(source: AudioStream, out: OutputContainer, name: str) -> AudioStream:
