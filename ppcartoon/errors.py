@@ -2,8 +2,9 @@
 
 
 def printable(text: object) -> str:
-    """The text in one line, whatever file names and damaged files have put into it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    """The text in one line that a terminal shows, whatever file names and damaged files have put into it."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    return line if len(line) <= 1000 else f"{line[:700]} ... {line[-250:]}"
 
 
 class InputError(ValueError):
