@@ -131,10 +131,10 @@ def _colors(band: Image.Image) -> Image.Image:
     mode = COLORS.get(band.mode, "RGB")
     if band.mode not in WIDE:
         return band if band.mode == mode else band.convert("RGBA").convert(mode)
-    values = np.asarray(band) / np.float64(1 if band.mode == "F" else 65535)
-    if not (values.min() >= 0 and values.max() <= 1):
+    values, most = np.asarray(band), 1 if band.mode == "F" else 65535
+    if not (values.min() >= 0 and values.max() <= most):
         raise InputError("gray values outside [0, 65535] for integers, or [0, 1] for floats")
-    return Image.fromarray(np.uint8(values * 255 + 0.5))
+    return Image.fromarray(np.uint8(values * (255 / most) + 0.5))
 
 
 def _to_srgb(image: Image.Image) -> Callable[[Image.Image], Image.Image]:

@@ -22,7 +22,7 @@ from ppcartoon import InputError
 
 LONG = int(os.environ.get("PPCARTOON_FUZZ", 0))
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-SECONDS, MEGABYTES = 5, 200
+SECONDS, MEGABYTES = 5, 1000  # OpenJPEG takes 800 MB for as many tiles as a header can have
 
 
 def tries(count):

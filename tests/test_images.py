@@ -167,9 +167,12 @@ def test_a_bomb_is_refused(tmp_path, monkeypatch):
         images.read(path)
 
 
-def test_floats_outside_the_range_are_refused(tmp_path):
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [300, -0.1, np.nan, np.inf, np.frombuffer(b"\1\0\x80\x7f", np.float32)[0]])
+def test_floats_outside_the_range_are_refused(tmp_path, value):
+    """The last is a NaN that NumPy would warn of."""
     with pytest.raises(InputError, match="outside"):
-        images.read(saved(tmp_path, Image.fromarray(np.float32([[0, 300]])), "a.tif"))
+        images.read(saved(tmp_path, Image.fromarray(np.array([[0, value]], np.float32)), "a.tif"))
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.jpg", "A.JPEG"])
