@@ -183,7 +183,7 @@ def write(path: Path, picture: Picture, quality: int = 95) -> None:
 
     Raises:
         OutputError: the file cannot be written.
-        InputError: the format cannot hold the picture.
+        InputError: the format cannot hold the picture, or the name is too long or a folder's.
     """
     data = encode(picture, path.suffix, quality)
     with atomic(path) as temporary:

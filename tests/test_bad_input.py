@@ -146,6 +146,11 @@ def test_messages_are_one_printable_line_whatever_names_are_like(run, name):
     assert code == 2 and err.endswith(": no such file or folder\n") and err[:-1].isprintable()
 
 
+def test_a_message_that_quotes_a_file_at_length_keeps_its_ends():
+    message = str(InputError(f"a.png: {'x' * 5000}: use another"))
+    assert len(message) <= 1000 and message.startswith("a.png: xxx") and message.endswith("xxx: use another")
+
+
 def test_a_full_disk_leaves_nothing_half_written(run, tiny_file):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save("photos/2.png")
     done = subprocess.run(

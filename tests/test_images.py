@@ -1,6 +1,5 @@
 """Reading and writing images of every kind."""
 
-import io
 
 import numpy as np
 import pytest
@@ -139,25 +138,6 @@ def test_what_is_no_image_is_said(tmp_path, data):
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(InputError, match="not an image that can be read here"):
         images.read(tmp_path / "a.png")
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
-def test_damaged_images_never_end_in_another_error(tmp_path, kind):
-    buffer = io.BytesIO()
-    Image.fromarray(photo(40, 40)).save(buffer, kind)
-    path = tmp_path / "a"
-    rng = np.random.default_rng(0)
-    refused = 0
-    for _ in range(60):
-        data = bytearray(buffer.getvalue()[: int(rng.integers(1, len(buffer.getvalue())))])
-        data[int(rng.integers(len(data)))] ^= int(rng.integers(1, 255))
-        path.write_bytes(data)
-        try:
-            assert images.read(path).rgb.ndim == 3
-        except InputError as error:
-            refused += 1
-            assert "\n" not in str(error)
-    assert refused > 20
 
 
 def test_a_bomb_is_refused(tmp_path, monkeypatch):
