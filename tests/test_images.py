@@ -1,6 +1,5 @@
 """Reading and writing images of every kind."""
 
-
 import numpy as np
 import pytest
 from conftest import photo
