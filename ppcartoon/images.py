@@ -26,6 +26,7 @@ MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}
 WIDE = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of gray with more than 8 bits
 # Modes -> those of their colours alone, 8 bits a channel, which profiles are for; all others: RGB.
 COLORS = dict.fromkeys(("1", "L", "LA", "La", *WIDE), "L") | {"CMYK": "CMYK", "LAB": "LAB"}
+LONGEST = 1 << 18  # pixels a side; for a row of millions Pillow takes minutes
 BAND = 1 << 20  # pixels
 
 # Of damaged metadata, which do not matter, Pillow warns in many words; whoever wants to hear it, says so to `warnings`.
@@ -59,6 +60,8 @@ def read(path: Path) -> Picture:
             raise InputError("a folder, or no file that can be read")
         # Given a path, Pillow maps plain TIFFs into memory and takes their orientation wrongly.
         with open(path, "rb") as file, Image.open(file, formats=_readable()) as image:
+            if max(image.size) > LONGEST:
+                raise InputError(f"{image.width}x{image.height}: no side may be longer than {LONGEST} pixels")
             return decode(image)
     except Image.UnidentifiedImageError as error:
         raise InputError("not an image that can be read here") from error

@@ -48,11 +48,10 @@ def ico_of(png, count=1):
     return struct.pack("<HHH", 0, 1, count) + entry * count + png
 
 
-def webp_of(side):
+def webp_of(width, height):
     """An animation on a canvas that is far larger than its pictures."""
-    parts = b"WEBPVP8X" + struct.pack("<I4s", 10, b"\2\0\0\0") + (side - 1).to_bytes(3, "little") * 2
-    parts += b"ANIM" + struct.pack("<I6x", 6) + made("WEBP")[12:]
-    return b"RIFF" + struct.pack("<I", len(parts)) + parts
+    data = made("WEBP", save_all=True, append_images=[Image.new("RGB", (32, 24))])
+    return put(data, 24, (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little"))
 
 
 ZEROS = zlib.compress(bytes(100 << 20))
@@ -61,10 +60,11 @@ BOMBS = {
     "900 megapixels in a TIFF": tiff_with(0x100, 1 << 31),
     "65500x65500 in a JPEG": jpeg_of(65500),
     "a GIF's canvas": put(made("GIF"), 6, struct.pack("<HH", 60000, 60000)),
-    "a WebP's canvas": webp_of(16384),
+    "a WebP's canvas": webp_of(16384, 16384),
     "a PNG in an ICO": ico_of(png_of(30000, 30000)),
     "a BMP": put(made("BMP"), 18, struct.pack("<ii", 60000, 60000)),
 }
+LONG = {"WebP": webp_of(5_000_000, 24), "PNG": png_of(12, 10_000_000)}
 UNPACKED = {"text in a PNG": with_chunk(b"zTXt", b"a\0\0" + ZEROS), "a profile": with_chunk(b"iCCP", b"a\0\0" + ZEROS)}
 FOREIGN = {
     "text": b"hello",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bombs import BOMBS, FOREIGN, UNPACKED, ico_of, made, tiff_with
+from bombs import BOMBS, FOREIGN, LONG, UNPACKED, ico_of, made, tiff_with
 from conftest import photo
 from damage import outcome
 from PIL import Image
@@ -24,6 +24,15 @@ INFER = Path(__file__).parents[1] / "tools" / "infer.py"
 def test_bombs_are_refused_by_their_headers(tmp_path, kind):
     (tmp_path / "a").write_bytes(BOMBS[kind])
     with pytest.raises(InputError, match="more pixels than"):
+        images.read(tmp_path / "a")
+    assert outcome(images.read, tmp_path / "a") is None
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_rows_without_end_are_refused(tmp_path, kind):
+    """They are few pixels, and yet a decoder of WebP, for one, would be at them for minutes."""
+    (tmp_path / "a").write_bytes(LONG[kind])
+    with pytest.raises(InputError, match="no side may be longer than 262144 pixels"):
         images.read(tmp_path / "a")
     assert outcome(images.read, tmp_path / "a") is None
 
