@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import uuid
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import OutputError
+from .errors import InputError, OutputError
 
 
 @contextmanager
@@ -18,6 +19,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
     Raises:
         OutputError: the file or its folder cannot be written.
+        InputError: its name alone is what is wrong: too long, or a folder's.
     """
     temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")  # as `remove_left_overs` knows them
     try:
@@ -27,7 +29,8 @@ def atomic(path: Path) -> Iterator[Path]:
     except FileExistsError as error:
         raise OutputError(f"{path.parent}: a file is there, where a folder is to be") from error
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        kind = InputError if error.errno in (errno.ENAMETOOLONG, errno.EISDIR) else OutputError
+        raise kind(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         with suppress(OSError):
             temporary.unlink()

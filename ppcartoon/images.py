@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import io
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from .errors import InputError
 from .files import atomic
@@ -17,6 +23,17 @@ from .files import atomic
 READABLE = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "TIFF", "BMP", "DIB", "GIF", "PPM", "TGA", "ICO")
 WRITABLE = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}
+WIDE = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of gray with more than 8 bits
+# Modes -> those of their colours alone, 8 bits a channel, which profiles are for; all others: RGB.
+COLORS = dict.fromkeys(("1", "L", "LA", "La", *WIDE), "L") | {"CMYK": "CMYK", "LAB": "LAB"}
+LONGEST = 1 << 18  # pixels a side; for a row of millions Pillow takes minutes
+BAND = 1 << 20  # pixels
+
+# Of damaged metadata, which do not matter, Pillow warns in many words; whoever wants to hear it, says so to `warnings`.
+warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+with suppress(AttributeError, OSError):  # libtiff writes to standard error by itself
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
 class Picture(NamedTuple):
@@ -38,16 +55,20 @@ def read(path: Path) -> Picture:
         InputError: the file cannot be read, is no image of a known format, is damaged, or unreasonably large; the
             message leaves it to the caller to name the file.
     """
-    if path.exists() and not path.is_file():
-        raise InputError("a folder, or no file that can be read")
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise InputError("a folder, or no file that can be read")
         # Given a path, Pillow maps plain TIFFs into memory and takes their orientation wrongly.
         with open(path, "rb") as file, Image.open(file, formats=_readable()) as image:
+            if max(image.size) > LONGEST:
+                raise InputError(f"{image.width}x{image.height}: no side may be longer than {LONGEST} pixels")
             return decode(image)
     except Image.UnidentifiedImageError as error:
         raise InputError("not an image that can be read here") from error
     except Image.DecompressionBombError as error:
         raise InputError(f"more pixels than Pillow trusts a file with ({error})") from error
+    except MemoryError as error:
+        raise InputError("needs more memory than there is") from error
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror or error})") from error
     except InputError:
@@ -66,55 +87,71 @@ def _readable() -> tuple[str, ...]:
 def decode(image: Image.Image) -> Picture:
     """EXIF orientation applied, alpha apart, 16 bits to 8, gray and palette and CMYK to RGB, ICC profile to sRGB.
 
+    Goes band by band: beside the image, in which Pillow takes 4 bytes a colour pixel, only the result is in memory.
+
     Raises:
         InputError: a float image has values outside [0, 1].
     """
-    image = ImageOps.exif_transpose(image)
-    alpha = None
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        if "transparency" in image.info:  # one gray value
-            alpha = np.uint8(np.asarray(image) != image.info["transparency"]) * 255
-        image = _to_8_bits(image)
-    if image.has_transparency_data:
-        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
-    if alpha is not None or image.mode not in ("RGB", "L", "CMYK", "LAB"):
-        image = _without_alpha(image)
-    return Picture(np.asarray(_to_srgb(image)), alpha)
+    image.load()
+    orientation = _orientation(image)
+    size = image.size if orientation > 4 else image.size[::-1]
+    rgb = np.empty((*size, 3), np.uint8)
+    alpha = np.empty(size, np.uint8) if image.has_transparency_data else None
+    to_srgb, rows = _to_srgb(image), max(1, BAND // image.width)
+    for top in range(0, image.height, rows):
+        lines = slice(top, min(top + rows, image.height))
+        band = image.crop((0, lines.start, image.width, lines.stop))
+        if alpha is not None:
+            _as_stored(alpha, orientation)[lines] = _alpha(band)
+        _as_stored(rgb, orientation)[lines] = to_srgb(_colors(band))
+    return Picture(rgb, alpha)
 
 
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Gray images of integers in [0, 65535], or of floats in [0, 1]."""
-    values = np.asarray(image).astype(np.float64)
-    if image.mode != "F":
-        values /= 65535
-    if not (values.min() >= 0 and values.max() <= 1):
+def _orientation(image: Image.Image) -> int:
+    """EXIF's, from 1 (upright) to 8; 1 where the metadata are damaged, on which Pillow raises anything."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:
+        return 1
+    return int(value) if value in range(1, 9) else 1
+
+
+def _as_stored(upright: np.ndarray, orientation: int) -> np.ndarray:
+    """A view of an upright image [H, W, ...] in the order in which an orientation has its pixels in the file."""
+    y, x = ((1, 1), (1, -1), (-1, -1), (-1, 1))[(orientation - 1) % 4]
+    view = upright[::y, ::x]
+    return view.swapaxes(0, 1) if orientation > 4 else view
+
+
+def _alpha(band: Image.Image) -> np.ndarray:
+    if band.mode in WIDE:  # one gray value is transparent
+        return np.uint8(np.asarray(band) != band.info["transparency"]) * 255
+    return np.asarray(band.convert("RGBA").getchannel("A"))
+
+
+def _colors(band: Image.Image) -> Image.Image:
+    """Its colours alone; wide gray ones are integers in [0, 65535], or floats in [0, 1]."""
+    mode = COLORS.get(band.mode, "RGB")
+    if band.mode not in WIDE:
+        return band if band.mode == mode else band.convert("RGBA").convert(mode)
+    values, most = np.asarray(band), 1 if band.mode == "F" else 65535
+    if not (values.min() >= 0 and values.max() <= most):
         raise InputError("gray values outside [0, 65535] for integers, or [0, 1] for floats")
-    result = Image.fromarray(np.uint8(values * 255 + 0.5))
-    result.info = _profile(image)
-    return result
+    return Image.fromarray(np.uint8(values * (255 / most) + 0.5))
 
 
-def _without_alpha(image: Image.Image) -> Image.Image:
-    result = image.convert("RGBA").convert("L" if image.mode in ("LA", "La", "1") else "RGB")
-    result.info = _profile(image)
-    return result
-
-
-def _profile(image: Image.Image) -> dict:
-    return {key: value for key, value in image.info.items() if key == "icc_profile"}
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if profile or image.mode == "LAB":
+def _to_srgb(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """What turns the image's colours, or a band of them, into sRGB."""
+    profile, mode = image.info.get("icc_profile"), COLORS.get(image.mode, "RGB")
+    if profile or mode == "LAB":
         from PIL import ImageCms
 
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
-            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB").apply
         except (ImageCms.PyCMSError, OSError):  # a damaged profile, or one for other channels: the numbers as they are
             pass
-    return image.convert("RGB")
+    return lambda colors: colors.convert("RGB")
 
 
 def encode(picture: Picture, suffix: str, quality: int = 95) -> bytes:
@@ -135,7 +172,7 @@ def encode(picture: Picture, suffix: str, quality: int = 95) -> bytes:
     if picture.alpha is not None:
         alpha = Image.fromarray(picture.alpha)
         if kind == "JPEG":
-            image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
+            image.paste("white", mask=ImageOps.invert(alpha))
         else:
             image.putalpha(alpha)
     options = {"JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": quality}}
@@ -149,7 +186,7 @@ def write(path: Path, picture: Picture, quality: int = 95) -> None:
 
     Raises:
         OutputError: the file cannot be written.
-        InputError: the format cannot hold the picture.
+        InputError: the format cannot hold the picture, or the name is too long or a folder's.
     """
     data = encode(picture, path.suffix, quality)
     with atomic(path) as temporary:
@@ -178,7 +215,7 @@ def beside(left: Picture, right: Picture) -> Picture:
 def sheet(rows: list[Picture], height: int = 256, columns: int = 2) -> Picture:
     """An overview: the pictures at one height, `columns` in a row, on white."""
     tiles = [Image.fromarray(p.rgb) for p in rows]
-    tiles = [t.resize((round(t.width * height / t.height), height), Image.Resampling.LANCZOS) for t in tiles]
+    tiles = [t.resize((max(1, round(t.width * height / t.height)), height), Image.Resampling.LANCZOS) for t in tiles]
     lines = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
     gap = 8
     width = max(sum(t.width + gap for t in line) for line in lines) + gap

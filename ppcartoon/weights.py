@@ -25,6 +25,7 @@ MANIFEST = "SHA256SUMS"
 TEXTS = ("style", "command", "attribution", "licence", "config")
 ENCODERS = ("CartoonLossDiscriminator", "CartoonLossNLayerDiscriminator")
 WIDTHS = range(1, 1025)
+MAX_BYTES = 1 << 30  # fifty times the paper's network
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ def load(path: Path, sha256: str | None = None) -> Weights:
     try:
         if os.path.exists(path) and not os.path.isfile(path):
             raise InputError(f"{path}: not a file")
+        if os.path.getsize(path) > MAX_BYTES:
+            raise InputError(f"{path}: larger than a weights file can be ({MAX_BYTES >> 20} MB)")
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error

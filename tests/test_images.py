@@ -1,7 +1,5 @@
 """Reading and writing images of every kind."""
 
-import io
-
 import numpy as np
 import pytest
 from conftest import photo
@@ -141,25 +139,6 @@ def test_what_is_no_image_is_said(tmp_path, data):
         images.read(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
-def test_damaged_images_never_end_in_another_error(tmp_path, kind):
-    buffer = io.BytesIO()
-    Image.fromarray(photo(40, 40)).save(buffer, kind)
-    path = tmp_path / "a"
-    rng = np.random.default_rng(0)
-    refused = 0
-    for _ in range(60):
-        data = bytearray(buffer.getvalue()[: int(rng.integers(1, len(buffer.getvalue())))])
-        data[int(rng.integers(len(data)))] ^= int(rng.integers(1, 255))
-        path.write_bytes(data)
-        try:
-            assert images.read(path).rgb.ndim == 3
-        except InputError as error:
-            refused += 1
-            assert "\n" not in str(error)
-    assert refused > 20
-
-
 def test_a_bomb_is_refused(tmp_path, monkeypatch):
     path = saved(tmp_path, Image.new("1", (300, 300)), "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
@@ -167,9 +146,12 @@ def test_a_bomb_is_refused(tmp_path, monkeypatch):
         images.read(path)
 
 
-def test_floats_outside_the_range_are_refused(tmp_path):
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [300, -0.1, np.nan, np.inf, np.frombuffer(b"\1\0\x80\x7f", np.float32)[0]])
+def test_floats_outside_the_range_are_refused(tmp_path, value):
+    """The last is a NaN that NumPy would warn of."""
     with pytest.raises(InputError, match="outside"):
-        images.read(saved(tmp_path, Image.fromarray(np.float32([[0, 300]])), "a.tif"))
+        images.read(saved(tmp_path, Image.fromarray(np.array([[0, value]], np.float32)), "a.tif"))
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.jpg", "A.JPEG"])
