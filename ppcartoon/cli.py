@@ -7,37 +7,44 @@ import os
 import signal
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .errors import InputError, OutputError
+from .clock import parse_time
+from .encoding import CODECS
+from .errors import InputError, Interrupted, OutputError, printable
 
 if TYPE_CHECKING:
-    from .images import Picture
     from .plan import Job
     from .predictor import CartoonPredictor
 
 DEMO_SIZE = 384  # the shipped style was trained on small crops: here its strokes are bold
-ENGINES = ("auto", "onnx", "paddle", "paddle-dygraph")
+ENGINES = ("auto", "openvino", "onnx", "paddle", "tensorrt", "paddle-dygraph")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+ENDINGS = ("auto", "png", "jpg", "webp", "mp4", "mkv", "mov", "webm", "gif")
 
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         "ppcartoon",
-        description="Photos into cartoons with CartoonLossGAN. Without --input: a demonstration on sample photos, "
-        f"at --max-size {DEMO_SIZE}.",
-        epilog="Exit code: 0 all done, 1 some images failed and are named, 2 nothing could be done as asked.",
+        description="Photos and films into cartoons with CartoonLossGAN. Without --input: a demonstration on sample "
+        f"photos, at --max-size {DEMO_SIZE}.",
+        epilog="Exit code: 0 all done, 1 some files failed and are named, 2 nothing could be done as asked.",
     )
     p.add_argument(
-        "-i", "--input", nargs="+", action="extend", metavar="PATH", help="image files, folders, glob patterns"
+        "-i",
+        "--input",
+        nargs="+",
+        action="extend",
+        metavar="PATH",
+        help="images, films, folders, glob patterns, and numbered images like frames/%%05d.png as a film",
     )
     p.add_argument("-r", "--recursive", action="store_true", help="go into subfolders of folders")
     p.add_argument(
         "-o", "--output", type=Path, default=Path("output"), metavar="PATH",
-        help="folder for the cartoons, or a file name for a single image (default: output)",
+        help="folder for the cartoons, or a name for a single one (default: output)",
     )  # fmt: skip
     style = p.add_mutually_exclusive_group()
     style.add_argument("-s", "--style", help="a shipped style (default: peppercarrot)")
@@ -45,8 +52,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--list-styles", action="store_true", help="show the shipped styles and whose they are")
     p.add_argument("--suffix", default="", metavar="TEXT", help="append to each file name, before its ending")
     p.add_argument(
-        "--ext", choices=("auto", "png", "jpg", "webp"), default="auto",
-        help="file format; auto: the input's where it can be written, else png (default: auto)",
+        "--ext", choices=ENDINGS, default="auto",
+        help="format, of photos or of films; auto: the input's where it can be written, else png or mp4",
     )  # fmt: skip
     p.add_argument(
         "--quality", type=_integer(1, 100), default=95, metavar="1-100", help="of jpg and webp (default: 95)"
@@ -60,7 +67,26 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--skip-existing", action="store_true", help="leave out images whose cartoon is there already")
     p.add_argument("--side-by-side", action="store_true", help="write photo and cartoon next to each other")
     p.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="(default: auto)")
-    p.add_argument("--engine", choices=ENGINES, default="auto", help="auto: onnx on a CPU, paddle on a GPU")
+    p.add_argument(
+        "--engine", choices=ENGINES, default="auto", help="auto: the fastest that works, which is then named"
+    )
+    p.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="auto: bf16 where the CPU has it and it holds, else fp32",
+    )
+    p.add_argument("--threads", type=_integer(1), metavar="N", help="of the CPU (default: its cores)")
+    p.add_argument(
+        "--tile", type=_tile, default="auto", metavar="N|auto|0",
+        help="make larger images of tiles of N pixels a side; 0: never; auto: where memory would run short",
+    )  # fmt: skip
+    film = p.add_argument_group("films")
+    film.add_argument("--start", type=_time, default=0, metavar="TIME", help="leave out what comes before, like 1:30")
+    film.add_argument("--duration", type=_time, metavar="TIME", help="take no more than this, in seconds or like 0:10")
+    film.add_argument("--codec", choices=CODECS, help="(default: what is usual in the file's format)")
+    film.add_argument("--crf", type=_integer(0, 63), metavar="N", help="compression, from 0 for the best")
+    film.add_argument("--fps", type=_positive, metavar="N", help="images a second, of numbered ones (default: 25)")
     p.add_argument("--version", action="version", version=__version__)
     return p
 
@@ -77,11 +103,27 @@ def _integer(least: int, most: int | None = None) -> Callable[[str], int]:
     return integer
 
 
+def _tile(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
+def _time(text: str) -> float:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(error) from error
+
+
+def _positive(text: str) -> float:
+    if not 0 < (value := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return value
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     args = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
-    warnings.filterwarnings("ignore", module="PIL")  # damaged metadata that do not matter
     try:
         code = list_styles() if args.list_styles else infer(args)
         sys.stdout.flush()
@@ -94,6 +136,9 @@ def main(argv: list[str] | None = None) -> int:
             print(f"ppcartoon: {error}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would flush what is left, and fail
         return 1
+    except Interrupted as error:
+        print(f"ppcartoon: {error}", file=sys.stderr)
+        return 130
     except KeyboardInterrupt:
         print("ppcartoon: interrupted; what was written is whole, --skip-existing goes on from there", file=sys.stderr)
         return 130
@@ -113,6 +158,7 @@ def infer(args: argparse.Namespace) -> int:
     Raises:
         InputError: nothing can be done as asked.
     """
+    from .photos import Options, cartoonize
     from .plan import plan
     from .predictor import DEFAULT_STYLE, CartoonPredictor
 
@@ -123,72 +169,56 @@ def infer(args: argparse.Namespace) -> int:
     flags = {name: getattr(args, name) for name in ("recursive", "suffix", "ext", "skip_existing")}
     jobs = plan(inputs, args.output, **flags)
     todo = [job for job in jobs if not job.skip]
-    options = {"engine": args.engine, "device": args.device, "batch_size": args.batch_size}
-    predictor = CartoonPredictor(
-        DEFAULT_STYLE if args.style is None else args.style, weights_file=args.weights, **options
-    )
+    names = ("engine", "device", "precision", "threads", "batch_size", "tile")
+    style = DEFAULT_STYLE if args.style is None else args.style
+    predictor = CartoonPredictor(style, weights_file=args.weights, **{name: getattr(args, name) for name in names})
     start = time.perf_counter()
-    failed = run(predictor, todo, args)
+    options = Options(args.max_size, args.side_by_side, args.quality)
+    failed = cartoonize(predictor, [job for job in todo if not job.film], options)
+    failed += films(predictor, [job for job in todo if job.film], args)
     seconds = time.perf_counter() - start
 
     made = len(todo) - failed
-    words = [f"{made} cartoon{'s' * (made != 1)} in {args.output}"]
+    words = [f"{made} cartoon{'s' * (made != 1)} in {printable(args.output)}"]
     if len(todo) < len(jobs):
         words.append(f"{len(jobs) - len(todo)} skipped, there already")
     if failed:
         words.append(f"{failed} failed")
     if demo and failed < len(jobs):
-        words.append(f"all beside their photos in {overview(jobs, args)}")
-    print(f"{', '.join(words)}; {seconds:.1f} s, {made / seconds:.2f} images/s, {predictor.engine.description}")
+        words.append(f"all beside their photos in {printable(overview(jobs, args))}")
+    words[-1] += f"; {seconds:.1f} s"
+    if not any(job.film for job in todo):
+        words.append(f"{made / seconds:.2f} images/s")
+    print(f"{', '.join(words)}, {predictor.engine.description}")
     return 1 if failed else 0
 
 
-def run(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace) -> int:
-    """Reads, cartoonizes and writes each image; names those that fail, and gives their number.
+def films(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace) -> int:
+    """Cartoonizes films, tells what is wrong with any, and gives the number of those.
 
     Raises:
+        InputError: a library that films need is missing.
         OutputError: a cartoon cannot be written.
+        Interrupted: the user has ended it.
     """
-    from tqdm import tqdm
+    if not jobs:
+        return 0
+    from . import video
+    from .steady import Steady
 
-    from . import images
-
+    names = ("start", "duration", "max_size", "side_by_side", "codec", "crf", "fps", "quality")
+    options = video.Options(**{name: getattr(args, name) for name in names})
     failed = 0
-
-    def fail(job: Job, error: InputError) -> None:
-        nonlocal failed
-        failed += 1
-        bar.write(f"ppcartoon: {job.source}: {error}", file=sys.stderr)
-
-    with tqdm(total=len(jobs), unit="image", disable=None) as bar:
-        for start in range(0, len(jobs), args.batch_size):
-            batch: list[tuple[Job, Picture]] = []
-            for job in jobs[start : start + args.batch_size]:
-                try:
-                    photo = images.read(job.source)
-                    if args.max_size:
-                        photo = images.shrink(photo, args.max_size)
-                    predictor.check_memory(*photo.rgb.shape[:2])
-                    batch.append((job, photo))
-                except InputError as error:
-                    fail(job, error)
-            try:
-                cartoons = predictor([photo.rgb for _, photo in batch])
-            except InputError as error:
-                for job, _ in batch:
-                    fail(job, error)
-                cartoons = []
-            for (job, photo), rgb in zip(batch, cartoons):
-                cartoon = images.Picture(rgb, photo.alpha)
-                try:
-                    images.write(
-                        job.target, images.beside(photo, cartoon) if args.side_by_side else cartoon, args.quality
-                    )
-                except OutputError:
-                    raise
-                except InputError as error:
-                    fail(job, error)
-            bar.update(min(args.batch_size, len(jobs) - start))
+    for job in jobs:
+        try:
+            faults = video.cartoonize(job.source, job.target, Steady(predictor), options).faults
+        except OutputError:
+            raise
+        except InputError as error:
+            faults = [str(error)]
+        failed += bool(faults)
+        for fault in faults:
+            print(f"ppcartoon: {printable(fault)}", file=sys.stderr)
     return failed
 
 

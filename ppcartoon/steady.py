@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 
+from .errors import InputError
 from .predictor import CartoonPredictor
 
+try:
+    import cv2
+except ImportError as error:
+    raise InputError('films need OpenCV: pip install "ppcartoon[video]"') from error
+
 SECONDS = 0.5  # in which LN statistics follow the film
-KEPT = 0.75  # of the detail of the frame before, at most
-DETAIL = 4.0  # pixels: the width of what counts as detail, and of what is compared
+KEPT = 0.85  # of the detail of the frame before, at most
+DETAIL = 10.0  # pixels: the width of what counts as detail, and of what is compared
 LEAST, MOST = 2.0, 12.0  # steps of 8 bits that two frames may differ by in their detail, to show the same
+FACTOR = 3  # times the usual difference
 CUT = 0.15  # of the range: mean change of brightness, beyond that of the whole, at a cut
 SMALL = 64, 36  # pixels of the pictures that cuts are found in
 
@@ -64,7 +70,7 @@ class Steady:
         )
         difference = _detail(np.float32(gray) - film)
         deviation = np.sqrt(_blur(np.square(difference)))
-        usual = min(max(2 * float(np.median(deviation)), LEAST), MOST)
+        usual = min(max(FACTOR * float(np.median(deviation)), LEAST), MOST)
         inside = (places[0] >= 0) & (places[0] < gray.shape[1]) & (places[1] >= 0) & (places[1] < gray.shape[0])
         kept = KEPT * np.exp(-np.square(deviation / usual)) * inside
         return (cartoon + kept[..., None] * _detail(moved - cartoon)).clip(0, 255)

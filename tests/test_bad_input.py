@@ -160,6 +160,14 @@ def test_a_message_that_quotes_a_file_at_length_keeps_its_ends():
     assert len(message) <= 1000 and message.startswith("a.png: xxx") and message.endswith("xxx: use another")
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "\u2028", "\udce9"])
+def test_so_are_the_names_of_photos_and_folders(run, name):
+    Path(f"photos/{name}.png").write_bytes(b"")
+    code, out, err = run("-i", "photos", "-o", name)
+    assert code == 1 and out[:-1].isprintable() and err[:-1].isprintable()
+    assert everything(name) == ["1.png", "2.png"]
+
+
 def test_a_full_disk_leaves_nothing_half_written(run, tiny_file):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save("photos/2.png")
     done = subprocess.run(
@@ -175,17 +183,17 @@ def test_a_full_disk_leaves_nothing_half_written(run, tiny_file):
 
 @pytest.fixture
 def meanwhile(monkeypatch):
-    """Has something happen before the second photo is read."""
+    """Has something happen before the second photo is read, or its cartoon written."""
 
-    def meanwhile(happens):
-        read = images.read
+    def meanwhile(happens, before="write"):
+        plain = getattr(images, before)
 
-        def reading(path):
+        def call(path, *more):
             if path.name == "2.png":
                 happens()
-            return read(path)
+            return plain(path, *more)
 
-        monkeypatch.setattr(images, "read", reading)
+        monkeypatch.setattr(images, before, call)
 
     return meanwhile
 
@@ -204,7 +212,7 @@ def test_an_output_folder_that_becomes_a_file_ends_the_run(run, meanwhile):
 
 
 def test_photos_that_disappear_are_named(run, meanwhile):
-    meanwhile(lambda: os.remove("photos/2.png"))
+    meanwhile(lambda: os.remove("photos/2.png"), before="read")
     code, _, err = run("-i", "photos")
     assert code == 1 and err == "ppcartoon: photos/2.png: cannot be read (No such file or directory)\n"
 
