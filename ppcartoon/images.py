@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -31,18 +31,21 @@ class Picture(NamedTuple):
     alpha: np.ndarray | None = None
 
 
-def read(path: Path) -> Picture:
-    """The first frame of an image file.
+def read(source: Path | BinaryIO) -> Picture:
+    """The first frame of an image file, by its path or opened.
 
     Raises:
         InputError: the file cannot be read, is no image of a known format, is damaged, or unreasonably large; the
             message leaves it to the caller to name the file.
     """
-    if path.exists() and not path.is_file():
+    if isinstance(source, Path) and source.exists() and not source.is_file():
         raise InputError("a folder, or no file that can be read")
     try:
         # Given a path, Pillow maps plain TIFFs into memory and takes their orientation wrongly.
-        with open(path, "rb") as file, Image.open(file, formats=_readable()) as image:
+        with (
+            open(source, "rb") if isinstance(source, Path) else source as file,
+            Image.open(file, formats=_readable()) as image,
+        ):
             return decode(image)
     except Image.UnidentifiedImageError as error:
         raise InputError("not an image that can be read here") from error

@@ -20,7 +20,7 @@ ORDER = [
     "config",
 ]
 ORDER += ["weights", "graph", "engines", "plan", "data", "datasets", "vgg"]
-ORDER += ["predictor", "cli", "models"]
+ORDER += ["predictor", "places", "cluster", "cli", "models"]
 ORDER += [
     "checkpoints",
     "register",
@@ -45,6 +45,8 @@ WITHOUT_PADDLE = {
     "plan",
     "data",
     "predictor",
+    "places",
+    "cluster",
     "cli",
 }
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "__init__"}

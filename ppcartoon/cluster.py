@@ -1,0 +1,288 @@
+"""Images by the million into cartoons on a Ray cluster: Ray Data, with a predictor in each worker."""
+
+from __future__ import annotations
+
+import logging
+import os
+import posixpath
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from . import images, places, weights
+from .errors import InputError, OutputError
+from .plan import IMAGE_ENDINGS, check_suffix, names
+from .predictor import DEFAULT_STYLE, CartoonPredictor
+
+import pyarrow as pa  # isort: skip  # which `places` has looked for
+
+THREADS = 4  # of a worker: several workers make more of a machine than one with many threads
+TRIES = 3  # for a task whose worker dies
+
+
+class Manner(NamedTuple):
+    """How cartoons are made and written; see the command line."""
+
+    quality: int = 95
+    max_size: int | None = None
+    side_by_side: bool = False
+
+
+DEFAULT = Manner()
+
+
+def run(
+    inputs: list[str],
+    output: str,
+    address: str,
+    predictor_options: dict,
+    *,
+    manner: Manner = DEFAULT,
+    recursive: bool = False,
+    suffix: str = "",
+    ext: str = "auto",
+    skip_existing: bool = False,
+) -> tuple[int, int, list[tuple[str, str]]]:
+    """Cartoonizes all images of the inputs, and names those that fail as they do.
+
+    Args:
+        inputs: see `places.find`. Paths have to mean the same on every node.
+        output: a folder, or a URI of one. The names in it are those that `plan.plan` gives.
+        address: "auto" (the cluster that this machine belongs to), "local" (one on this machine, for as long as it
+            takes), or host:port.
+        predictor_options: of the `CartoonPredictor` of each worker. It takes as many of the cluster's CPUs as it has
+            `threads`, and a GPU where the device is "gpu"; any other device is the CPU here.
+        manner: how cartoons are written.
+        recursive, suffix, ext, skip_existing: as in `plan.plan`.
+
+    Returns:
+        The number of cartoons made, that of those that were there already, and the sources and messages of failures.
+
+    Raises:
+        InputError: nothing can be done as asked.
+        OutputError: a cartoon cannot be written.
+    """
+    from tqdm import tqdm
+
+    options = {"style": DEFAULT_STYLE, "weights_file": None, "batch_size": 1, "threads": None} | predictor_options
+    options["device"] = "gpu" if options.get("device") == "gpu" else "cpu"
+    style, file = options.pop("style"), options.pop("weights_file")
+    weights.load_style(style) if file is None else weights.load(Path(file))  # mistakes come to light here
+    arguments = (options, Path(file or weights.folder() / f"{style}.safetensors").read_bytes(), manner)
+    jobs, skipped = plan_jobs(inputs, output, recursive=recursive, suffix=suffix, ext=ext, skip_existing=skip_existing)
+    failures: list[tuple[str, str]] = []
+    left = np.ones(len(jobs), bool)
+    if not left.any():
+        return 0, skipped, failures
+
+    def fail(index: int, message: str) -> None:
+        failures.append((os.fsdecode(jobs["source"][index].as_py()), message))
+        bar.write(f"ppcartoon: {failures[-1][0]}: {message}", file=sys.stderr)
+
+    with _connected(address), tqdm(total=len(jobs), unit="image", disable=None) as bar:
+        # What a task of many images left undone, its worker having died each time, is tried image by image.
+        for batch, size in ((options["batch_size"], min(64, 1 + len(jobs) // 1000)), (1, 1)):
+            rest = jobs.take(np.flatnonzero(left))
+            for index, message, fatal in _results(rest, batch, max(batch, size), arguments) if len(rest) else ():
+                if fatal:
+                    raise OutputError(message)
+                left[index] = False
+                bar.update()
+                if message:
+                    fail(index, message)
+        for index in np.flatnonzero(left):
+            fail(index, f"its worker died {TRIES} times; if memory is short, use --max-size")
+    return len(jobs) - len(failures), skipped, failures
+
+
+def plan_jobs(
+    inputs: list[str], output: str, *, recursive: bool, suffix: str, ext: str, skip_existing: bool
+) -> tuple[pa.Table, int]:
+    """What is to be done, as columns index, source and target (bytes), and the number of cartoons that may stay.
+
+    Raises:
+        InputError: as `plan.plan` does.
+    """
+    check_suffix(suffix)
+    if not places.is_uri(output := places.absolute(output)):
+        output = os.path.realpath(output)
+    if Path(output).suffix.lower() in IMAGE_ENDINGS and not os.path.isdir(output):
+        raise InputError(f"{output}: a cluster writes into a folder; give one as the output")
+    found: dict[str, str] = {}
+    for text in inputs:
+        if len(inputs) > 1 and places.absolute(text) == output:
+            continue  # the shell's * has found the output folder
+        inside = recursive and places.contains(places.absolute(text), output)
+        if inside and not skip_existing and any(places.listing(output, True)):
+            raise InputError(f"{output}: has files, inside an input; --skip-existing keeps them, or remove them")
+        for source, relative in places.find(text, output, recursive):
+            found.setdefault(source, relative)
+
+    pairs = sorted(found.items(), key=lambda pair: posixpath.dirname(pair[1]))
+    there = set(places.listing(output, True)) if skip_existing else ()
+    sources, targets = [], []
+    for _, group in groupby(pairs, key=lambda pair: posixpath.dirname(pair[1])):
+        here, relative = zip(*group)
+        for source, name in zip(here, names(relative, suffix, ext)):
+            if name not in there:
+                sources.append(os.fsencode(source))
+                targets.append(os.fsencode(target := places.below(output, name)))
+                if target in found:
+                    raise InputError(f"{target}: would replace an input; choose another --output or a --suffix")
+    jobs = pa.table({"index": np.arange(len(sources)), "source": sources, "target": targets})
+    return jobs, len(found) - len(jobs)
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[None]:
+    """Joins a cluster, quietly, and leaves it.
+
+    Raises:
+        InputError: that cannot be done, or no worker can start.
+    """
+    if address.startswith("ray://"):
+        raise InputError(f"{address}: Ray Data does not run through Ray Client; start this on a node with --ray auto")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of what it will do one day
+    settings = {"runtime_env": {"py_modules": [str(Path(__file__).parent)]}}  # other nodes may lack this package
+    if address == "local":
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # on any system: listens to this machine alone
+        settings["include_dashboard"] = False
+    elif address != "auto":
+        _knock(address)
+    import ray
+    from ray.exceptions import RayError
+
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with _silent():
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **settings)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"Ray at {address}: {str(error).splitlines()[0]}") from error
+    try:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray has put its own there
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # where Ray tells of each death of a worker
+            yield
+    except RayError as error:
+        raise InputError(f"Ray: {str(error).splitlines()[-1]}; is ppcartoon installed on every node?") from error
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Drops what the libraries beneath Python write to standard error."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _knock(address: str) -> None:
+    """Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise InputError(f"--ray {address}: {error}; give auto, local, or host:port of a running cluster") from error
+
+
+def _results(jobs: pa.Table, batch: int, size: int, arguments: tuple) -> Iterator[tuple[int, str, bool]]:
+    """Runs jobs in tasks of `size`, and gives what `Worker` says of each as it comes."""
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    context.max_errored_blocks = -1
+    context.max_consecutive_actor_init_deaths = TRIES
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    options = arguments[0]
+    nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
+    threads = options["threads"] or int(min([THREADS, *filter(None, nodes)]))
+    blocks = ray.data.from_arrow([jobs.slice(i, size) for i in range(0, len(jobs), size)])
+    with warnings.catch_warnings():  # that Ray 2.64 will have no limit of retries
+        warnings.simplefilter("ignore")
+        results = blocks.map_batches(
+            Worker,
+            fn_constructor_args=(options | {"threads": threads}, *arguments[1:]),
+            compute=ray.data.ActorPoolStrategy(min_size=1),
+            batch_size=batch,
+            batch_format="pyarrow",
+            num_cpus=threads,
+            num_gpus=int(options["device"] == "gpu"),
+            max_restarts=-1,
+            max_task_retries=TRIES - 1,
+        )
+    for block in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        yield from zip(*(column.to_pylist() for column in block.columns))
+
+
+class Worker:
+    """Reads, cartoonizes and writes, in a process of Ray's.
+
+    Args:
+        options: of its `CartoonPredictor`.
+        data: the content of a weights file.
+        manner: how cartoons are written.
+    """
+
+    def __init__(self, options: dict, data: bytes, manner: Manner) -> None:
+        self.manner, self.trouble = manner, ""
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                (file := Path(folder) / "sent.safetensors").write_bytes(data)
+                self.predictor = CartoonPredictor(weights_file=file, **options)
+        except InputError as error:
+            self.trouble = str(error)
+
+    def __call__(self, jobs: pa.Table) -> pa.Table:
+        """Does jobs, and says so in columns index, message (empty where all is well) and fatal (no use in going on)."""
+        rows = [row | {"message": self.trouble, "fatal": bool(self.trouble)} for row in jobs.to_pylist()]
+        for row in rows if not self.trouble else ():
+            with _noting(row):
+                row["photo"] = self._read(os.fsdecode(row["source"]))
+        ready = [row for row in rows if "photo" in row]
+        with _noting(*ready):
+            for row, rgb in zip(ready, self.predictor([row["photo"].rgb for row in ready]) if ready else ()):
+                with _noting(row):
+                    self._write(os.fsdecode(row["target"]), row["photo"], rgb)
+        return pa.table({name: [row[name] for row in rows] for name in ("index", "message", "fatal")})
+
+    def _read(self, source: str) -> images.Picture:
+        photo = places.read(source)
+        if self.manner.max_size:
+            photo = images.shrink(photo, self.manner.max_size)
+        self.predictor.check_memory(*photo.rgb.shape[:2])
+        return photo
+
+    def _write(self, target: str, photo: images.Picture, rgb: np.ndarray) -> None:
+        cartoon = images.Picture(rgb, photo.alpha)
+        picture = images.beside(photo, cartoon) if self.manner.side_by_side else cartoon
+        places.write(target, images.encode(picture, Path(target.partition("?")[0]).suffix, self.manner.quality))
+
+
+@contextmanager
+def _noting(*rows: dict) -> Iterator[None]:
+    """Puts into rows what went wrong with them."""
+    try:
+        yield
+    except InputError as error:
+        for row in rows:
+            row |= {"message": str(error), "fatal": isinstance(error, OutputError)}

@@ -1,0 +1,181 @@
+"""A Ray cluster of two nodes on this machine, which nobody else can reach."""
+
+import importlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import photo
+from PIL import Image
+
+from ppcartoon import InputError, cluster, places
+from ppcartoon.plan import plan
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Starts the cluster; a short path, since Ray's sockets lie there."""
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # loopback alone
+    from ray.cluster_utils import Cluster
+
+    folder = tempfile.mkdtemp(prefix="r", dir="/tmp")
+    nodes = Cluster()
+    try:
+        for _ in range(2):
+            nodes.add_node(
+                node_ip_address="127.0.0.1", temp_dir=folder, include_dashboard=False, object_store_memory=80 << 20
+            )
+        yield nodes.address
+    finally:
+        nodes.shutdown()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """30 photos in two folders, and two files that are none."""
+    monkeypatch.chdir(tmp_path)
+    Path("photos/sub").mkdir(parents=True)
+    for i in range(30):
+        Image.fromarray(photo(250 + i, 300, i)).save(f"photos/{'sub/' * (i % 2)}{i}.png")
+    Path("photos/words.png").write_text("words")
+    Path("photos/sub/half.png").write_bytes(Path("photos/0.png").read_bytes()[:500])
+    return Path("photos")
+
+
+def outputs(folder="cartoons"):
+    return {str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def kill_a_worker(seen):
+    """Kills one when some cartoons are there, and notes how many there were."""
+    import ray
+
+    while len(outputs()) < 5:
+        time.sleep(0.02)
+    actors = ray._private.state.actors().values()
+    pid = next(a["Pid"] for a in actors if a["ActorClassName"].startswith("MapWorker") and a["State"] == "ALIVE")
+    os.kill(pid, signal.SIGKILL)
+    seen.append(len(outputs()))
+
+
+def test_every_image_comes_out_once_though_a_worker_dies(photos, address, tiny_file, predictor, capfd):
+    killed = []
+    killer = threading.Thread(target=kill_a_worker, args=(killed,))
+    killer.start()
+    options = {"weights_file": tiny_file, "threads": 1}
+    made, skipped, failures = cluster.run(["photos"], "cartoons", address, options, recursive=True)
+    killer.join()
+    assert killed[0] < 30
+    assert (made, skipped) == (30, 0)
+    whole = Path("photos").resolve()
+    assert {source for source, _ in failures} == {f"{whole}/words.png", f"{whole}/sub/half.png"}
+    assert outputs() == {str(p.relative_to(photos)) for p in photos.rglob("*.png")} - {"words.png", "sub/half.png"}
+    for name in outputs():
+        assert (np.asarray(Image.open(f"cartoons/{name}")) == predictor(photos / name)).all()
+    out, err = capfd.readouterr()
+    assert out == "" and sorted(err.splitlines()) == sorted(f"ppcartoon: {at}: {why}" for at, why in failures)
+
+    before = {path: path.stat().st_mtime_ns for path in Path("cartoons").rglob("*.png")}
+    Path("photos/words.png").unlink()
+    Path("photos/sub/half.png").unlink()
+    again = cluster.run(["photos"], "cartoons", address, options, recursive=True, skip_existing=True)
+    assert again == (0, 30, [])
+    assert {path: path.stat().st_mtime_ns for path in Path("cartoons").rglob("*.png")} == before
+
+
+def test_a_list_and_a_uri_in_batches(photos, address, tiny_file, predictor):
+    lines = ["photos/0.png", f"file://{photos.resolve()}/sub/1.png", "photos/2.png"]
+    Path("list.txt").write_text("\n".join(lines))
+    manner = cluster.Manner(max_size=40, side_by_side=True)
+    options = {"weights_file": tiny_file, "batch_size": 2}
+    result = cluster.run(["@list.txt"], f"file://{Path.cwd()}/made", address, options, manner=manner, suffix="_c")
+    assert result == (3, 0, [])
+    assert outputs("made") == {"0_c.png", "sub/1_c.png", "2_c.png"}
+    pair = np.asarray(Image.open("made/0_c.png"))
+    half = pair.shape[1] // 2
+    assert max(pair.shape[0], half) == 40
+    np.testing.assert_allclose(pair[:, half:], predictor(np.ascontiguousarray(pair[:, :half])), atol=1)
+
+
+def test_an_output_that_cannot_be_written_leaves_no_use_in_going_on(photos, tiny_file):
+    Path("file").touch()
+    worker = cluster.Worker({}, tiny_file.read_bytes(), cluster.DEFAULT)
+    jobs, _ = cluster.plan_jobs(["photos"], "file", recursive=False, suffix="", ext="auto", skip_existing=False)
+    said = worker(jobs.slice(14)).to_pylist()  # the last photo, and words.png
+    assert [row["fatal"] for row in said] == [True, False]
+    assert said[0]["message"].endswith("file: a file is there, where a folder is to be")
+
+
+def test_workers_that_cannot_be_made_say_why(photos, tiny_file):
+    worker = cluster.Worker({"engine": "onnx", "device": "gpu"}, tiny_file.read_bytes(), cluster.DEFAULT)
+    jobs, _ = cluster.plan_jobs(["photos"], "made", recursive=False, suffix="", ext="auto", skip_existing=False)
+    assert {(row["fatal"], row["message"][:31]) for row in worker(jobs).to_pylist()} == {
+        (True, "engine onnx runs on the CPU: us")
+    }
+
+
+def planned(inputs, output, **options):
+    options = {"recursive": True, "suffix": "", "ext": "auto", "skip_existing": False} | options
+    jobs, skipped = cluster.plan_jobs(inputs, output, **options)
+    return {os.fsdecode(job["source"]): os.fsdecode(job["target"]) for job in jobs.to_pylist()}, skipped
+
+
+@pytest.mark.parametrize("ext", ["auto", "png"])
+def test_names_are_those_of_a_single_machine(tmp_path, monkeypatch, ext):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "a.jpg", "a.tif", "sub/a.tif", "sub/a.png", "sub/deep/a.gif", os.fsdecode(b"\xff.png")):
+        Path("in", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("in", name).touch()
+    inputs = ["in", "in/sub", "in/a.*", "in/sub/deep"]
+    expected = {
+        str(j.source.resolve()): str(j.target.resolve()) for j in plan(inputs, Path("out"), recursive=True, ext=ext)
+    }
+    assert planned(inputs, "out", ext=ext) == (expected, 0)
+
+
+def test_a_million_of_one_name_takes_no_square_of_the_time(tmp_path):
+    (tmp_path / "list.txt").write_text("\n".join(f"s3://bucket{i}/a.png" for i in range(20000)))
+    start = time.process_time()
+    jobs, _ = planned([f"@{tmp_path}/list.txt"], "s3://bucket/out")
+    assert len(set(jobs.values())) == 20000
+    assert time.process_time() - start < 5
+
+
+def test_outputs_replace_no_photos(photos):
+    for output in ("photos", "photos/../photos"):
+        with pytest.raises(InputError, match="would replace an input"):
+            planned(["photos"], output)
+    with pytest.raises(InputError, match="photos/sub: has files, inside an input"):
+        planned(["photos"], "photos/sub")
+    jobs, skipped = planned(["photos"], "photos/sub", skip_existing=True)
+    assert len(jobs) + skipped == 16
+    with pytest.raises(InputError, match="writes into a folder"):
+        planned(["photos"], "cartoon.png")
+
+
+@pytest.mark.parametrize(
+    "address, message",
+    [
+        ("127.0.0.1:1", "--ray 127.0.0.1:1: .*refused; give auto, local, or host:port"),
+        ("nonsense", "--ray nonsense: .*; give auto"),
+        ("ray://127.0.0.1:10001", "Ray Data does not run through Ray Client"),
+    ],
+)
+def test_addresses_where_no_cluster_is(photos, tiny_file, address, message):
+    with pytest.raises(InputError, match=message):
+        cluster.run(["photos"], "cartoons", address, {"weights_file": tiny_file})
+    assert not Path("cartoons").exists()
+
+
+def test_without_ray(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r'pip install "ppcartoon\[ray\]"'):
+        importlib.reload(places)
