@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
-import posixpath
 import signal
 import socket
 import sys
@@ -13,18 +13,20 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from . import images, places, weights
+from . import images, weights
 from .errors import InputError, OutputError
-from .plan import IMAGE_ENDINGS, check_suffix, names
 from .predictor import DEFAULT_STYLE, CartoonPredictor
 
-import pyarrow as pa  # isort: skip  # which `places` has looked for
+if not all(importlib.util.find_spec(name) for name in ("ray", "pyarrow")):
+    raise InputError('a cluster needs Ray: pip install "ppcartoon[ray]"')
+import pyarrow as pa
+
+from . import bulk, places
 
 THREADS = 4  # of a worker: several workers make more of a machine than one with many threads
 TRIES = 3  # for a task whose worker dies
@@ -56,7 +58,7 @@ def run(
     """Cartoonizes all images of the inputs, and names those that fail as they do.
 
     Args:
-        inputs: see `places.find`. Paths have to mean the same on every node.
+        inputs: see `bulk.find`. Paths have to mean the same on every node.
         output: a folder, or a URI of one. The names in it are those that `plan.plan` gives.
         address: "auto" (the cluster that this machine belongs to), "local" (one on this machine, for as long as it
             takes), or host:port.
@@ -79,7 +81,7 @@ def run(
     style, file = options.pop("style"), options.pop("weights_file")
     weights.load_style(style) if file is None else weights.load(Path(file))  # mistakes come to light here
     arguments = (options, Path(file or weights.folder() / f"{style}.safetensors").read_bytes(), manner)
-    jobs, skipped = plan_jobs(inputs, output, recursive=recursive, suffix=suffix, ext=ext, skip_existing=skip_existing)
+    jobs, skipped = bulk.plan(inputs, output, recursive=recursive, suffix=suffix, ext=ext, skip_existing=skip_existing)
     failures: list[tuple[str, str]] = []
     left = np.ones(len(jobs), bool)
     if not left.any():
@@ -92,7 +94,7 @@ def run(
     with _connected(address), tqdm(total=len(jobs), unit="image", disable=None) as bar:
         # What a task of many images left undone, its worker having died each time, is tried image by image.
         for batch, size in ((options["batch_size"], min(64, 1 + len(jobs) // 1000)), (1, 1)):
-            rest = jobs.take(np.flatnonzero(left))
+            rest = jobs.filter(pa.array(left))
             for index, message, fatal in _results(rest, batch, max(batch, size), arguments) if len(rest) else ():
                 if fatal:
                     raise OutputError(message)
@@ -101,46 +103,8 @@ def run(
                 if message:
                     fail(index, message)
         for index in np.flatnonzero(left):
-            fail(index, f"its worker died {TRIES} times; if memory is short, use --max-size")
+            fail(index, "its worker died or broke down each time; if memory is short, use --max-size")
     return len(jobs) - len(failures), skipped, failures
-
-
-def plan_jobs(
-    inputs: list[str], output: str, *, recursive: bool, suffix: str, ext: str, skip_existing: bool
-) -> tuple[pa.Table, int]:
-    """What is to be done, as columns index, source and target (bytes), and the number of cartoons that may stay.
-
-    Raises:
-        InputError: as `plan.plan` does.
-    """
-    check_suffix(suffix)
-    if not places.is_uri(output := places.absolute(output)):
-        output = os.path.realpath(output)
-    if Path(output).suffix.lower() in IMAGE_ENDINGS and not os.path.isdir(output):
-        raise InputError(f"{output}: a cluster writes into a folder; give one as the output")
-    found: dict[str, str] = {}
-    for text in inputs:
-        if len(inputs) > 1 and places.absolute(text) == output:
-            continue  # the shell's * has found the output folder
-        inside = recursive and places.contains(places.absolute(text), output)
-        if inside and not skip_existing and any(places.listing(output, True)):
-            raise InputError(f"{output}: has files, inside an input; --skip-existing keeps them, or remove them")
-        for source, relative in places.find(text, output, recursive):
-            found.setdefault(source, relative)
-
-    pairs = sorted(found.items(), key=lambda pair: posixpath.dirname(pair[1]))
-    there = set(places.listing(output, True)) if skip_existing else ()
-    sources, targets = [], []
-    for _, group in groupby(pairs, key=lambda pair: posixpath.dirname(pair[1])):
-        here, relative = zip(*group)
-        for source, name in zip(here, names(relative, suffix, ext)):
-            if name not in there:
-                sources.append(os.fsencode(source))
-                targets.append(os.fsencode(target := places.below(output, name)))
-                if target in found:
-                    raise InputError(f"{target}: would replace an input; choose another --output or a --suffix")
-    jobs = pa.table({"index": np.arange(len(sources)), "source": sources, "target": targets})
-    return jobs, len(found) - len(jobs)
 
 
 @contextmanager
@@ -170,15 +134,15 @@ def _connected(address: str) -> Iterator[None]:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **settings)
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"Ray at {address}: {str(error).splitlines()[0]}") from error
-    try:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)  # Ray has put its own there
-        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # where Ray tells of each death of a worker
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray has put its own there
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # where Ray tells of each worker that dies
+        try:
             yield
-    except RayError as error:
-        raise InputError(f"Ray: {str(error).splitlines()[-1]}; is ppcartoon installed on every node?") from error
-    finally:
-        ray.shutdown()
+        except RayError as error:
+            raise InputError(f"Ray: {str(error).splitlines()[-1]}") from error
+        finally:
+            ray.shutdown()
 
 
 @contextmanager
@@ -196,7 +160,7 @@ def _silent() -> Iterator[None]:
 
 
 def _knock(address: str) -> None:
-    """Ray would try for minutes."""
+    """Ray itself would try for longer, and tell less."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=10).close()

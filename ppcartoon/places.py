@@ -7,25 +7,20 @@ s3://bucket/photos?region=eu-west-1; see pyarrow.fs.FileSystem.from_uri.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import io
 import os
 import posixpath
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import takewhile
 from pathlib import Path
+
+from pyarrow import fs
 
 from . import images
 from .errors import InputError, OutputError
 from .files import atomic
 from .images import Picture
-from .plan import search
-
-if not all(importlib.util.find_spec(name) for name in ("ray", "pyarrow")):
-    raise InputError('a cluster needs Ray: pip install "ppcartoon[ray]"')
-from pyarrow import fs
 
 ATOMIC = ("s3", "gcs", "abfs")  # where an object appears whole or not at all
 
@@ -52,6 +47,10 @@ def below(place: str, relative: str) -> str:
     return f"{folder.rstrip('/')}/{relative}{mark}{options}"
 
 
+def name(place: str) -> str:
+    return posixpath.basename(place.partition("?")[0] if is_uri(place) else place)
+
+
 def contains(folder: str, place: str) -> bool:
     """Whether a place is below a folder, and not the folder itself."""
     if is_uri(folder):
@@ -59,21 +58,19 @@ def contains(folder: str, place: str) -> bool:
     return place.rstrip("/").startswith(folder.rstrip("/") + "/")
 
 
-def locate(place: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a place, and the path there.
+def locate(uri: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a URI, and the path there.
 
     Raises:
         InputError: there is no such file system, or it cannot be reached.
     """
-    if not is_uri(place):
-        return fs.LocalFileSystem(), place
-    scheme, rest = place.split("://", 1)
+    scheme, rest = uri.split("://", 1)
     rest, _, options = rest.partition("?")
     host, _, path = rest.partition("/")
     try:
         system, root = _filesystem(f"{scheme}://{host}/?{options}".rstrip("?"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{place}: {_first_line(error)}") from error
+        raise InputError(f"{uri}: {first_line(error)}") from error
     return system, posixpath.join(root, path).rstrip("/")
 
 
@@ -89,64 +86,8 @@ def listing(place: str, recursive: bool) -> Iterator[str]:
     try:
         infos = system.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=recursive))
     except OSError as error:
-        raise InputError(f"{place}: {_first_line(error)}") from error
+        raise InputError(f"{place}: {first_line(error)}") from error
     return (info.path[len(path) :].lstrip("/") for info in infos if info.is_file)
-
-
-def find(text: str, output: str, recursive: bool) -> Iterator[tuple[str, str]]:
-    """The files of one input, each with the path that it has below that input.
-
-    Args:
-        text: a file, a folder, a glob pattern, a URI of an object or a folder, or @FILE: a text file with a path or URI
-            a line, which have their paths below the folder that all share.
-        output: a place that is left out.
-        recursive: go into subfolders.
-
-    Raises:
-        InputError: there are none, or they cannot be read.
-    """
-    if text.startswith("@"):
-        yield from _listed(text[1:])
-    elif is_uri(place := absolute(text)):
-        yield from _stored(place, output, recursive)
-    else:
-        yield from ((absolute(str(path)), str(relative)) for path, relative in search(place, Path(output), recursive))
-
-
-def _listed(file: str) -> Iterator[tuple[str, str]]:
-    try:
-        lines = [absolute(line) for line in Path(file).read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot be read as a list of images ({error})") from error
-    if not lines:
-        raise InputError(f"{file}: an empty list; give a path or URI a line")
-    shared = takewhile(lambda pair: pair[0] == pair[1], zip(min(lines), max(lines)))
-    root = posixpath.dirname("".join(letter for letter, _ in shared))
-    yield from ((line, _tidy(line[len(root) :])) for line in lines)
-
-
-def _stored(place: str, output: str, recursive: bool) -> Iterator[tuple[str, str]]:
-    system, path = locate(place)
-    try:
-        is_file = system.get_file_info(path).is_file
-    except OSError as error:
-        raise InputError(f"{place}: {_first_line(error)}") from error
-    if is_file:
-        yield place, posixpath.basename(path)
-        return
-    empty = True
-    for relative in listing(place, recursive):
-        source = below(place, relative)
-        if not contains(output, source) and not any(part.startswith(".") for part in relative.split("/")):
-            empty = False
-            yield source, _tidy(relative)
-    if empty:
-        raise InputError(f"{place}: no files there" + ("" if recursive else "; --recursive looks into subfolders"))
-
-
-def _tidy(path: str) -> str:
-    """A path that stays below the folder it is joined to."""
-    return posixpath.normpath("/" + path.replace("://", "/")).lstrip("/")
 
 
 def read(place: str) -> Picture:
@@ -162,7 +103,7 @@ def read(place: str) -> Picture:
         with system.open_input_stream(path) as file:
             data = file.read()
     except OSError as error:
-        raise InputError(f"cannot be read ({_first_line(error)})") from error
+        raise InputError(f"cannot be read ({first_line(error)})") from error
     return images.read(io.BytesIO(data))
 
 
@@ -195,8 +136,8 @@ def write(place: str, data: bytes) -> None:
                 system.delete_file(temporary)
             raise
     except OSError as error:
-        raise OutputError(f"{place}: cannot be written ({_first_line(error)})") from error
+        raise OutputError(f"{place}: cannot be written ({first_line(error)})") from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]

@@ -15,7 +15,7 @@ import pytest
 from conftest import photo
 from PIL import Image
 
-from ppcartoon import InputError, cluster, places
+from ppcartoon import InputError, bulk, cluster
 from ppcartoon.plan import plan
 
 
@@ -108,7 +108,7 @@ def test_a_list_and_a_uri_in_batches(photos, address, tiny_file, predictor):
 def test_an_output_that_cannot_be_written_leaves_no_use_in_going_on(photos, tiny_file):
     Path("file").touch()
     worker = cluster.Worker({}, tiny_file.read_bytes(), cluster.DEFAULT)
-    jobs, _ = cluster.plan_jobs(["photos"], "file", recursive=False, suffix="", ext="auto", skip_existing=False)
+    jobs, _ = bulk.plan(["photos"], "file", recursive=False, suffix="", ext="auto", skip_existing=False)
     said = worker(jobs.slice(14)).to_pylist()  # the last photo, and words.png
     assert [row["fatal"] for row in said] == [True, False]
     assert said[0]["message"].endswith("file: a file is there, where a folder is to be")
@@ -116,7 +116,7 @@ def test_an_output_that_cannot_be_written_leaves_no_use_in_going_on(photos, tiny
 
 def test_workers_that_cannot_be_made_say_why(photos, tiny_file):
     worker = cluster.Worker({"engine": "onnx", "device": "gpu"}, tiny_file.read_bytes(), cluster.DEFAULT)
-    jobs, _ = cluster.plan_jobs(["photos"], "made", recursive=False, suffix="", ext="auto", skip_existing=False)
+    jobs, _ = bulk.plan(["photos"], "made", recursive=False, suffix="", ext="auto", skip_existing=False)
     assert {(row["fatal"], row["message"][:31]) for row in worker(jobs).to_pylist()} == {
         (True, "engine onnx runs on the CPU: us")
     }
@@ -124,7 +124,7 @@ def test_workers_that_cannot_be_made_say_why(photos, tiny_file):
 
 def planned(inputs, output, **options):
     options = {"recursive": True, "suffix": "", "ext": "auto", "skip_existing": False} | options
-    jobs, skipped = cluster.plan_jobs(inputs, output, **options)
+    jobs, skipped = bulk.plan(inputs, output, **options)
     return {os.fsdecode(job["source"]): os.fsdecode(job["target"]) for job in jobs.to_pylist()}, skipped
 
 
@@ -178,4 +178,4 @@ def test_addresses_where_no_cluster_is(photos, tiny_file, address, message):
 def test_without_ray(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r'pip install "ppcartoon\[ray\]"'):
-        importlib.reload(places)
+        importlib.reload(cluster)

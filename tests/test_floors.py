@@ -20,7 +20,7 @@ ORDER = [
     "config",
 ]
 ORDER += ["weights", "graph", "engines", "plan", "data", "datasets", "vgg"]
-ORDER += ["predictor", "places", "cluster", "cli", "models"]
+ORDER += ["predictor", "places", "bulk", "cluster", "cli", "models"]
 ORDER += [
     "checkpoints",
     "register",
@@ -46,6 +46,7 @@ WITHOUT_PADDLE = {
     "data",
     "predictor",
     "places",
+    "bulk",
     "cluster",
     "cli",
 }

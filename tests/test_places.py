@@ -9,7 +9,7 @@ from conftest import photo
 from PIL import Image
 from pyarrow import fs
 
-from ppcartoon import InputError, images, places
+from ppcartoon import InputError, bulk, images, places
 from ppcartoon.errors import OutputError
 
 
@@ -31,7 +31,7 @@ def bucket(tmp_path, monkeypatch):
 
 
 def found(text, output="s3://bucket/out", recursive=True):
-    return dict(places.find(text, output, recursive))
+    return dict(bulk.find(text, output, recursive))
 
 
 def test_a_bucket_is_searched_as_a_folder_is(bucket):
