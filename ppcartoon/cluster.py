@@ -92,10 +92,11 @@ def run(
         bar.write(f"ppcartoon: {failures[-1][0]}: {message}", file=sys.stderr)
 
     with _connected(address), tqdm(total=len(jobs), unit="image", disable=None) as bar:
-        # What a task of many images left undone, its worker having died each time, is tried image by image.
-        for batch, size in ((options["batch_size"], min(64, 1 + len(jobs) // 1000)), (1, 1)):
+        batch = options["batch_size"]
+        rounds = [(batch, max(batch, min(64, 1 + len(jobs) // 1000))), (1, 1)]
+        for sizes in rounds:  # what is left undone may only have shared a worker with the image that this died of
             rest = jobs.filter(pa.array(left))
-            for index, message, fatal in _results(rest, batch, max(batch, size), arguments) if len(rest) else ():
+            for index, message, fatal in _results(rest, *sizes, arguments) if len(rest) else ():
                 if fatal:
                     raise OutputError(message)
                 left[index] = False
@@ -169,7 +170,7 @@ def _knock(address: str) -> None:
 
 
 def _results(jobs: pa.Table, batch: int, size: int, arguments: tuple) -> Iterator[tuple[int, str, bool]]:
-    """Runs jobs in tasks of `size`, and gives what `Worker` says of each as it comes."""
+    """Runs jobs in tasks of `size`, and gives what `Worker` says of each job as it comes."""
     import ray.data
 
     context = ray.data.DataContext.get_current()
@@ -186,7 +187,7 @@ def _results(jobs: pa.Table, batch: int, size: int, arguments: tuple) -> Iterato
         results = blocks.map_batches(
             Worker,
             fn_constructor_args=(options | {"threads": threads}, *arguments[1:]),
-            compute=ray.data.ActorPoolStrategy(min_size=1),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_tasks_in_flight_per_actor=min(size, 2)),
             batch_size=batch,
             batch_format="pyarrow",
             num_cpus=threads,
