@@ -8,39 +8,27 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from . import images, weights
+from . import weights
 from .errors import InputError, OutputError
-from .predictor import DEFAULT_STYLE, CartoonPredictor
+from .predictor import DEFAULT_STYLE
 
 if not all(importlib.util.find_spec(name) for name in ("ray", "pyarrow")):
     raise InputError('a cluster needs Ray: pip install "ppcartoon[ray]"')
 import pyarrow as pa
 
-from . import bulk, places
+from . import bulk
+from .worker import DEFAULT, Manner, Worker
 
 THREADS = 4  # of a worker: several workers make more of a machine than one with many threads
 TRIES = 3  # for a task whose worker dies
-
-
-class Manner(NamedTuple):
-    """How cartoons are made and written; see the command line."""
-
-    quality: int = 95
-    max_size: int | None = None
-    side_by_side: bool = False
-
-
-DEFAULT = Manner()
 
 
 def run(
@@ -170,7 +158,11 @@ def _knock(address: str) -> None:
 
 
 def _results(jobs: pa.Table, batch: int, size: int, arguments: tuple) -> Iterator[tuple[int, str, bool]]:
-    """Runs jobs in tasks of `size`, and gives what `Worker` says of each job as it comes."""
+    """Runs jobs in tasks of `size`, and gives what `Worker` says of each job as it comes.
+
+    Raises:
+        InputError: no node has what a worker needs; Ray would wait for one.
+    """
     import ray.data
 
     context = ray.data.DataContext.get_current()
@@ -179,8 +171,11 @@ def _results(jobs: pa.Table, batch: int, size: int, arguments: tuple) -> Iterato
     context.max_consecutive_actor_init_deaths = TRIES
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     options = arguments[0]
-    nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
-    threads = options["threads"] or int(min([THREADS, *filter(None, nodes)]))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    threads = options["threads"] or int(min([THREADS, *filter(None, (node.get("CPU") for node in nodes))]))
+    wanted = {"CPU": threads, "GPU": int(options["device"] == "gpu")}
+    if not any(all(node.get(kind, 0) >= number for kind, number in wanted.items()) for node in nodes):
+        raise InputError(f"no node of the cluster has {threads} CPUs" + (" and a GPU" if wanted["GPU"] else ""))
     blocks = ray.data.from_arrow([jobs.slice(i, size) for i in range(0, len(jobs), size)])
     with warnings.catch_warnings():  # that Ray 2.64 will have no limit of retries
         warnings.simplefilter("ignore")
@@ -191,63 +186,9 @@ def _results(jobs: pa.Table, batch: int, size: int, arguments: tuple) -> Iterato
             batch_size=batch,
             batch_format="pyarrow",
             num_cpus=threads,
-            num_gpus=int(options["device"] == "gpu"),
+            num_gpus=wanted["GPU"],
             max_restarts=-1,
             max_task_retries=TRIES - 1,
         )
     for block in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         yield from zip(*(column.to_pylist() for column in block.columns))
-
-
-class Worker:
-    """Reads, cartoonizes and writes, in a process of Ray's.
-
-    Args:
-        options: of its `CartoonPredictor`.
-        data: the content of a weights file.
-        manner: how cartoons are written.
-    """
-
-    def __init__(self, options: dict, data: bytes, manner: Manner) -> None:
-        self.manner, self.trouble = manner, ""
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                (file := Path(folder) / "sent.safetensors").write_bytes(data)
-                self.predictor = CartoonPredictor(weights_file=file, **options)
-        except InputError as error:
-            self.trouble = str(error)
-
-    def __call__(self, jobs: pa.Table) -> pa.Table:
-        """Does jobs, and says so in columns index, message (empty where all is well) and fatal (no use in going on)."""
-        rows = [row | {"message": self.trouble, "fatal": bool(self.trouble)} for row in jobs.to_pylist()]
-        for row in rows if not self.trouble else ():
-            with _noting(row):
-                row["photo"] = self._read(os.fsdecode(row["source"]))
-        ready = [row for row in rows if "photo" in row]
-        with _noting(*ready):
-            for row, rgb in zip(ready, self.predictor([row["photo"].rgb for row in ready]) if ready else ()):
-                with _noting(row):
-                    self._write(os.fsdecode(row["target"]), row["photo"], rgb)
-        return pa.table({name: [row[name] for row in rows] for name in ("index", "message", "fatal")})
-
-    def _read(self, source: str) -> images.Picture:
-        photo = places.read(source)
-        if self.manner.max_size:
-            photo = images.shrink(photo, self.manner.max_size)
-        self.predictor.check_memory(*photo.rgb.shape[:2])
-        return photo
-
-    def _write(self, target: str, photo: images.Picture, rgb: np.ndarray) -> None:
-        cartoon = images.Picture(rgb, photo.alpha)
-        picture = images.beside(photo, cartoon) if self.manner.side_by_side else cartoon
-        places.write(target, images.encode(picture, Path(target.partition("?")[0]).suffix, self.manner.quality))
-
-
-@contextmanager
-def _noting(*rows: dict) -> Iterator[None]:
-    """Puts into rows what went wrong with them."""
-    try:
-        yield
-    except InputError as error:
-        for row in rows:
-            row |= {"message": str(error), "fatal": isinstance(error, OutputError)}

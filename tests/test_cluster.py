@@ -125,6 +125,14 @@ def test_a_list_and_a_uri_in_batches(photos, address, tiny_file, predictor):
     np.testing.assert_allclose(pair[:, half:], predictor(np.ascontiguousarray(pair[:, :half])), atol=1)
 
 
+@pytest.mark.parametrize(
+    "options, message", [({"threads": 99}, "has 99 CPUs$"), ({"device": "gpu"}, "has 1 CPUs and a GPU$")]
+)
+def test_what_no_node_has_is_not_waited_for(photos, address, tiny_file, options, message):
+    with pytest.raises(InputError, match=message):
+        cluster.run(["photos"], "cartoons", address, {"weights_file": tiny_file} | options)
+
+
 def test_an_output_that_cannot_be_written_leaves_no_use_in_going_on(photos, tiny_file):
     Path("file").touch()
     worker = cluster.Worker({}, tiny_file.read_bytes(), cluster.DEFAULT)

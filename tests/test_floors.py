@@ -20,7 +20,7 @@ ORDER = [
     "config",
 ]
 ORDER += ["weights", "graph", "engines", "plan", "data", "datasets", "vgg"]
-ORDER += ["predictor", "places", "bulk", "cluster", "cli", "models"]
+ORDER += ["predictor", "places", "bulk", "worker", "cluster", "cli", "models"]
 ORDER += [
     "checkpoints",
     "register",
@@ -47,6 +47,7 @@ WITHOUT_PADDLE = {
     "predictor",
     "places",
     "bulk",
+    "worker",
     "cluster",
     "cli",
 }
