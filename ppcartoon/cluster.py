@@ -173,20 +173,22 @@ def _results(jobs: pa.Table, batch: int, size: int, arguments: tuple) -> Iterato
     options = arguments[0]
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     threads = options["threads"] or int(min([THREADS, *filter(None, (node.get("CPU") for node in nodes))]))
-    wanted = {"CPU": threads, "GPU": int(options["device"] == "gpu")}
-    if not any(all(node.get(kind, 0) >= number for kind, number in wanted.items()) for node in nodes):
-        raise InputError(f"no node of the cluster has {threads} CPUs" + (" and a GPU" if wanted["GPU"] else ""))
+    gpus = int(options["device"] == "gpu")
+    room = sum(int(min(node.get("CPU", 0) // threads, node.get("GPU", 0) if gpus else np.inf)) for node in nodes)
+    if not room:
+        raise InputError(f"no node of the cluster has {threads} CPUs" + " and a GPU" * gpus)
     blocks = ray.data.from_arrow([jobs.slice(i, size) for i in range(0, len(jobs), size)])
+    workers = min(room, -(-len(jobs) // size))  # and more where a cluster grows
     with warnings.catch_warnings():  # that Ray 2.64 will have no limit of retries
         warnings.simplefilter("ignore")
         results = blocks.map_batches(
             Worker,
             fn_constructor_args=(options | {"threads": threads}, *arguments[1:]),
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_tasks_in_flight_per_actor=min(size, 2)),
+            compute=ray.data.ActorPoolStrategy(min_size=workers, max_tasks_in_flight_per_actor=min(size, 2)),
             batch_size=batch,
             batch_format="pyarrow",
             num_cpus=threads,
-            num_gpus=wanted["GPU"],
+            num_gpus=gpus,
             max_restarts=-1,
             max_task_retries=TRIES - 1,
         )
