@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -22,20 +21,20 @@ from ppcartoon.plan import plan
 @pytest.fixture(scope="module")
 def address():
     """Starts the cluster; a short path, since Ray's sockets lie there."""
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # loopback alone
-    from ray.cluster_utils import Cluster
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", folder)  # or Ray would note the cluster as the current one of this machine
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback alone
+        from ray.cluster_utils import Cluster
 
-    folder = tempfile.mkdtemp(prefix="r", dir="/tmp")
-    nodes = Cluster()
-    try:
-        for _ in range(2):
-            nodes.add_node(
-                node_ip_address="127.0.0.1", temp_dir=folder, include_dashboard=False, object_store_memory=80 << 20
-            )
-        yield nodes.address
-    finally:
-        nodes.shutdown()
-        shutil.rmtree(folder)
+        nodes = Cluster()
+        (Path(folder) / "ray").mkdir()
+        try:
+            for _ in range(2):
+                nodes.add_node(node_ip_address="127.0.0.1", include_dashboard=False, object_store_memory=80 << 20)
+            yield nodes.address
+        finally:
+            nodes.shutdown()
 
 
 @pytest.fixture
