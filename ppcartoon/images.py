@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -48,18 +48,19 @@ class Picture(NamedTuple):
     alpha: np.ndarray | None = None
 
 
-def read(path: Path) -> Picture:
-    """The first frame of an image file.
+def read(source: Path | BinaryIO) -> Picture:
+    """The first frame of an image file, by its path or opened.
 
     Raises:
         InputError: the file cannot be read, is no image of a known format, is damaged, or unreasonably large; the
             message leaves it to the caller to name the file.
     """
     try:
-        if os.path.exists(path) and not os.path.isfile(path):
+        named = isinstance(source, os.PathLike)
+        if named and os.path.exists(source) and not os.path.isfile(source):
             raise InputError("a folder, or no file that can be read")
         # Given a path, Pillow maps plain TIFFs into memory and takes their orientation wrongly.
-        with open(path, "rb") as file, Image.open(file, formats=_readable()) as image:
+        with open(source, "rb") if named else source as file, Image.open(file, formats=_readable()) as image:
             if max(image.size) > LONGEST:
                 raise InputError(f"{image.width}x{image.height}: no side may be longer than {LONGEST} pixels")
             return decode(image)

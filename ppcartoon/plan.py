@@ -6,6 +6,7 @@ import glob
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,24 +63,23 @@ def plan(
     Raises:
         InputError: an input is missing or an empty folder, or an output would replace an input or has another format.
     """
-    if Path(suffix).name != suffix:
-        raise InputError(f"--suffix {suffix!r}: cannot be part of a file name")
+    check_suffix(suffix)
     sources: dict[str, tuple[Path, Path]] = {}
     for text in inputs:
         if len(inputs) > 1 and os.path.realpath(text) == os.path.realpath(output):
             continue  # the shell's * has found the output folder
-        for path, relative in _search(text, output, recursive):
+        for path, relative in search(text, output, recursive):
             sources.setdefault(os.path.abspath(path), (path, relative))
     films = [is_film(source) for source, _ in sources.values()]
     to_file = _names_file(output, films)
-    names = _names([(relative, film) for (_, relative), film in zip(sources.values(), films)], suffix, ext)
-    targets = [output] if to_file else [output / name for name in names]
+    found = names([str(relative) for _, relative in sources.values()], suffix, ext, films)
+    targets = [output] if to_file else [output / name for name in found]
     jobs = [
         Job(source, target, skip_existing and os.path.isfile(target), film)
         for (source, _), target, film in zip(sources.values(), targets, films)
     ]
     originals = {os.path.realpath(path) for job in jobs for path in _all(job.source)}
-    inside = recursive and any(_is_below(output, text) for text in inputs)
+    inside = recursive and any(is_below(output, text) for text in inputs)
     for job in jobs:
         if any(os.path.realpath(path) in originals for path in _all(job.target)):
             raise InputError(f"{job.target}: would replace an input; choose another --output or a --suffix")
@@ -123,69 +123,89 @@ def _all(path: Path) -> list[Path]:
     return list(members(path).values()) if is_pattern(path) else [path]
 
 
-def _search(text: str, output: Path, recursive: bool) -> list[tuple[Path, Path]]:
-    """Files for one input, each with the path that it has below that input."""
+def check_suffix(suffix: str) -> None:
+    if Path(suffix).name != suffix:
+        raise InputError(f"--suffix {suffix!r}: cannot be part of a file name")
+
+
+def search(text: str, output: Path, recursive: bool) -> Iterator[tuple[Path, Path]]:
+    """Files for one input, each with the path that it has below that input.
+
+    Raises:
+        InputError: there are none.
+    """
     if os.path.isdir(text):
-        return [(path, path.relative_to(text)) for path in _files(Path(text), output, recursive)]
-    if os.path.lexists(text):
-        return [(Path(text), Path(os.path.basename(text)))]
-    if is_pattern(Path(text)) and members(Path(text)):
-        return [(Path(text), Path(os.path.basename(text)))]
+        yield from ((path, path.relative_to(text)) for path in _files(Path(text), output, recursive))
+        return
+    if os.path.lexists(text) or (is_pattern(Path(text)) and members(Path(text))):
+        yield Path(text), Path(os.path.basename(text))
+        return
     found = [Path(path) for path in sorted(glob.glob(text, recursive=True))]
-    if _is_below(output, os.path.dirname(re.split(r"[*?[]", text)[0])):
-        found = [path for path in found if path != output and not _is_below(path, output)]
+    if is_below(output, os.path.dirname(re.split(r"[*?[]", text)[0])):
+        found = [path for path in found if path != output and not is_below(path, output)]
     if not found:
         raise InputError(f"{text}: no such file or folder")
-    return [pair for path in found for pair in _search(str(path), output, recursive)]
+    for path in found:
+        yield from search(str(path), output, recursive)
 
 
-def _is_below(path: str | os.PathLike, folder: str | os.PathLike) -> bool:
+def is_below(path: str | os.PathLike, folder: str | os.PathLike) -> bool:
     inner, outer = os.path.realpath(path), os.path.realpath(folder)
     return inner != outer and os.path.commonpath([inner, outer]) == outer
 
 
-def _files(folder: Path, output: Path, recursive: bool) -> list[Path]:
+def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename}: {error.strerror}") from error
 
-    found = []
+    empty = True
     for parent, folders, names in os.walk(folder, onerror=refuse):
         here = Path(parent)
         visible = sorted(name for name in folders if recursive and not name.startswith("."))
         folders[:] = [name for name in visible if os.path.realpath(here / name) != os.path.realpath(output)]
-        paths = [here / name for name in sorted(names) if not name.startswith(".")]
-        found += [path for path in paths if os.path.isfile(path) or not os.path.exists(path)]  # broken links, no pipes
-    if not found:
+        for path in (here / name for name in sorted(names) if not name.startswith(".")):
+            if os.path.isfile(path) or not os.path.exists(path):  # broken links, no pipes
+                empty = False
+                yield path
+    if empty:
         advice = "" if recursive else "; --recursive looks into its subfolders"
         raise InputError(f"{folder}: no files in this folder{advice}")
-    return found
 
 
-def _names(sources: list[tuple[Path, bool]], suffix: str, ext: str) -> list[Path]:
+def names(relative: list[str], suffix: str, ext: str, films: Sequence[bool] | None = None) -> list[str]:
     """Names for the cartoons, all different: a.jpg and a.png both as png become a_jpg.png and a_png.png.
 
     Args:
-        sources: each file's path below its input, and whether it is a film.
+        relative: each file's path below its input.
         suffix: as in `plan`.
         ext: likewise.
+        films: which of the files are films; none unless told.
     """
+    films = films or [False] * len(relative)
 
-    def name(path: Path, film: bool, stem: str) -> Path:
-        writable, other = (FILMS_WRITABLE, ".mp4") if film and not is_pattern(path) else (WRITABLE, ".png")
-        own = path.suffix if path.suffix.lower() in writable else other
-        return path.with_name(f"{stem}{suffix}{f'.{ext}' if f'.{ext}' in writable else own}")
+    def name(path: str, film: bool, stem: str) -> str:
+        writable, other = (FILMS_WRITABLE, ".mp4") if film and not is_pattern(Path(path)) else (WRITABLE, ".png")
+        own = os.path.splitext(path)[1]
+        own = own if own.lower() in writable else other
+        return f"{stem}{suffix}{f'.{ext}' if f'.{ext}' in writable else own}"
 
-    names = [name(path, film, path.stem) for path, film in sources]
-    uses = Counter(names)
-    names = [
-        name(path, film, path.name.replace(".", "_")) if uses[plain] > 1 else plain
-        for (path, film), plain in zip(sources, names)
+    def whole(path: str) -> str:
+        folder, file = os.path.split(path)
+        return os.path.join(folder, file.replace(".", "_"))
+
+    plain = [name(path, film, os.path.splitext(path)[0]) for path, film in zip(relative, films)]
+    uses = Counter(plain)
+    plain = [
+        name(path, film, whole(path)) if uses[short] > 1 else short for path, film, short in zip(relative, films, plain)
     ]
-    taken: set[Path] = set()
-    for i, plain in enumerate(names):  # the same name in several input folders
-        number = 2
-        while names[i] in taken:
-            names[i] = plain.with_name(f"{plain.stem}_{number}{plain.suffix}")
-            number += 1
-        taken.add(names[i])
-    return names
+    taken: Counter[str] = Counter()
+    result = []
+    for wanted in plain:  # the same name in several input folders
+        stem, ending = os.path.splitext(wanted)
+        free = wanted
+        while free in taken:
+            taken[wanted] += 1
+            free = f"{stem}_{taken[wanted]}{ending}"
+        taken[free] = 1
+        result.append(free)
+    return result

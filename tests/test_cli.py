@@ -48,7 +48,7 @@ def outputs(folder="output"):
 def test_a_folder(run, predictor):
     code, out, err = run("-i", "photos")
     assert code == 0 and err == ""
-    assert out.startswith("3 cartoons in output; ") and out.endswith(f"images/s, {predictor.engine.description}\n")
+    assert out.startswith("3 cartoons in output; ") and out.endswith(f"a second, {predictor.engine.description}\n")
     assert outputs() == ["0.png", "1.png", "2.png"]
     for name in outputs():
         photo_path, cartoon = f"photos/{name}", np.asarray(Image.open(f"output/{name}"))
@@ -194,7 +194,11 @@ def test_list_styles(run):
 
 def test_without_arguments_it_is_a_demonstration(run):
     code, out, _ = run()
-    assert code == 0 and out.startswith("4 cartoons in output, all beside their photos in output/overview.png")
+    assert (
+        code == 0
+        and out.startswith("4 cartoons in output; ")
+        and out.endswith("; all beside their photos in output/overview.png\n")
+    )
     assert outputs() == ["astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "overview.png"]
     with Image.open("output/overview.png") as image:
         assert image.width > 1400 and image.height > 500  # two photos a row, each beside its cartoon

@@ -38,7 +38,7 @@ ORDER += [
     "vgg",
 ]
 ORDER += ["clips", "sound", "movies", "video"]
-ORDER += ["predictor", "steady", "photos", "cli", "export", "models"]
+ORDER += ["predictor", "steady", "photos", "places", "bulk", "worker", "cluster", "flags", "cli", "export", "models"]
 ORDER += [
     "checkpoints",
     "register",
@@ -71,6 +71,7 @@ WITHOUT_PADDLE = {
     "export",
 }
 WITHOUT_PADDLE |= {"clock", "signals", "sequences", "encoding", "clips", "sound", "movies", "video", "steady", "photos"}
+WITHOUT_PADDLE |= {"flags", "places", "bulk", "worker", "cluster"}
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "__init__"}
 WITH_PPGAN = {"vgg", "models", "register", "experiment"}
 
