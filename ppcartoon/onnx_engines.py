@@ -92,6 +92,7 @@ class OpenVino(_OfGraphs):
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
+            "CPU_RUNTIME_CACHE_CAPACITY": "128",  # layers prepared for sizes seen; of 5000 memory would grow for long
         }
         self.precision, self.bytes_per_pixel = precision, {"fp32": 22.5, "bf16": 11.5}[precision]
         self.description = f"OpenVINO in {precision} on {threads} CPU threads"
