@@ -7,6 +7,7 @@ from setuptools import setup
 
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "ppcartoon/__init__.py").read_text())[1]
+PARTS = ("benchmark", "cluster", "data", "engines", "video")
 
 setup(
     name="ppcartoon",
@@ -16,7 +17,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=["ppcartoon", "ppcartoon.benchmark", "ppcartoon.data", "ppcartoon._weights"],
+    packages=[
+        "ppcartoon",
+        "ppcartoon.benchmark",
+        "ppcartoon.cluster",
+        "ppcartoon.data",
+        "ppcartoon.engines",
+        "ppcartoon._weights",
+    ],
     package_dir={"ppcartoon._weights": "weights"},
     package_data={"ppcartoon": ["py.typed"], "ppcartoon._weights": ["*.safetensors", "SHA256SUMS", "README.md"]},
     install_requires=[

@@ -24,8 +24,9 @@ import numpy as np
 import onnx
 import safetensors.numpy
 
-from . import cli, engines, graph, images, paddle_engines
+from . import cli, engines, graph, images
 from .data.drawing import draw_photo
+from .engines import of_paddle
 from .errors import InputError
 from .files import atomic
 from .threads import cores
@@ -61,7 +62,7 @@ def possible() -> tuple[list[str], str]:
     if not importlib.util.find_spec("paddle"):
         return ["onnx"], "paddle and paddle-lite need Paddle: pip install paddlepaddle==3.2.2, or the GPU build"
     try:
-        version = paddle_engines.paddle().__version__
+        version = of_paddle.paddle().__version__
     except InputError as error:
         return ["onnx"], f"paddle and paddle-lite need Paddle: {error}"
     for start, kind in NOT_WRITTEN.items():
@@ -120,7 +121,7 @@ def _write(weights: Weights, kind: str, prefix: Path) -> Path:
 
 
 def _save_paddle_apart(weights: Weights, kind: str, prefix: Path) -> None:
-    """`paddle_engines.save` in a process of its own, since Paddle settles on a form when it is imported."""
+    """`of_paddle.save` in a process of its own, since Paddle settles on a form when it is imported."""
     code = "import sys; from ppcartoon import export; export._save_for_others(*sys.argv[1:])"
     flags = {"FLAGS_enable_pir_api": str(int(kind == "paddle")), "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", code, json.dumps(weights.network), str(prefix)]
@@ -136,10 +137,10 @@ def _save_for_others(network: str, prefix: str) -> None:
     """Saves tensors from standard input, without what a .pdmodel would tell of this machine."""
     tensors = safetensors.numpy.load(sys.stdin.buffer.read())
     weights = Weights(tensors, json.loads(network), Path(prefix).name, "", "", "")
-    path = paddle_engines.save(paddle_engines.cartoonizer(weights, "cpu"), Path(prefix), **paddle_engines.IMAGE)
+    path = of_paddle.save(of_paddle.cartoonizer(weights, "cpu"), Path(prefix), **of_paddle.IMAGE)
     if path.suffix == ".json":
         return
-    paddle = paddle_engines.paddle()
+    paddle = of_paddle.paddle()
     paddle.enable_static()
     program = paddle.static.deserialize_program(path.read_bytes())
     for op in (op for block in program.blocks for op in block.ops):
@@ -178,7 +179,7 @@ def _compare(program: Path, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Expor
 def _open(program: Path) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
     """What runs a program, and its name."""
     if program.suffix != ".onnx":
-        run = paddle_engines.Program(program, "cpu", cores())
+        run = of_paddle.Program(program, "cpu", cores())
         return lambda photos: run(photos)[0], run.description
     import onnxruntime
 

@@ -14,7 +14,8 @@ import pytest
 from conftest import photo
 from PIL import Image
 
-from ppcartoon import InputError, bulk, cluster
+from ppcartoon import InputError, cluster
+from ppcartoon.cluster import bulk
 from ppcartoon.photos import Options
 from ppcartoon.plan import plan
 

@@ -28,8 +28,6 @@ ORDER += [
     "weights",
     "nodes",
     "graph",
-    "onnx_engines",
-    "paddle_engines",
     "engines",
     "tiling",
     "plan",
@@ -38,7 +36,7 @@ ORDER += [
     "vgg",
 ]
 ORDER += ["clips", "sound", "movies", "video"]
-ORDER += ["predictor", "steady", "photos", "places", "bulk", "worker", "cluster", "flags", "cli", "export", "models"]
+ORDER += ["predictor", "steady", "photos", "cluster", "flags", "cli", "export", "models"]
 ORDER += [
     "checkpoints",
     "register",
@@ -61,8 +59,6 @@ WITHOUT_PADDLE = {
     "weights",
     "nodes",
     "graph",
-    "onnx_engines",
-    "engines",
     "tiling",
     "plan",
     "data",
@@ -71,7 +67,7 @@ WITHOUT_PADDLE = {
     "export",
 }
 WITHOUT_PADDLE |= {"clock", "signals", "sequences", "encoding", "clips", "sound", "movies", "video", "steady", "photos"}
-WITHOUT_PADDLE |= {"flags", "places", "bulk", "worker", "cluster"}
+WITHOUT_PADDLE |= {"flags", "cluster"}
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "__init__"}
 WITH_PPGAN = {"vgg", "models", "register", "experiment"}
 

@@ -26,9 +26,10 @@ def test_help_needs_no_library():
 
 
 def test_the_flags_name_the_engines_that_exist():
-    from ppcartoon import cli, engines
+    from ppcartoon import encoding, engines, flags, images
 
-    assert cli.ENGINES == engines.NAMES
+    assert flags.ENGINES == engines.NAMES and flags.PRECISIONS == engines.PRECISIONS
+    assert {f".{ending}" for ending in flags.ENDINGS[1:]} == {*images.WRITABLE, *encoding.ENDINGS} - {".jpeg", ".m4v"}
 
 
 def test_a_wheel_holds_the_package_and_its_weights(tmp_path):

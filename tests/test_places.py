@@ -9,7 +9,8 @@ from conftest import photo
 from PIL import Image
 from pyarrow import fs
 
-from ppcartoon import InputError, bulk, images, places
+from ppcartoon import InputError, images
+from ppcartoon.cluster import bulk, places
 from ppcartoon.errors import OutputError
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import graph
-from .errors import InputError
-from .weights import Weights
+from .. import graph
+from ..errors import InputError
+from ..weights import Weights
 
 if TYPE_CHECKING:
     import onnx

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from ..errors import InputError
+from ..plan import IMAGE_ENDINGS, check_suffix, names, search
 from . import places
-from .errors import InputError
-from .plan import IMAGE_ENDINGS, check_suffix, names, search
 
 
 def plan(

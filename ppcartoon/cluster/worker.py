@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from . import images, places
-from .errors import InputError, OutputError
-from .photos import Options
-from .predictor import CartoonPredictor
+from .. import images
+from ..errors import InputError, OutputError
+from ..photos import Options
+from ..predictor import CartoonPredictor
+from . import places
 
 
 class Worker:

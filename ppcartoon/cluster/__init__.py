@@ -16,16 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from . import weights
-from .errors import InputError, OutputError
-from .predictor import DEFAULT_STYLE
+from .. import weights
+from ..errors import InputError, OutputError
+from ..predictor import DEFAULT_STYLE
 
 if not all(importlib.util.find_spec(name) for name in ("ray", "pyarrow")):
     raise InputError('a cluster needs Ray: pip install "ppcartoon[ray]"')
 import pyarrow as pa
 
+from ..photos import Options
 from . import bulk
-from .photos import Options
 from .worker import Worker
 
 THREADS = 4  # of a worker: several workers make more of a machine than one with many threads
@@ -109,7 +109,7 @@ def _connected(address: str) -> Iterator[None]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of what it will do one day
-    settings = {"runtime_env": {"py_modules": [str(Path(__file__).parent)]}}  # other nodes may lack this package
+    settings = {"runtime_env": {"py_modules": [str(Path(__file__).parents[1])]}}  # other nodes may lack this package
     if address == "local":
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # on any system: listens to this machine alone
         settings["include_dashboard"] = False

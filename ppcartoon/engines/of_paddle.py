@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import graph
-from .errors import InputError
-from .onnx_engines import OnnxRuntime
-from .weights import Weights
+from .. import graph
+from ..errors import InputError
+from ..weights import Weights
+from .of_graphs import OnnxRuntime
 
 if TYPE_CHECKING:
     from paddle import Tensor
@@ -66,7 +66,7 @@ class PaddleDygraph(_Paddle):
             return self._network(self._tensor(images)).numpy()
 
     def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-        from .networks import Statistics
+        from ..networks import Statistics
 
         statistics = Statistics(self._tensor(given), share or None)
         with self._lock, self._paddle.no_grad():
@@ -98,7 +98,7 @@ class PaddleInference(_Paddle):
 
     @cached_property
     def _blended(self) -> Program:
-        from .networks import Blended
+        from ..networks import Blended
 
         network = Blended(cartoonizer(self._weights, self._device))
         return self._program(network, IMAGE | {"given": [None, None, 2], "share": [1]})
@@ -229,7 +229,7 @@ def paddle() -> ModuleType:
 def cartoonizer(weights: Weights, device: str) -> Layer:
     """The Paddle network with its weights on a device."""
     graph.build(weights)  # which checks the tensors before Paddle allocates any
-    from .networks import Cartoonizer
+    from ..networks import Cartoonizer
 
     network = Cartoonizer(**weights.network).to(device=device)
     network.set_state_dict(weights.tensors)
