@@ -12,11 +12,11 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 # The parts that depend on Paddle's version, on other versions than the one in the lock.
 paddle-2.6 paddle-3.3: paddle-%: .venv-paddle-%/.test
-	.venv-paddle-$*/bin/python -m pytest tests/test_networks.py tests/test_engines.py tests/test_export.py tests/test_register.py tests/test_parity.py tests/test_models.py tests/test_trainer.py
+	.venv-paddle-$*/bin/python -m pytest -n 2 --dist loadfile tests/test_networks.py tests/test_engines.py tests/test_export.py tests/test_register.py tests/test_parity.py tests/test_models.py tests/test_trainer.py
 
 # A wheel in an empty environment, from another folder, without Paddle.
 wheel: $(VENV)/.test

@@ -58,7 +58,7 @@ setup(
             "six",
             "visualdl>=2.5.3",
         ],
-        "test": ["hypothesis>=6.100", "pytest>=8", "ruff", "selenium>=4.15", "setuptools>=68"],
+        "test": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.5", "ruff", "selenium>=4.15", "setuptools>=68"],
     },
     entry_points={"console_scripts": ["ppcartoon = ppcartoon.cli:main"]},
 )
