@@ -110,6 +110,17 @@ def test_auto_on_a_cpu_is_openvino_where_it_is_installed(tiny_weights, monkeypat
     assert engines.create(tiny_weights, device="cpu").name == "onnx"
 
 
+def test_a_broken_openvino_leaves_onnx_runtime(tiny_weights, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("Illegal instruction")
+
+    monkeypatch.setattr(engines, "OpenVino", broken)
+    broken.name = "openvino"
+    assert engines.create(tiny_weights, device="cpu").name == "onnx"
+    with pytest.raises(RuntimeError, match="Illegal"):
+        engines.create(tiny_weights, "openvino")
+
+
 @pytest.mark.parametrize("works, psnr, precision", [(True, 38.0, "bf16"), (True, 37.9, "fp32"), (False, 99.0, "fp32")])
 def test_bf16_is_taken_by_itself_only_where_it_is_quick_and_right(tiny_weights, monkeypatch, works, psnr, precision):
     made = []

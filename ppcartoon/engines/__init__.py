@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 import numpy as np
@@ -90,9 +91,15 @@ def create(
 
 
 def _on_cpu(weights: Weights, engine: str, threads: int, precision: str) -> Engine:
-    wanted = engine == OpenVino.name or precision == "bf16"
-    if engine == OnnxRuntime.name or not (wanted or importlib.util.find_spec("openvino")):
-        return OnnxRuntime(weights, threads)
+    if engine == OpenVino.name or precision == "bf16":
+        return _openvino(weights, threads, precision)
+    if engine == "auto" and importlib.util.find_spec("openvino"):
+        with suppress(Exception):  # one that is broken, or not for this CPU, must not keep anybody from ONNX Runtime
+            return _openvino(weights, threads, precision)
+    return OnnxRuntime(weights, threads)
+
+
+def _openvino(weights: Weights, threads: int, precision: str) -> OpenVino:
     if precision == "bf16" or (precision == "auto" and has_bf16()):
         bf16 = OpenVino(weights, threads, "bf16")
         if precision == "bf16" or agreement(bf16, OnnxRuntime(weights, threads)) >= PSNR:
