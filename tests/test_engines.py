@@ -117,7 +117,7 @@ def test_a_broken_openvino_leaves_onnx_runtime(tiny_weights, monkeypatch):
     monkeypatch.setattr(engines, "OpenVino", broken)
     broken.name = "openvino"
     assert engines.create(tiny_weights, device="cpu").name == "onnx"
-    with pytest.raises(RuntimeError, match="Illegal"):
+    with pytest.raises(InputError, match=r"OpenVINO cannot run here \(Illegal instruction\): use --engine onnx"):
         engines.create(tiny_weights, "openvino")
 
 

@@ -92,7 +92,12 @@ def create(
 
 def _on_cpu(weights: Weights, engine: str, threads: int, precision: str) -> Engine:
     if engine == OpenVino.name or precision == "bf16":
-        return _openvino(weights, threads, precision)
+        try:
+            return _openvino(weights, threads, precision)
+        except RuntimeError as error:
+            raise InputError(
+                f"OpenVINO cannot run here ({str(error).strip().splitlines()[-1]}): use --engine onnx"
+            ) from error
     if engine == "auto" and importlib.util.find_spec("openvino"):
         with suppress(Exception):  # one that is broken, or not for this CPU, must not keep anybody from ONNX Runtime
             return _openvino(weights, threads, precision)
