@@ -22,7 +22,7 @@ try:
 except ImportError as error:
     raise InputError('films need OpenCV: pip install "ppcartoon[video]"') from error
 
-SECONDS = 0.5  # in which LN statistics follow the film
+SECONDS = 0.5  # in which LN statistics follow the film, unless it changes fast
 KEPT = 0.85  # of the cartoon before, at most
 FINE, WIDE = 0.7, 32  # pixels, as Gaussians' deviations: between them is what is averaged
 AROUND = 10  # pixels, likewise, that are compared around each
@@ -56,11 +56,11 @@ class Steady:
         """
         gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         before, self._gray = self._gray, gray
-        anew = before is None or before.shape != gray.shape or _is_cut(before, gray)
-        share = 1.0 if anew else 1 - math.exp(-max(time - self._time, 0.0) / SECONDS)
+        change = 1.0 if before is None or before.shape != gray.shape else _change(before, gray)
+        share = max(change, 1 - math.exp(-max(time - self._time, 0.0) / SECONDS))
         cartoon, self._statistics = self._predictor.blended(frame, self._statistics, share)
         self._time = time
-        if anew or min(gray.shape) < SMALLEST:
+        if change == 1 or min(gray.shape) < SMALLEST:
             self._cartoon = np.float32(cartoon)
             return cartoon
         self._cartoon = self._averaged(np.float32(cartoon), before, gray)
@@ -99,10 +99,10 @@ def _blurred(x: np.ndarray, deviation: float) -> np.ndarray:
     return cv2.resize(cv2.GaussianBlur(coarse, (0, 0), deviation / COARSE), (width, height))
 
 
-def _is_cut(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether two frames [H, W] show different things; brighter or darker ones of the same scene do not."""
+def _change(before: np.ndarray, after: np.ndarray) -> float:
+    """How much of two frames [H, W] differs, brightness on the whole apart: from 0, and 1 if there is a cut between."""
     one, other = (cv2.resize(x, SMALL, interpolation=cv2.INTER_AREA).astype(np.float32) / 255 for x in (before, after))
-    return _contrast(other - one) > max(CUT * (_contrast(one) + _contrast(other)), VISIBLE)
+    return min(_contrast(other - one) / max(CUT * (_contrast(one) + _contrast(other)), VISIBLE), 1.0)
 
 
 def _contrast(x: np.ndarray) -> float:
