@@ -31,7 +31,7 @@ FACTOR = 3  # times the usual difference, which is noise
 CUT, VISIBLE = 0.45, 0.01  # a cut changes more than this part of the contrast, and of the range
 SMALL = 64, 36  # pixels of the pictures that cuts are found in
 COARSE = 8  # pixels that become one where blurring is wide
-SMALLEST = 16  # pixels of a side that motion is found in
+SMALLEST = 32  # pixels of a side; with less, OpenCV's search for motion ends the process
 
 
 class Steady:
