@@ -156,7 +156,7 @@ def test_times_that_stand_still_or_go_back_are_taken_as_they_come(predictor):
 
 
 def test_tiles_are_as_steady(tiny_file, monkeypatch):
-    monkeypatch.setattr(tiling, "SAMPLES", 16)
+    monkeypatch.setattr(tiling, "SAMPLES", 100)
     tiled, whole = (CartoonPredictor(weights_file=tiny_file, engine="onnx", tile=tile) for tile in (64, 0))
     frames = noisy(pan(1) * 6)
     made, apart = through(tiled, frames), [alone(tiled, frame) for frame in frames]
