@@ -1,8 +1,11 @@
 """Frames of a film that flicker less than if each were cartoonized alone.
 
 Two things change from frame to frame that nobody sees in the film: the statistics of LN, which move all colours a
-little, and noise, which the network turns into other strokes. So the statistics follow the film slowly, and fine detail
+little, and noise, which the network turns into other strokes. So the statistics follow the film slowly, and the cartoon
 is averaged over time, along the motion, where the film itself shows the same as before. Both begin anew at cuts.
+
+Left out of the average are the finest detail, which would blur, and what is wider than strokes and shades: brightness
+that changes on the whole, as in fades, is the film's own.
 """
 
 from __future__ import annotations
@@ -19,13 +22,16 @@ try:
 except ImportError as error:
     raise InputError('films need OpenCV: pip install "ppcartoon[video]"') from error
 
-SECONDS = 0.5  # in which LN statistics follow the film
-KEPT = 0.85  # of the detail of the frame before, at most
-DETAIL = 10.0  # pixels: the width of what counts as detail, and of what is compared
-LEAST, MOST = 2.0, 12.0  # steps of 8 bits that two frames may differ by in their detail, to show the same
-FACTOR = 3  # times the usual difference
-CUT = 0.15  # of the range: mean change of brightness, beyond that of the whole, at a cut
+SECONDS = 0.5  # in which LN statistics follow the film, unless it changes fast
+KEPT = 0.85  # of the cartoon before, at most
+FINE, WIDE = 0.7, 32  # pixels, as Gaussians' deviations: between them is what is averaged
+AROUND = 10  # pixels, likewise, that are compared around each
+LEAST, MOST = 2.0, 12.0  # steps of 8 bits that two frames may differ by to show the same
+FACTOR = 3  # times the usual difference, which is noise
+CUT, VISIBLE = 0.45, 0.01  # a cut changes more than this part of the contrast, and of the range
 SMALL = 64, 36  # pixels of the pictures that cuts are found in
+COARSE = 8  # pixels that become one where blurring is wide
+SMALLEST = 32  # pixels of a side; with less, OpenCV's search for motion ends the process
 
 
 class Steady:
@@ -50,42 +56,54 @@ class Steady:
         """
         gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         before, self._gray = self._gray, gray
-        anew = before is None or before.shape != gray.shape or _is_cut(before, gray)
-        share = 1.0 if anew else 1 - math.exp(-max(time - self._time, 0.0) / SECONDS)
+        change = 1.0 if before is None or before.shape != gray.shape else _change(before, gray)
+        share = max(change, 1 - math.exp(-max(time - self._time, 0.0) / SECONDS))
         cartoon, self._statistics = self._predictor.blended(frame, self._statistics, share)
         self._time = time
-        self._cartoon = np.float32(cartoon) if anew else self._averaged(np.float32(cartoon), before, gray)
+        if change == 1 or min(gray.shape) < SMALLEST:
+            self._cartoon = np.float32(cartoon)
+            return cartoon
+        self._cartoon = self._averaged(np.float32(cartoon), before, gray)
         return np.uint8(self._cartoon + 0.5)
 
     def _averaged(self, cartoon: np.ndarray, before: np.ndarray, gray: np.ndarray) -> np.ndarray:
-        """The cartoon with detail of the one before where the film shows the same; gray is the film, uint8 [H, W]."""
-        if min(gray.shape) < 16:  # too small for a flow
-            return cartoon
-        flow = self._flow.calc(gray, before, None)
-        y, x = np.indices(gray.shape, np.float32)
-        places = x + flow[..., 0], y + flow[..., 1]
-        moved, film = (
-            cv2.remap(each, *places, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-            for each in (self._cartoon, np.float32(before))
-        )
-        difference = _detail(np.float32(gray) - film)
-        deviation = np.sqrt(_blur(np.square(difference)))
-        usual = min(max(FACTOR * float(np.median(deviation)), LEAST), MOST)
-        inside = (places[0] >= 0) & (places[0] < gray.shape[1]) & (places[1] >= 0) & (places[1] < gray.shape[0])
-        kept = KEPT * np.exp(-np.square(deviation / usual)) * inside
-        return (cartoon + kept[..., None] * _detail(moved - cartoon)).clip(0, 255)
+        """The cartoon with some of the one before where the film, uint8 [H, W], shows the same; float32 [H, W, 3]."""
+        places = self._flow.calc(gray, before, None)  # [H, W, 2]: x and y, of where each pixel was
+        places += np.stack(np.meshgrid(*(np.arange(side, dtype=np.float32) for side in gray.shape[::-1])), -1)
+        kept = _likeness(gray, _moved(before, places))
+        change = cv2.subtract(_moved(self._cartoon, places), cartoon)
+        change = cv2.GaussianBlur(change, (0, 0), FINE)
+        change -= _blurred(change, WIDE)
+        change *= kept[..., None]
+        change += cartoon
+        return np.clip(change, 0, 255, out=change)
 
 
-def _blur(x: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(x, (0, 0), DETAIL)
+def _likeness(gray: np.ndarray, film: np.ndarray) -> np.ndarray:
+    """How much of the film before, uint8 [H, W], may be kept at each pixel, float32 in [0, KEPT]."""
+    difference = cv2.subtract(gray, film, dtype=cv2.CV_32F)
+    difference -= _blurred(difference, WIDE)
+    deviation = np.sqrt(_blurred(cv2.multiply(difference, difference), AROUND))
+    usual = min(max(FACTOR * float(np.median(deviation)), LEAST), MOST)
+    return KEPT * np.exp(-np.square(deviation / usual))
 
 
-def _detail(x: np.ndarray) -> np.ndarray:
-    return x - _blur(x)
+def _moved(x: np.ndarray, places: np.ndarray) -> np.ndarray:
+    return cv2.remap(x, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _is_cut(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether two frames [H, W] show different things; brighter or darker ones of the same scene do not."""
+def _blurred(x: np.ndarray, deviation: float) -> np.ndarray:
+    """An image [H, W, ...] blurred widely."""
+    height, width = x.shape[:2]
+    coarse = cv2.resize(x, (-(-width // COARSE), -(-height // COARSE)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.GaussianBlur(coarse, (0, 0), deviation / COARSE), (width, height))
+
+
+def _change(before: np.ndarray, after: np.ndarray) -> float:
+    """How much of two frames [H, W] differs, brightness on the whole apart: from 0, and 1 if there is a cut between."""
     one, other = (cv2.resize(x, SMALL, interpolation=cv2.INTER_AREA).astype(np.float32) / 255 for x in (before, after))
-    change = other - one
-    return float(np.abs(change - change.mean()).mean()) > CUT
+    return min(_contrast(other - one) / max(CUT * (_contrast(one) + _contrast(other)), VISIBLE), 1.0)
+
+
+def _contrast(x: np.ndarray) -> float:
+    return float(np.abs(x - x.mean()).mean())
