@@ -17,14 +17,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=[
-        "ppcartoon",
-        "ppcartoon.benchmark",
-        "ppcartoon.cluster",
-        "ppcartoon.data",
-        "ppcartoon.engines",
-        "ppcartoon._weights",
-    ],
+    packages=["ppcartoon", "ppcartoon._weights", *(f"ppcartoon.{part}" for part in PARTS)],
     package_dir={"ppcartoon._weights": "weights"},
     package_data={"ppcartoon": ["py.typed"], "ppcartoon._weights": ["*.safetensors", "SHA256SUMS", "README.md"]},
     install_requires=[

@@ -120,15 +120,15 @@ def films(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace
     """
     if not jobs:
         return 0
-    from . import video
     from .steady import Steady
+    from .video import pipeline
 
     names = ("start", "duration", "max_size", "side_by_side", "codec", "crf", "fps", "quality")
-    options = video.Options(**{name: getattr(args, name) for name in names})
+    options = pipeline.Options(**{name: getattr(args, name) for name in names})
     failed = 0
     for job in jobs:
         try:
-            faults = video.cartoonize(job.source, job.target, Steady(predictor), options).faults
+            faults = pipeline.cartoonize(job.source, job.target, Steady(predictor), options).faults
         except OutputError:
             raise
         except InputError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import __version__
 from .clock import parse_time
-from .encoding import CODECS
+from .video.encoding import CODECS
 
 DEMO_SIZE = 384  # the shipped style was trained on small crops: here its strokes are bold
 ENGINES = ("auto", "openvino", "onnx", "paddle", "tensorrt", "paddle-dygraph")

@@ -89,7 +89,8 @@ class CartoonPredictor:
         if share == 1:
             given = np.zeros((1, graph.NORMS, 2), np.float32)
         if tile:
-            statistics = np.float32(share * self.sampled(photo) + (1 - share) * given[0])
+            count = tiling.SAMPLES if share == 1 else tiling.SAMPLES // 4  # the frames before have told the rest
+            statistics = np.float32(share * self.sampled(photo, count) + (1 - share) * given[0])
             return tiling.cartoonize(self.engine, photo, tile, statistics), statistics[None]
         cartoons, statistics = self.engine.blended(images.to_network(images.pad(photo)[None]), given, share)
         return np.ascontiguousarray(images.from_network(cartoons)[0, :height, :width]), statistics
@@ -117,9 +118,9 @@ class CartoonPredictor:
         outputs = self.engine(images.to_network(np.stack([images.pad(photo) for photo in photos])))
         return np.ascontiguousarray(images.from_network(outputs[:, :, :height, :width]))
 
-    def sampled(self, photo: np.ndarray) -> np.ndarray:
-        """The LN statistics [L, 2] of a photo [H, W, 3], measured on samples of it."""
-        return tiling.statistics(self.engine, photo, min(tiling.SAMPLES, int(self._pixels() / tiling.SIDE**2)))
+    def sampled(self, photo: np.ndarray, count: int = tiling.SAMPLES) -> np.ndarray:
+        """The LN statistics [L, 2] of a photo [H, W, 3], measured on about so many samples of it, as memory allows."""
+        return tiling.statistics(self.engine, photo, min(count, int(self._pixels() / tiling.SIDE**2)))
 
     def _pixels(self, memory: float = MEMORY) -> float:
         """How many pixels the network can take at once, in so many bytes."""

@@ -139,8 +139,9 @@ def test_mistakes_are_told_and_nothing_is_written(run, arguments, said):
 
 @pytest.mark.parametrize("library, name", [("av", "PyAV"), ("cv2", "OpenCV")])
 def test_a_library_that_is_missing_is_one_line(run, monkeypatch, library, name):
-    for module in ("video", "steady", "clips", "movies", "sound"):
+    for module in ("steady", "video", *(f"video.{name}" for name in ("clips", "movies", "pipeline", "sound"))):
         monkeypatch.delitem(sys.modules, f"ppcartoon.{module}", raising=False)
+    for module in ("steady", "video"):
         monkeypatch.delattr(ppcartoon, module, raising=False)
     monkeypatch.setitem(sys.modules, library, None)
     code, _, err = run("-i", "films/a.mp4")

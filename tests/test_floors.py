@@ -13,8 +13,6 @@ ORDER = [
     "threads",
     "files",
     "images",
-    "encoding",
-    "sequences",
     "compat",
     "norms",
     "networks",
@@ -30,12 +28,12 @@ ORDER += [
     "graph",
     "engines",
     "tiling",
-    "plan",
     "data",
+    "video",
+    "plan",
     "datasets",
     "vgg",
 ]
-ORDER += ["clips", "sound", "movies", "video"]
 ORDER += ["predictor", "steady", "photos", "cluster", "flags", "cli", "export", "models"]
 ORDER += [
     "checkpoints",
@@ -66,7 +64,7 @@ WITHOUT_PADDLE = {
     "cli",
     "export",
 }
-WITHOUT_PADDLE |= {"clock", "signals", "sequences", "encoding", "clips", "sound", "movies", "video", "steady", "photos"}
+WITHOUT_PADDLE |= {"clock", "signals", "video", "steady", "photos"}
 WITHOUT_PADDLE |= {"flags", "cluster"}
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "__init__"}
 WITH_PPGAN = {"vgg", "models", "register", "experiment"}

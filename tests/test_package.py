@@ -26,7 +26,8 @@ def test_help_needs_no_library():
 
 
 def test_the_flags_name_the_engines_that_exist():
-    from ppcartoon import encoding, engines, flags, images
+    from ppcartoon import engines, flags, images
+    from ppcartoon.video import encoding
 
     assert flags.ENGINES == engines.NAMES and flags.PRECISIONS == engines.PRECISIONS
     assert {f".{ending}" for ending in flags.ENDINGS[1:]} == {*images.WRITABLE, *encoding.ENDINGS} - {".jpeg", ".m4v"}

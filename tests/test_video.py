@@ -7,8 +7,8 @@ import pytest
 from conftest import photo
 
 from ppcartoon import InputError
-from ppcartoon.encoding import CODECS
-from ppcartoon.video import Options, cartoonize
+from ppcartoon.video.encoding import CODECS
+from ppcartoon.video.pipeline import Options, cartoonize
 
 QUICK = {"vp9": ".webm", "h264": ".mp4", "h265": ".mov", "av1": ".mkv"}
 

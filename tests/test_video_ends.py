@@ -16,13 +16,13 @@ import pytest
 from ppcartoon import images
 from ppcartoon.errors import InputError
 from ppcartoon.threads import ahead, behind
-from ppcartoon.video import cartoonize
+from ppcartoon.video.pipeline import cartoonize
 
 SLOW = """
 import sys, time
 from pathlib import Path
 from ppcartoon.errors import Interrupted
-from ppcartoon.video import cartoonize
+from ppcartoon.video.pipeline import cartoonize
 
 def slowly(rgb, moment):
     print(moment, flush=True)

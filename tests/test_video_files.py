@@ -10,9 +10,10 @@ import pytest
 from conftest import photo
 from PIL import Image
 
-from ppcartoon import images, video
+from ppcartoon import images
 from ppcartoon.errors import InputError, OutputError
-from ppcartoon.video import Options, cartoonize
+from ppcartoon.video import pipeline
+from ppcartoon.video.pipeline import Options, cartoonize
 
 SEEDS = range(6)
 
@@ -195,12 +196,14 @@ def test_what_the_caller_cannot_do_is_said_with_the_film_s_name(film, tmp_path):
 def test_films_of_which_the_file_is_replaced_are_whole_first(film, tmp_path):
     target = tmp_path / f"b{film.suffix}"
     target.write_bytes(film.read_bytes())
-    video.cartoonize(target, target, negative)
+    pipeline.cartoonize(target, target, negative)
     assert len(pictures(target)) == 36
 
 
 def test_without_pyav_one_line_says_what_to_install():
-    script = "import sys; sys.modules['av'] = None\nimport ppcartoon.plan, ppcartoon.cli\nimport ppcartoon.video"
+    script = (
+        "import sys; sys.modules['av'] = None\nimport ppcartoon.plan, ppcartoon.cli\nimport ppcartoon.video.pipeline"
+    )
     failed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert failed.stderr.splitlines()[-1] == (
         'ppcartoon.errors.InputError: videos need PyAV: pip install "ppcartoon[video]"'

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from . import images
-from .clock import show_time
-from .data.film import ROUNDING, Film
-from .errors import InputError
+from .. import images
+from ..clock import show_time
+from ..data.film import ROUNDING, Film
+from ..errors import InputError
 from .sequences import members
 
 RATE = 25  # images a second, unless told otherwise

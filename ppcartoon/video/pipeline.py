@@ -12,14 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from .clock import show_time
+from ..clock import show_time
+from ..errors import InputError, Interrupted
+from ..files import atomic
+from ..images import WRITABLE
+from ..signals import noted_signals
+from ..threads import ahead, behind
 from .encoding import ENDINGS, MUXERS, choose_codec
-from .errors import InputError, Interrupted
-from .files import atomic
-from .images import WRITABLE
 from .sequences import is_pattern
-from .signals import noted_signals
-from .threads import ahead, behind
 
 try:
     from av import FFmpegError

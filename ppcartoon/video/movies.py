@@ -14,11 +14,11 @@ import numpy as np
 from av.filter import Graph
 from PIL import Image
 
-from . import images
+from .. import images
+from ..data.rendering import linked
+from ..errors import InputError
 from .clips import FilmClip, Moment, Stills
-from .data.rendering import linked
 from .encoding import MUXERS, Codec
-from .errors import InputError
 from .sequences import member
 from .sound import Sound
 

@@ -1,0 +1,1 @@
+"""Films into cartoons: `pipeline.cartoonize` is the way in."""
