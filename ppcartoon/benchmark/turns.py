@@ -59,6 +59,18 @@ def take(prepare: Callable[..., tuple[Any, Callable[[], Any]]], variants: list[t
             process.join()
 
 
+def apart(call: Callable[..., Any], *arguments: Any) -> Any:
+    """What a call returns, in a process of its own; the last argument is the number of threads.
+
+    What a process has ever taken counts in the peak of those that it starts: so ours takes little.
+    """
+    return take(_once, [(call, *arguments)], 0)[0].facts
+
+
+def _once(call: Callable[..., Any], *arguments: Any) -> tuple[Any, None]:
+    return call(*arguments), None
+
+
 def _rounds(pipes: list[Connection], rounds: int) -> list[Result]:
     facts = [_receive(pipe) for pipe in pipes]
     for error in facts:
