@@ -19,34 +19,24 @@ FILM, ALONE, ENGINE = "film, steady", "film, frame by frame", "its engine alone,
 NAMES = (FILM, ALONE, ENGINE)
 
 
-def measure(
-    subject: Subject, rounds: int, threads: int, count: int = COUNT, height: int = HEIGHT, width: int = WIDTH
-) -> Iterator[str]:
+def measure(subject: Subject, rounds: int, threads: int) -> Iterator[str]:
     """Lines of Markdown; ratios round by round.
-
-    Args:
-        subject: the weights.
-        rounds: how often each.
-        threads: of the CPU.
-        count: of the film's frames.
-        height: of a frame, in pixels, a multiple of 4.
-        width: likewise.
 
     Raises:
         InputError: PyAV or OpenCV is not installed.
     """
     with tempfile.TemporaryDirectory() as work:
         file = Path(work) / "film.mp4"
-        turns.apart(_write, file, count, height, width, threads)
+        turns.apart(_write, file, COUNT, HEIGHT, WIDTH, 1)
         results = turns.take(_prepare, [(name, subject, file, threads) for name in NAMES], rounds)
     rows = []
     for name, result in zip(NAMES, results):
         ms, rate = [1000 * s for s in result.turns], number(1 / statistics.median(result.turns))
-        rows.append([name, spread(ms), rate, ratios(results[-1].turns, result.turns), f"{result.peak / 1e6:.0f} MB"])
+        rows.append([name, spread(ms), rate, ratios(results[-1].turns, result.turns)])
     yield results[0].facts
     yield ""
-    head = [f"{count} frames, {width}x{height}, H.264", "ms a frame, median (range)", "frames/s"]
-    yield from table([*head, "part of the engine's rate", "peak memory"], rows)
+    head = [f"{COUNT} frames, {WIDTH}x{HEIGHT}, H.264", "ms a frame, median (range)", "frames/s"]
+    yield from table([*head, "part of the engine's rate"], rows)
 
 
 def _write(file: Path, count: int, height: int, width: int, _: int) -> None:

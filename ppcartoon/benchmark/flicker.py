@@ -16,16 +16,14 @@ if TYPE_CHECKING:
 COUNT, HEIGHT, WIDTH = 24, 360, 640
 
 
-def measure(
-    subject: Subject, threads: int, count: int = COUNT, height: int = HEIGHT, width: int = WIDTH
-) -> Iterator[str]:
+def measure(subject: Subject, threads: int) -> Iterator[str]:
     """Lines of Markdown: mean absolute changes in steps of 8 bits, median (range) over the frames.
 
     Raises:
         InputError: PyAV or OpenCV is not installed.
     """
-    head = [f"{count} frames, {width}x{height}: mean absolute change", "film itself", "frame by frame", "steady"]
-    rows = turns.apart(_rows, subject, count, height, width, threads)
+    head = [f"{COUNT} frames, {WIDTH}x{HEIGHT}: mean absolute change", "film itself", "frame by frame", "steady"]
+    rows = turns.apart(_rows, subject, COUNT, HEIGHT, WIDTH, threads)
     yield from table([*head, "times as steady"], rows)
 
 

@@ -28,7 +28,7 @@ def measure(subject: Subject, rounds: int, threads: int) -> Iterator[str]:
     """Lines of Markdown; ratios round by round."""
     with tempfile.TemporaryDirectory() as work:
         source = Path(work) / "photos"
-        turns.apart(write_photos, source, COUNT, threads)
+        turns.apart(write_photos, source, COUNT, HEIGHT, WIDTH, 1)
         file = turns.apart(rivals.write_onnx, subject, Path(work), threads)
         results = turns.take(_prepare, [(name, subject, source, file, threads) for name in NAMES], rounds)
     seconds = {name: result.turns for name, result in zip(NAMES, results)}
@@ -43,12 +43,12 @@ def measure(subject: Subject, rounds: int, threads: int) -> Iterator[str]:
     yield from table(head, rows)
 
 
-def write_photos(folder: Path, count: int, _: int) -> None:
+def write_photos(folder: Path, count: int, height: int, width: int, _: int) -> None:
     """Photos as JPEG."""
     from .. import images
     from .photos import photos
 
-    for i, rgb in enumerate(photos(count, HEIGHT, WIDTH)):
+    for i, rgb in enumerate(photos(count, height, width)):
         images.write(folder / f"{i:02d}.jpg", images.Picture(rgb))
 
 

@@ -20,7 +20,7 @@ SECTIONS = {
     "start": lambda a, s: start.measure(s, a.rounds, a.threads),
     "memory": lambda a, s: memory.measure(s, a.images, a.threads),
 }
-LONG = {"sizes": [256, 512, 1024], "megapixels": [0.25, 1, 4, 16, 64], "images": 5000}
+LONG = {"sizes": [256, 512], "megapixels": [0.25, 1, 4, 16, 64], "images": 5000}
 LARGEST = 150  # megapixels; Pillow does not trust a file with many more
 
 
@@ -31,7 +31,7 @@ def add_options(p: argparse.ArgumentParser) -> None:
     style.add_argument("-s", "--style", default="peppercarrot", help="a shipped style (default: peppercarrot)")
     style.add_argument("-w", "--weights", type=Path, metavar="FILE", help="a .safetensors weights file of your own")
     p.add_argument("--engines", nargs="+", choices=runtimes.NAMES, help="(default: all that run on this CPU)")
-    p.add_argument("--sizes", nargs="+", type=int, metavar="PIXELS", default=[256, 512], help="of engines; in fours")
+    p.add_argument("--sizes", nargs="+", type=int, metavar="PIXELS", default=[256], help="of engines, multiples of 4")
     p.add_argument("--batches", nargs="+", type=int, metavar="N", default=[1, 4], help="of engines, images at once")
     p.add_argument("--megapixels", nargs="+", type=float, metavar="MP", default=[0.25, 1, 4], help="of tiles")
     p.add_argument("--images", type=int, metavar="N", default=300, help="of memory")

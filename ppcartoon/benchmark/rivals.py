@@ -6,13 +6,13 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .. import paddle_engines
 from ..errors import InputError
 from .subject import Subject
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ..engines import Network
 
 PLAIN, PADDLEGAN = "plain ONNX Runtime", "PaddleGAN's AnimeGANPredictor network"
@@ -36,7 +36,8 @@ def plain(file: Path, threads: int) -> Network:
 
 
 def paddlegan() -> Network:
-    """The network with random weights, eagerly and with gradients, at the size to which ppgan's predictor resizes.
+    """The network with random weights in the manner of ppgan's predictor: eagerly, keeping what gradients would need,
+    image by image, at the size to which it resizes.
 
     Raises:
         InputError: Paddle or ppgan is not installed.
@@ -54,11 +55,11 @@ def paddlegan() -> Network:
     network = AnimeGenerator()
     network.eval()
 
-    def run(images: np.ndarray) -> np.ndarray:
-        size = ResizeToScale.reduce_to_scale(images.shape[2:], (256, 256), 32)
-        tensor = paddle.to_tensor(images)
-        if size != images.shape[2:]:
+    def one(image: np.ndarray) -> np.ndarray:
+        size = ResizeToScale.reduce_to_scale(image.shape[1:], (256, 256), 32)
+        tensor = paddle.to_tensor(image[None])
+        if size != image.shape[1:]:
             tensor = paddle.nn.functional.interpolate(tensor, size, mode="bilinear")
-        return network(tensor).numpy()
+        return network(tensor)[0].numpy()
 
-    return run
+    return lambda images: np.stack([one(image) for image in images])

@@ -22,7 +22,7 @@ NAMES = (COLD, WARM)
 def measure(subject: Subject, rounds: int, threads: int) -> Iterator[str]:
     """Lines of Markdown; the difference is taken round by round."""
     with tempfile.TemporaryDirectory() as work:
-        turns.apart(write_photos, Path(work), 1, threads)
+        turns.apart(write_photos, Path(work), 1, HEIGHT, WIDTH, 1)
         file = Path(work) / "00.jpg"
         cold, warm = (r.turns for r in turns.take(_prepare, [(n, subject, file, threads) for n in NAMES], rounds))
     rows = [[name, spread(seconds)] for name, seconds in zip(NAMES, (cold, warm))]

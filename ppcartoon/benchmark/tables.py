@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 def number(value: float) -> str:
     """Three digits, or all of those before the point."""
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
 
 
 def spread(values: Sequence[float]) -> str:

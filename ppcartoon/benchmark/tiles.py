@@ -20,30 +20,36 @@ SIDE, TILE, CELLS = 2048, 512, 7  # of the comparison with the whole: pixels, of
 PHOTO, MOSAIC = "photo", f"mosaic of {CELLS}x{CELLS} photos"
 
 
-def measure(subject: Subject, megapixels: list[float], rounds: int, threads: int, side: int = SIDE) -> Iterator[str]:
+def measure(subject: Subject, megapixels: list[float], rounds: int, threads: int) -> Iterator[str]:
     """Lines of Markdown.
 
     Args:
         subject: the weights.
-        megapixels: of photos 4:3, read as JPEG and written as PNG, each size in a process of its own.
-        rounds: how often each.
+        megapixels: of photos 4:3, read as JPEG and written as PNG.
+        rounds: how often each, in a process of its own each time.
         threads: of the CPU.
-        side: pixels of the images that are made whole and of tiles.
     """
-    rows = [_size(subject, each, rounds, threads) for each in megapixels]
-    yield from table(["photo", "s, median (range)", "s a megapixel", "peak memory", "tiles of"], rows)
-    head = [f"{side}x{side} by tiles of {TILE}, against the whole", "PSNR in dB"]
+    head = ["photo, JPEG to PNG", "tiles of", "s, median (range)", "s a megapixel", "peak memory in MB"]
+    yield from table(head, (_size(subject, each, rounds, threads) for each in megapixels))
+    head = [f"{SIDE}x{SIDE} by tiles of {TILE}, against the whole", "PSNR in dB"]
     head.append("gradient across tiles' borders / the whole's there, mean (range over borders)")
-    yield from table(head, (_seams(subject, what, side, threads) for what in (PHOTO, MOSAIC)))
+    yield from table(head, (_seams(subject, what, threads) for what in (PHOTO, MOSAIC)))
 
 
 def _size(subject: Subject, megapixels: float, rounds: int, threads: int) -> list[str]:
     with tempfile.TemporaryDirectory() as work:
         file = Path(work) / "photo.jpg"
         turns.apart(write_photo, file, megapixels, 1)
-        (((size, tile), seconds, peak),) = turns.take(_prepare, [(subject, file, threads)], rounds)
-    a_megapixel = number(statistics.median(seconds) / megapixels)
-    return [f"{megapixels:g} MP, {size}", spread(seconds), a_megapixel, f"{peak / 1e6:.0f} MB", tile]
+        results = [turns.take(_prepare, [(subject, file, threads)], 1)[0] for _ in range(rounds)]
+    seconds, peaks = [result.turns[0] for result in results], [result.peak / 1e6 for result in results]
+    size, tile = results[0].facts
+    return [
+        f"{megapixels:g} MP, {size}",
+        tile,
+        spread(seconds),
+        spread([s / megapixels for s in seconds]),
+        spread(peaks),
+    ]
 
 
 def write_photo(file: Path, megapixels: float, _: int) -> None:
@@ -57,7 +63,7 @@ def write_photo(file: Path, megapixels: float, _: int) -> None:
 
 
 def _prepare(subject: Subject, file: Path, threads: int) -> tuple[tuple[str, str], Callable[[], float]]:
-    """Size of the image and of its tiles, and what gives the seconds from file to file."""
+    """Size of the image and of its tiles, and what gives the seconds from file to file, the first time."""
     from PIL import Image
 
     from .. import images
@@ -75,8 +81,8 @@ def _prepare(subject: Subject, file: Path, threads: int) -> tuple[tuple[str, str
     return (f"{width}x{height}", str(tile) if tile else "none, whole"), turn
 
 
-def _seams(subject: Subject, what: str, side: int, threads: int) -> list[str]:
-    agreement, gradients, engine = turns.apart(compare, subject, what, side, threads)
+def _seams(subject: Subject, what: str, threads: int) -> list[str]:
+    agreement, gradients, engine = turns.apart(compare, subject, what, SIDE, threads)
     mean = number(statistics.mean(gradients))
     between = f"({number(min(gradients))} to {number(max(gradients))})"
     return [f"{what}, {engine}", f"{agreement:.1f}", f"{mean} {between}"]
