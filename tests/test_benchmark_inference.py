@@ -10,8 +10,9 @@ import pytest
 from conftest import photo
 
 from ppcartoon import engines, images
-from ppcartoon.benchmark import film, flicker, folder, inference, photos, rivals, runtimes, scenes, tables, tiles
+from ppcartoon.benchmark import film, flicker, folder, inference, photos, rivals, runtimes, scenes, tables, tiles, turns
 from ppcartoon.benchmark.subject import Subject
+from ppcartoon.errors import InputError
 from ppcartoon.onnx_engines import has_bf16
 from ppcartoon.tiling import spans
 
@@ -100,8 +101,8 @@ def test_the_plain_rival_runs_the_same_network(subject, tmp_path):
 
 
 def test_paddlegan_s_network_gets_images_as_its_predictor_resizes_them():
-    batch = images.to_network(np.stack([photo(100, 300), photo(100, 300, 3)]))
-    assert rivals.paddlegan()(batch).shape == (2, 3, 256, 288)
+    batch = images.to_network(photo(100, 300)[None])
+    assert rivals.paddlegan()(batch).shape == (1, 3, 256, 288)
 
 
 def test_a_folder_and_plain_onnx_runtime_make_the_same_cartoons(subject, tmp_path, monkeypatch):
@@ -125,7 +126,7 @@ def test_a_folder_and_plain_onnx_runtime_make_the_same_cartoons(subject, tmp_pat
 
 def test_tiles_are_compared_with_the_whole_and_sizes_measured(subject, monkeypatch):
     monkeypatch.setattr(tiles, "SIDE", 600)
-    size, *seams = cells(tiles.measure(subject, [0.02], 2, 1))
+    size, *seams = cells(tiles.measure(subject, [0.02], 1, 1))
     assert size[:2] == ["0.02 MP, 164x122", "none, whole"]
     assert first(size[3]) == pytest.approx(first(size[2]) / 0.02, rel=0.02)
     assert 50 < first(size[4]) < 4000
@@ -175,6 +176,18 @@ def test_a_film_s_rate_is_compared_with_the_engine_s_and_steady_films_flicker_le
     for _, film_itself, alone, steady, times in rows:
         assert first(film_itself) > 1 and first(alone) > first(steady)
         assert first(times) == pytest.approx(first(alone) / first(steady), rel=0.2)
+
+
+def _broken(threads):
+    def turn():
+        raise InputError("no more")
+
+    return None, turn
+
+
+def test_what_goes_wrong_in_a_turn_is_told():
+    with pytest.raises(InputError, match="no more"):
+        turns.take(_broken, [(1,)], 1)
 
 
 def test_numbers_and_ratios():

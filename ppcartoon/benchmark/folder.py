@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from . import rivals, turns
 from .subject import Subject
 from .tables import number, ratios, spread, table
@@ -79,7 +80,7 @@ def _as_folder(predictor: CartoonPredictor, source: Path) -> Callable[[Path], No
     def once(target: Path) -> None:
         with contextlib.redirect_stderr(io.StringIO()) as remarks:  # and the bar that a terminal would get
             if cartoonize(predictor, plan([str(source)], target), Options()):
-                raise RuntimeError(remarks.getvalue())
+                raise InputError(remarks.getvalue())
 
     return once
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..errors import InputError
 from . import turns
 from .folder import HEIGHT, WIDTH, write_photos
 from .subject import Subject
@@ -46,7 +47,13 @@ def _prepare(name: str, subject: Subject, file: Path, threads: int) -> tuple[Non
 def _process(subject: Subject, file: Path, threads: int) -> Callable[[], object]:
     command = [sys.executable, INFER, "-i", file, "-o", file.parent / "cold", *subject.options()]
     command += ["--device", "cpu", "--threads", str(threads)]
-    return lambda: subprocess.run(command, check=True, capture_output=True)
+
+    def once() -> None:
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise InputError(f"{INFER} failed: {done.stderr}")
+
+    return once
 
 
 def _call(subject: Subject, file: Path, threads: int) -> Callable[[], object]:
