@@ -31,10 +31,21 @@ def add_options(p: argparse.ArgumentParser) -> None:
     style.add_argument("-s", "--style", default="peppercarrot", help="a shipped style (default: peppercarrot)")
     style.add_argument("-w", "--weights", type=Path, metavar="FILE", help="a .safetensors weights file of your own")
     p.add_argument("--engines", nargs="+", choices=runtimes.NAMES, help="(default: all that run on this CPU)")
-    p.add_argument("--sizes", nargs="+", type=int, metavar="PIXELS", default=[256], help="of engines, multiples of 4")
-    p.add_argument("--batches", nargs="+", type=int, metavar="N", default=[1, 4], help="of engines, images at once")
-    p.add_argument("--megapixels", nargs="+", type=float, metavar="MP", default=[0.25, 1, 4], help="of tiles")
-    p.add_argument("--images", type=int, metavar="N", default=300, help="of memory")
+    p.add_argument(
+        "--sizes",
+        nargs="+",
+        type=int,
+        metavar="PIXELS",
+        default=[256],
+        help="of engines, multiples of 4 (default: 256)",
+    )
+    p.add_argument(
+        "--batches", nargs="+", type=int, metavar="N", default=[1, 4], help="of engines, images at once (default: 1 4)"
+    )
+    p.add_argument(
+        "--megapixels", nargs="+", type=float, metavar="MP", default=[0.25, 1, 4], help="of tiles (default: 0.25 1 4)"
+    )
+    p.add_argument("--images", type=int, metavar="N", default=300, help="of memory (default: 300)")
     long = " ".join(f"--{name} {' '.join(map(str, v)) if isinstance(v, list) else v}" for name, v in LONG.items())
     p.add_argument("--long", action="store_true", help=f"the same as {long}")
 
