@@ -67,7 +67,7 @@ WITHOUT_PADDLE = {
 WITHOUT_PADDLE |= {"clock", "signals", "video", "steady", "photos"}
 WITHOUT_PADDLE |= {"flags", "cluster"}
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "__init__"}
-WITH_PPGAN = {"vgg", "models", "register", "experiment"}
+WITH_PPGAN = {"vgg", "models", "register", "experiment", "benchmark"}
 
 
 def top(path: Path) -> str:

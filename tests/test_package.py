@@ -1,4 +1,4 @@
-"""What `import ppcartoon` costs, what a wheel holds, what the benchmark prints."""
+"""What `import ppcartoon` costs, and what a wheel holds."""
 
 import shutil
 import subprocess
@@ -52,17 +52,3 @@ def test_a_wheel_holds_the_package_and_its_weights(tmp_path):
     }
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "ppcartoon").rglob("*.py")}
     assert shipped | ours <= names
-
-
-def test_the_benchmark_prints_ratios_to_the_last_engine():
-    command = [sys.executable, "tools/benchmark.py", "infer", "--sizes", "64", "--rounds", "2", "--threads", "1"]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()
-    assert len(lines) == 5
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
-    assert [row[0].split(" on ")[0] for row in cells] == ["ONNX Runtime", "Paddle Inference", "Paddle dygraph"]
-    assert cells[-1][4] == "1.00 (1.00 to 1.00)"
-    for _, size, ms, rate, ratio, memory in cells:
-        assert size == "64x64"
-        assert abs(float(rate) * float(ms.split()[0]) / 1000 - 1) < 0.2
-        assert float(ratio.split()[0]) > 0
-        assert 50 < float(memory.split()[0]) < 4000

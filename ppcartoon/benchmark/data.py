@@ -21,6 +21,7 @@ from ..data.smoothing import CANNY, KERNEL, smooth_edges, smooth_folder
 from ..data.stack import ImageStack, resize
 from ..errors import InputError
 from . import turns
+from .tables import spread
 
 SIZE, COUNT = 256, 100
 OURS, LOOP = "ppcartoon", "loop over the edge pixels in Python"
@@ -112,7 +113,7 @@ def _table(what: str, names: tuple[str, ...], results: list[turns.Result]) -> It
     for name, result in zip(names, results):
         ms = [1000 * seconds for seconds in result.turns]
         ratios = [slow / fast for slow, fast in zip(results[-1].turns, result.turns)]
-        yield f"| {name} | {_spread(ms)} | {1000 / statistics.median(ms):.0f} | {_spread(ratios)} |"
+        yield f"| {name} | {spread(ms)} | {1000 / statistics.median(ms):.0f} | {spread(ratios)} |"
     yield ""
 
 
@@ -131,8 +132,4 @@ def _waiting() -> Iterator[str]:
             lines = (Path(work) / "demo" / "metrics.jsonl").read_text().splitlines()
         steps = [row for row in map(json.loads, lines) if "data_share" in row]
         rate = statistics.median(row["images_per_second"] for row in steps)
-        yield f"| {workers} workers | {rate:.2f} | {_spread([100 * row['data_share'] for row in steps])} % |"
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+        yield f"| {workers} workers | {rate:.2f} | {spread([100 * row['data_share'] for row in steps])} % |"

@@ -1,67 +1,71 @@
-"""The engines side by side."""
+"""All about inference, in sections."""
 
 from __future__ import annotations
 
-import statistics
+import argparse
 import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
 
-from . import turns
+from ..errors import InputError
+from . import film, flicker, folder, memory, runtimes, start, tiles
+from .subject import Subject
 
-WARM_UP = 2
+SECTIONS = {
+    "engines": lambda a, s: runtimes.measure(s, a.engines, a.sizes, a.batches, a.rounds, a.threads),
+    "folder": lambda a, s: folder.measure(s, a.rounds, a.threads),
+    "tiles": lambda a, s: tiles.measure(s, a.megapixels, a.rounds, a.threads),
+    "video": lambda a, s: chain(film.measure(s, a.rounds, a.threads), flicker.measure(s, a.threads)),
+    "start": lambda a, s: start.measure(s, a.rounds, a.threads),
+    "memory": lambda a, s: memory.measure(s, a.images, a.threads),
+}
+LONG = {"sizes": [256, 512], "megapixels": [0.25, 1, 4, 16, 64], "images": 5000}
+LARGEST = 150  # megapixels; Pillow does not trust a file with many more
 
 
-class Row(NamedTuple):
-    """One engine at one size.
+def add_options(p: argparse.ArgumentParser) -> None:
+    """Those of the sections, besides --rounds and --threads."""
+    p.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="(default: all)")
+    style = p.add_mutually_exclusive_group()
+    style.add_argument("-s", "--style", default="peppercarrot", help="a shipped style (default: peppercarrot)")
+    style.add_argument("-w", "--weights", type=Path, metavar="FILE", help="a .safetensors weights file of your own")
+    p.add_argument("--engines", nargs="+", choices=runtimes.NAMES, help="(default: all that run on this CPU)")
+    p.add_argument(
+        "--sizes",
+        nargs="+",
+        type=int,
+        metavar="PIXELS",
+        default=[256],
+        help="of engines, multiples of 4 (default: 256)",
+    )
+    p.add_argument(
+        "--batches", nargs="+", type=int, metavar="N", default=[1, 4], help="of engines, images at once (default: 1 4)"
+    )
+    p.add_argument(
+        "--megapixels", nargs="+", type=float, metavar="MP", default=[0.25, 1, 4], help="of tiles (default: 0.25 1 4)"
+    )
+    p.add_argument("--images", type=int, metavar="N", default=300, help="of memory (default: 300)")
+    long = " ".join(f"--{name} {' '.join(map(str, v)) if isinstance(v, list) else v}" for name, v in LONG.items())
+    p.add_argument("--long", action="store_true", help=f"the same as {long}")
 
-    Attributes:
-        engine: its description.
-        size: height and width in pixels.
-        seconds: of each round, for one image.
-        peak: resident memory at most, in bytes, of the engine's process.
+
+def measure(args: argparse.Namespace) -> Iterator[str]:
+    """Lines of Markdown, section by section as they are measured.
+
+    Raises:
+        InputError: an option is out of range, or something that is to be measured cannot be had.
     """
-
-    engine: str
-    size: int
-    seconds: list[float]
-    peak: int
-
-
-def measure(engines: list[str], style: str, size: int, rounds: int, threads: int) -> list[Row]:
-    """Times every engine once a round, for `rounds` rounds, on one image of size x size."""
-    results = turns.take(_prepare, [(name, style, size, threads) for name in engines], rounds)
-    return [Row(result.facts, size, result.turns, result.peak) for result in results]
-
-
-def _prepare(name: str, style: str, size: int, threads: int) -> tuple[str, Callable[[], float]]:
-    """The engine's description, and what times it on one image."""
-    import numpy as np
-
-    from ppcartoon import engines, weights
-
-    engine = engines.create(weights.load_style(style), name, "cpu", threads)
-    image = np.random.default_rng(0).uniform(-1, 1, (1, 3, size, size)).astype(np.float32)
-    for _ in range(WARM_UP):
-        engine(image)
-
-    def turn() -> float:
-        start = time.perf_counter()
-        engine(image)
-        return time.perf_counter() - start
-
-    return engine.description, turn
-
-
-def table(rows: list[Row]) -> Iterator[str]:
-    """Lines of Markdown; ratios are to the last row, round by round: median (least to most)."""
-    yield "| engine | size | ms, median (range) | images/s | times as fast | peak memory |"
-    yield "|---|---|---|---|---|---|"
-    for row in rows:
-        ratios = [slow / fast for slow, fast in zip(rows[-1].seconds, row.seconds)]
-        ms = [1000 * s for s in row.seconds]
-        yield (
-            f"| {row.engine} | {row.size}x{row.size} | {statistics.median(ms):.0f} ({min(ms):.0f} to {max(ms):.0f}) "
-            f"| {1000 / statistics.median(ms):.2f} | {statistics.median(ratios):.2f} "
-            f"({min(ratios):.2f} to {max(ratios):.2f}) | {row.peak / 1e6:.0f} MB |"
-        )
+    if min(args.rounds, args.threads, args.images, *args.sizes, *args.batches) < 1 or any(s % 4 for s in args.sizes):
+        raise InputError("--rounds, --threads, --images and --batches are at least 1, --sizes multiples of 4")
+    if not all(0 < megapixels <= LARGEST for megapixels in args.megapixels):
+        raise InputError(f"--megapixels are more than 0 and at most {LARGEST}")
+    if args.long:
+        vars(args).update(LONG)
+    subject = Subject(args.style, args.weights)
+    subject.weights()
+    for name in dict.fromkeys(args.only):
+        begin = time.perf_counter()
+        yield from SECTIONS[name](args, subject)
+        yield f"({name}: measured within {time.perf_counter() - begin:.0f} s)"
+        yield ""

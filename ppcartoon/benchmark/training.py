@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..errors import InputError
 from . import turns
+from .tables import spread
 
 OURS, STRAIGHTFORWARD = "ppcartoon", "separate calls, nothing frozen"
 WARM_UP = 2  # steps, whose losses are compared
@@ -116,7 +117,7 @@ def table(rows: list[Row]) -> Iterator[str]:
         ratios = [slow / fast for slow, fast in zip(rows[-1].seconds, row.seconds)]
         counted = rows[-1].flops / row.flops
         yield (
-            f"| {row.name} | {_spread(row.seconds)} | {_spread(ratios)} | {counted:.2f} "
+            f"| {row.name} | {spread(row.seconds)} | {spread(ratios)} | {counted:.2f} "
             f"| {statistics.median(ratios) / counted:.2f} | {row.peak / 1e6:.0f} MB |"
         )
 
@@ -128,7 +129,3 @@ def parts_table(row: Row) -> Iterator[str]:
     yield "|---|---|---|"
     for part, seconds in medians.items():
         yield f"| {part} | {seconds:.3f} | {seconds / sum(medians.values()):.1%} |"
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"

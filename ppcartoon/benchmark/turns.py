@@ -39,7 +39,7 @@ def take(prepare: Callable[..., tuple[Any, Callable[[], Any]]], variants: list[t
         rounds: turns of each variant.
 
     Raises:
-        InputError: `prepare` raises it, or a process ends early.
+        InputError: `prepare` or a turn raises it, or a process ends early.
     """
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
@@ -59,11 +59,20 @@ def take(prepare: Callable[..., tuple[Any, Callable[[], Any]]], variants: list[t
             process.join()
 
 
+def apart(call: Callable[..., Any], *arguments: Any) -> Any:
+    """What a call returns, in a process of its own; the last argument is the number of threads.
+
+    What a process has ever taken counts in the peak of those that it starts: so ours takes little.
+    """
+    return take(_once, [(call, *arguments)], 0)[0].facts
+
+
+def _once(call: Callable[..., Any], *arguments: Any) -> tuple[Any, None]:
+    return call(*arguments), None
+
+
 def _rounds(pipes: list[Connection], rounds: int) -> list[Result]:
     facts = [_receive(pipe) for pipe in pipes]
-    for error in facts:
-        if isinstance(error, InputError):
-            raise error
     turns: list[list[Any]] = [[] for _ in pipes]
     for _ in range(rounds):
         for pipe, answers in zip(pipes, turns):
@@ -77,9 +86,12 @@ def _rounds(pipes: list[Connection], rounds: int) -> list[Result]:
 
 def _receive(pipe: Connection) -> Any:
     try:
-        return pipe.recv()
+        answer = pipe.recv()
     except EOFError as error:
         raise InputError("a process ended early: is there enough memory?") from error
+    if isinstance(answer, InputError):
+        raise answer
+    return answer
 
 
 def _serve(pipe: Connection, prepare: Callable, variant: tuple) -> None:
@@ -87,10 +99,10 @@ def _serve(pipe: Connection, prepare: Callable, variant: tuple) -> None:
     with suppress(EOFError, BrokenPipeError):  # another variant has failed
         try:
             facts, turn = prepare(*variant)
+            pipe.send(facts)
+            while pipe.recv():
+                pipe.send(turn())
         except InputError as error:
             pipe.send(error)
             return
-        pipe.send(facts)
-        while pipe.recv():
-            pipe.send(turn())
         pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

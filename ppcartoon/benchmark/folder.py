@@ -1,0 +1,105 @@
+"""A folder of photos from file to file, against the engine alone, and against plain ONNX Runtime file by file."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from . import rivals, turns
+from .subject import Subject
+from .tables import number, ratios, spread, table
+
+if TYPE_CHECKING:
+    from ..engines import Network
+    from ..predictor import CartoonPredictor
+
+COUNT, HEIGHT, WIDTH = 12, 384, 512
+OURS, ENGINE, PLAIN = "ppcartoon, the folder", "its engine alone, on tensors", f"{rivals.PLAIN}, file by file"
+NAMES = (OURS, ENGINE, PLAIN)
+
+
+def measure(subject: Subject, rounds: int, threads: int) -> Iterator[str]:
+    """Lines of Markdown; ratios round by round."""
+    with tempfile.TemporaryDirectory() as work:
+        source = Path(work) / "photos"
+        turns.apart(write_photos, source, COUNT, HEIGHT, WIDTH, 1)
+        file = turns.apart(rivals.write_onnx, subject, Path(work), threads)
+        results = turns.take(_prepare, [(name, subject, source, file, threads) for name in NAMES], rounds)
+    seconds = {name: result.turns for name, result in zip(NAMES, results)}
+    head = [f"{COUNT} JPEG files, {WIDTH}x{HEIGHT}", "ms an image, median (range)", "images/s"]
+    head += ["part of the engine's rate", f"times as fast as {rivals.PLAIN}"]
+    rows = []
+    for name, each in seconds.items():
+        rows.append([name, spread([1000 * s for s in each]), number(1 / statistics.median(each))])
+        rows[-1] += [ratios(seconds[other], each) for other in (ENGINE, PLAIN)]
+    yield results[0].facts
+    yield ""
+    yield from table(head, rows)
+
+
+def write_photos(folder: Path, count: int, height: int, width: int, _: int) -> None:
+    """Photos as JPEG."""
+    from .. import images
+    from .photos import photos
+
+    for i, rgb in enumerate(photos(count, height, width)):
+        images.write(folder / f"{i:02d}.jpg", images.Picture(rgb))
+
+
+def _prepare(name: str, subject: Subject, source: Path, file: Path, threads: int) -> tuple[str, Callable[[], float]]:
+    """What runs, and what gives the seconds it takes for an image, after a first time."""
+    files = sorted(source.iterdir())
+    if name == PLAIN:
+        description, once = name, _file_by_file(files, file, threads)
+    else:
+        predictor = subject.predictor(threads)
+        description = predictor.engine.description
+        once = _as_folder(predictor, source) if name == OURS else _tensors(predictor.engine, files)
+
+    def turn() -> float:
+        with tempfile.TemporaryDirectory() as target:
+            start = time.perf_counter()
+            once(Path(target))
+            return (time.perf_counter() - start) / len(files)
+
+    turn()
+    return description, turn
+
+
+def _as_folder(predictor: CartoonPredictor, source: Path) -> Callable[[Path], None]:
+    from ..photos import Options, cartoonize
+    from ..plan import plan
+
+    def once(target: Path) -> None:
+        with contextlib.redirect_stderr(io.StringIO()) as remarks:  # and the bar that a terminal would get
+            if cartoonize(predictor, plan([str(source)], target), Options()):
+                raise InputError(remarks.getvalue())
+
+    return once
+
+
+def _tensors(network: Network, files: list[Path]) -> Callable[[Path], None]:
+    from .. import images
+
+    tensors = [images.to_network(images.read(file).rgb[None]) for file in files]
+    return lambda _: [network(tensor) for tensor in tensors]
+
+
+def _file_by_file(files: list[Path], model: Path, threads: int) -> Callable[[Path], None]:
+    from .. import images
+
+    network = rivals.plain(model, threads)
+
+    def once(target: Path) -> None:
+        for file in files:
+            cartoon = network(images.to_network(images.read(file).rgb[None]))
+            images.write(target / file.name, images.Picture(images.from_network(cartoon)[0]))
+
+    return once
