@@ -12,8 +12,8 @@ from conftest import photo
 from ppcartoon import engines, images
 from ppcartoon.benchmark import film, flicker, folder, inference, photos, rivals, runtimes, scenes, tables, tiles, turns
 from ppcartoon.benchmark.subject import Subject
+from ppcartoon.engines.of_graphs import has_bf16
 from ppcartoon.errors import InputError
-from ppcartoon.onnx_engines import has_bf16
 from ppcartoon.tiling import spans
 
 ROOT = Path(__file__).parents[1]

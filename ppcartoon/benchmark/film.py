@@ -49,9 +49,9 @@ def _prepare(name: str, subject: Subject, file: Path, threads: int) -> tuple[str
     """What runs, and what gives the seconds it takes for a frame, after a first time."""
     import av
 
-    from .. import video
     from ..images import to_network
     from ..steady import Steady
+    from ..video import pipeline
 
     predictor = subject.predictor(threads)
     with av.open(str(file)) as clip:
@@ -65,7 +65,7 @@ def _prepare(name: str, subject: Subject, file: Path, threads: int) -> tuple[str
             return
         cartoonize = Steady(predictor) if name == FILM else lambda frame, _: predictor(frame)
         with contextlib.redirect_stderr(io.StringIO()):  # the bar that a terminal would get
-            video.cartoonize(file, target, cartoonize)
+            pipeline.cartoonize(file, target, cartoonize)
 
     def turn() -> float:
         with tempfile.TemporaryDirectory() as work:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import paddle_engines
+from ..engines import of_paddle
 from ..errors import InputError
 from .subject import Subject
 
@@ -44,7 +44,7 @@ def paddlegan() -> Network:
     """
     if not (importlib.util.find_spec("paddle") and importlib.util.find_spec("ppgan")):
         raise InputError("engine paddlegan: Paddle or ppgan is not installed; choose others with --engines")
-    paddle = paddle_engines.paddle()
+    paddle = of_paddle.paddle()
     from .. import compat  # noqa: F401  before ppgan, which it makes importable
 
     # isort: split

@@ -55,7 +55,7 @@ def measure(
 
 
 def _possible(_: int) -> list[str]:
-    from ..onnx_engines import has_bf16
+    from ..engines.of_graphs import has_bf16
 
     return [name for name in NAMES if has_bf16() or not name.endswith("bf16")]
 
