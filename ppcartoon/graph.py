@@ -17,27 +17,27 @@ import onnx
 from onnx import TensorProto, helper
 
 from .errors import InputError
-from .nodes import Blended, Folded, Nodes, Together
+from .nodes import Blended, Folded, Measuring, Nodes, Together
 from .weights import Weights
 
 OPSET = 18
-NORMS = 19  # LNs of every network: 1 of E, 18 of G
 
 
-def build(weights: Weights, kind: Literal["own", "blended", "together"] = "own") -> onnx.ModelProto:
+def build(weights: Weights, kind: Literal["own", "measured", "blended", "together"] = "own") -> onnx.ModelProto:
     """The ONNX model of a style.
 
     Args:
         weights: its tensors and network.
-        kind: "own": image -> cartoon, where each LN normalises by its input's statistics. "blended": image, given
-            [N or 1, L, 2] and share [1] -> cartoon and statistics; each LN normalises by `share` times its input's
-            statistics plus `1 - share` times those given, and that is what is put out. "together": image ->
-            statistics [1, L, 2] of all images as if they were one; nothing is padded, so that borders do not count.
+        kind: "own": image -> cartoon, where each LN normalises by its input's statistics. "measured": image -> the
+            same cartoon, and those statistics. "blended": image, given [N or 1, L, 2] and share [1] -> cartoon and
+            statistics; each LN normalises by `share` times its input's statistics plus `1 - share` times those given,
+            and that is what is put out. "together": image -> statistics [1, L, 2] of all images as if they were one;
+            nothing is padded, so that borders do not count.
 
     Raises:
         InputError: a tensor is missing, left over, or of another shape than the network says.
     """
-    g = {"own": Nodes, "blended": Blended, "together": Together}[kind](weights)
+    g = {"own": Nodes, "measured": Measuring, "blended": Blended, "together": Together}[kind](weights)
     cartoon = _cartoonizer(g)
     inputs, outputs = [_image("image")], [cartoon]
     if kind == "blended":

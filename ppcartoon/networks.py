@@ -184,6 +184,24 @@ class Cartoonizer(nn.Layer):
         return self.generator(self.encoder(image, statistics), statistics)
 
 
+class Measured(nn.Layer):
+    """A Cartoonizer that tells its LN statistics, as a network that can be saved.
+
+    Args:
+        cartoonizer: it.
+    """
+
+    def __init__(self, cartoonizer: Cartoonizer) -> None:
+        super().__init__()
+        self.cartoonizer = cartoonizer
+        self.eval()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Image -> cartoon, and the statistics of each image."""
+        statistics = Statistics()
+        return self.cartoonizer(image, statistics), statistics.used()
+
+
 class Blended(nn.Layer):
     """A Cartoonizer whose LN statistics are mixed with given ones, as a network that can be saved.
 

@@ -136,12 +136,19 @@ class Blended(Measuring):
     def statistics(self, x: str) -> tuple[str, str]:
         row = self.node("Gather", self.given, self.constant(f"index_{self.norms}", np.int64(self.norms)), axis=1)
         given = (self.node("Gather", row, self.constant(f"index_{j}", np.int64(j)), axis=1) for j in (0, 1))
-        own = Nodes.statistics(self, x)
+        own = self.quickly(x)
         mean, variance = (
             self.node("Add", self.node("Mul", a, "share"), self.node("Mul", b, self.rest)) for a, b in zip(own, given)
         )
         self.used.append((mean, variance))
         return mean, variance
+
+    def quickly(self, x: str) -> tuple[str, str]:
+        """Mean and variance of x, each [N, 1, 1, 1], as E[x^2] - E[x]^2: no feature map is written for it."""
+        mean, row = self.mean(x), self.node("ReduceL2", x, self.integers(3))  # [N, C, H, 1]
+        width = self.node("Cast", self.node("Shape", x, start=3, end=4), to=onnx.TensorProto.FLOAT)
+        square = self.node("Div", self.mean(self.node("Mul", row, row), (2, 1)), width)
+        return mean, self.node("Relu", self.node("Sub", square, self.node("Mul", mean, mean)))
 
 
 class Together(Measuring):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, overload
 
 import numpy as np
 from PIL import Image
 
-from . import engines, graph, images, tiling, weights
+from . import engines, images, tiling, weights
 from .errors import InputError
 
 Source = str | os.PathLike | np.ndarray | Image.Image
@@ -27,7 +29,7 @@ class CartoonPredictor:
     Args:
         style: a shipped style, see `ppcartoon.weights.manifest()`.
         weights_file: a weights file of one's own instead of a style.
-        engine: "auto", "openvino", "onnx", "paddle" or "paddle-dygraph", see `ppcartoon.engines.create`.
+        engine: "auto", "openvino", "onnx", "paddle", "tensorrt" or "paddle-dygraph", see `ppcartoon.engines.create`.
         device: "auto", "cpu" or "gpu".
         precision: "auto", "fp32", "bf16" or "fp16", likewise.
         threads: CPU threads, all cores by default.
@@ -78,21 +80,25 @@ class CartoonPredictor:
             return self._cartoonize([_rgb(each) for each in image])
         return self._cartoonize([_rgb(image)])[0]
 
-    def blended(self, photo: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-        """As `Engine.blended`, for an RGB uint8 array [H, W, 3]; `given` does not matter where `share` is 1.
+    def blended(self, photo: np.ndarray, given: np.ndarray | None, share: float) -> tuple[np.ndarray, np.ndarray]:
+        """As `Engine.blended`, for an RGB uint8 array [H, W, 3], or as `Engine.measured` if nothing is given.
 
         Raises:
             InputError: the photo is too large for this machine's memory.
         """
         height, width = photo.shape[:2]
         tile = self.tile_of(height, width)
-        if share == 1:
-            given = np.zeros((1, graph.NORMS, 2), np.float32)
-        if tile:
-            count = tiling.SAMPLES if share == 1 else tiling.SAMPLES // 4  # the frames before have told the rest
-            statistics = np.float32(share * self.sampled(photo, count) + (1 - share) * given[0])
-            return tiling.cartoonize(self.engine, photo, tile, statistics), statistics[None]
-        cartoons, statistics = self.engine.blended(images.to_network(images.pad(photo)[None]), given, share)
+        with _in_a_line():
+            if tile:
+                statistics = self._sampled(photo, tiling.SAMPLES if given is None else tiling.SAMPLES // 4)
+                if given is not None:
+                    statistics = np.float32(share * statistics + (1 - share) * given[0])
+                return tiling.cartoonize(self.engine, photo, tile, statistics), statistics[None]
+            padded = images.to_network(images.pad(photo)[None])
+            if given is None:
+                cartoons, statistics = self.engine.measured(padded)
+            else:
+                cartoons, statistics = self.engine.blended(padded, given, share)
         return np.ascontiguousarray(images.from_network(cartoons)[0, :height, :width]), statistics
 
     def _cartoonize(self, photos: list[np.ndarray]) -> list[np.ndarray]:
@@ -102,29 +108,27 @@ class CartoonPredictor:
             tile, step = self.tile_of(*shape[:2]), self._at_once(*shape[:2])
             for start in range(0, len(alike), step):
                 batch = alike[start : start + step]
-                try:
+                with _in_a_line():
                     for i, cartoon in zip(batch, self._run([photos[i] for i in batch], tile)):
                         cartoons[i] = cartoon
-                except Exception as error:  # each runtime has its own for a full memory
-                    reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-                    raise InputError(f"{reason}; if memory is short, use a smaller size, tile or batch") from error
         return cartoons
 
     def _run(self, photos: list[np.ndarray], tile: int) -> Iterable[np.ndarray]:
         """Cartoons of photos of one shape, by tiles unless `tile` is 0."""
         if tile:
-            return [tiling.cartoonize(self.engine, photo, tile, self.sampled(photo)) for photo in photos]
+            return [tiling.cartoonize(self.engine, photo, tile, self._sampled(photo)) for photo in photos]
         height, width = photos[0].shape[:2]
         outputs = self.engine(images.to_network(np.stack([images.pad(photo) for photo in photos])))
         return np.ascontiguousarray(images.from_network(outputs[:, :, :height, :width]))
 
-    def sampled(self, photo: np.ndarray, count: int = tiling.SAMPLES) -> np.ndarray:
+    def _sampled(self, photo: np.ndarray, count: int = tiling.SAMPLES) -> np.ndarray:
         """The LN statistics [L, 2] of a photo [H, W, 3], measured on about so many samples of it, as memory allows."""
         return tiling.statistics(self.engine, photo, min(count, int(self._pixels() / tiling.SIDE**2)))
 
     def _pixels(self, memory: float = MEMORY) -> float:
         """How many pixels the network can take at once, in so many bytes."""
-        return memory / (self.engine.bytes_per_pixel * self.weights.network["generator"]["channels"])
+        channels = max(self.weights.network["generator"]["channels"], 16)  # narrower ones spend it on their images
+        return memory / (self.engine.bytes_per_pixel * channels)
 
     def _at_once(self, height: int, width: int) -> int:
         return max(1, min(self.batch_size, int(self._pixels() / (height * width))))
@@ -133,16 +137,29 @@ class CartoonPredictor:
         """The side of the tiles, in pixels, that an image is made of; 0 where it is made whole.
 
         Raises:
-            InputError: it is to be made whole and needs more memory than this machine has; the system would end the
-                process.
+            InputError: that takes more memory than this machine has; the system would end the process.
         """
         there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if self.tile == 0 and height * width > self._pixels(0.9 * there):
-            raise InputError(f"{width}x{height} needs more than the {there / 1e9:.0f} GB of memory here without tiles")
         largest = self._pixels(min(MEMORY, there / 4))
-        tile = int(largest**0.5) - 2 * tiling.MARGIN if self.tile == "auto" else self.tile
-        whole = height * width <= largest if self.tile == "auto" else max(height, width) <= tile
-        return 0 if whole or not self.tile else max(tile, tiling.SMALLEST) // 4 * 4
+        if self.tile == "auto":
+            tile, whole = max(int(largest**0.5) - 2 * tiling.MARGIN, tiling.SMALLEST), height * width <= largest
+        else:
+            tile, whole = self.tile, self.tile == 0 or max(height, width) <= self.tile
+        taken = (height, width) if whole else (min(side, tile + 2 * tiling.MARGIN) for side in (height, width))
+        if math.prod(taken) > self._pixels(0.9 * there):
+            what = f"{width}x{height} needs" if whole else f"tile {tile}: needs"
+            raise InputError(f"{what} more than the {there / 1e9:.0f} GB of memory here: use --tile auto")
+        return 0 if whole else tile // 4 * 4
+
+
+@contextmanager
+def _in_a_line() -> Iterator[None]:
+    """Turns what a runtime raises, each its own for a full memory, into an InputError."""
+    try:
+        yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise InputError(f"{reason}; if memory is short, use a smaller size, tile or batch") from error
 
 
 def _rgb(image: Source) -> np.ndarray:

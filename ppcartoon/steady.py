@@ -44,7 +44,8 @@ class Steady:
     def __init__(self, predictor: CartoonPredictor) -> None:
         self._predictor = predictor
         self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self._time, self._statistics = 0.0, np.zeros((1, 0, 2), np.float32)
+        self._time = 0.0
+        self._statistics: np.ndarray | None = None
         self._gray: np.ndarray | None = None
         self._cartoon: np.ndarray | None = None
 
@@ -58,7 +59,7 @@ class Steady:
         before, self._gray = self._gray, gray
         change = 1.0 if before is None or before.shape != gray.shape else _change(before, gray)
         share = max(change, 1 - math.exp(-max(time - self._time, 0.0) / SECONDS))
-        cartoon, self._statistics = self._predictor.blended(frame, self._statistics, share)
+        cartoon, self._statistics = self._predictor.blended(frame, None if share == 1 else self._statistics, share)
         self._time = time
         if change == 1 or min(gray.shape) < SMALLEST:
             self._cartoon = np.float32(cartoon)

@@ -34,18 +34,19 @@ def test_engines_agree(tiny_weights, name):
 
 @pytest.mark.parametrize("name", ["onnx", "openvino", "paddle", "paddle-dygraph"])
 def test_statistics_of_an_image_make_its_cartoon_again(tiny_weights, name):
-    """As they are blended wholly of its own, or given, or built in; and others make another one."""
+    """As they are measured, given, or built in; and others make another one."""
     engine = engines.create(tiny_weights, name, "cpu", threads=1, precision="fp32")
     wanted, other = engine(images(1)), engine(images(1) / 4 + 0.5)
-    nothing = np.zeros((1, 19, 2), np.float32)
-    cartoon, own = engine.blended(images(1), nothing, 1.0)
+    cartoon, own = engine.measured(images(1))
     np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
-    _, others = engine.blended(images(1) / 4 + 0.5, nothing, 1.0)
+    _, others = engine.measured(images(1) / 4 + 0.5)
     again, used = engine.blended(images(1) / 4 + 0.5, others, 0.0)
     np.testing.assert_allclose(used, others, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(again, other, atol=1e-4)
     np.testing.assert_allclose(engine.folded(own[0])(images(1)), wanted, atol=1e-4)
     assert np.abs(engine.folded(others[0])(images(1)) - wanted).max() > 0.01
+    _, all_own = engine.blended(images(1), others, 1.0)
+    np.testing.assert_allclose(all_own, own, rtol=1e-3, atol=1e-5)
     _, half = engine.blended(images(1), others, 0.5)
     np.testing.assert_allclose(half[0, 0], (own[0, 0] + others[0, 0]) / 2, rtol=1e-3, atol=1e-5)
 

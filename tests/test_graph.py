@@ -56,6 +56,16 @@ def test_agrees_with_paddle(pair):
 
 
 @paddle.no_grad()
+def test_measured_statistics_agree_with_paddle(pair):
+    net, weights = pair
+    own = Statistics()
+    wanted = net(paddle.to_tensor(image()), own).numpy()
+    cartoon, measured = run(graph.build(weights, "measured"), image=image())
+    np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
+    np.testing.assert_allclose(measured, own.used().numpy(), rtol=1e-3, atol=1e-4)
+
+
+@paddle.no_grad()
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_blended_statistics_agree_with_paddle(pair, share):
     net, weights = pair
@@ -85,9 +95,7 @@ def test_statistics_together_are_those_of_the_whole_without_its_borders(pair):
     """Of one image the sample is nearly all; of two, it is their joint mean and variance in the first LN."""
     _, weights = pair
     large = image(2, 258, 258)
-    blended = graph.build(weights, "blended")
-    given = {"given": np.zeros((1, 19, 2), np.float32), "share": np.ones(1, np.float32)}
-    _, whole = run(blended, image=large[:, :, :256, :256], **given)
+    _, whole = run(graph.build(weights, "measured"), image=large[:, :, :256, :256])
     (each,) = run(graph.build(weights, "together"), image=large[:1])
     deviation = np.sqrt(whole[0, :, 1])
     assert (np.abs(each[0, :, 0] - whole[0, :, 0]) < 0.1 * deviation).all()

@@ -64,8 +64,12 @@ def test_wrong_input_is_named(predictor, image, message):
 def test_without_tiles_an_image_beyond_the_memory_is_refused_before_it_is_tried(tiny_file, monkeypatch):
     whole = ppcartoon.CartoonPredictor(weights_file=tiny_file, tile=0)
     monkeypatch.setattr(whole.engine, "bytes_per_pixel", 1e12)
-    with pytest.raises(InputError, match=r"100x200 needs more than the .* GB of memory here without tiles"):
+    with pytest.raises(InputError, match=r"100x200 needs more than the .* GB of memory here: use --tile auto"):
         whole(photo(200, 100))
+    tiles = ppcartoon.CartoonPredictor(weights_file=tiny_file, tile=100)
+    monkeypatch.setattr(tiles.engine, "bytes_per_pixel", 1e12)
+    with pytest.raises(InputError, match=r"tile 100: needs more than the .* GB of memory here: use --tile auto"):
+        tiles(photo(200, 100))
 
 
 @pytest.mark.parametrize(
@@ -78,8 +82,7 @@ def test_without_tiles_an_image_beyond_the_memory_is_refused_before_it_is_tried(
 )
 def test_which_images_are_made_of_tiles(tiny_file, monkeypatch, tile, sizes):
     predictor = ppcartoon.CartoonPredictor(weights_file=tiny_file, tile=tile)
-    channels = predictor.weights.network["generator"]["channels"]
-    monkeypatch.setattr(predictor.engine, "bytes_per_pixel", module.MEMORY / channels / 400_000)  # room for 0.4 MP
+    monkeypatch.setattr(predictor, "_pixels", lambda memory=module.MEMORY: 400_000 * memory / module.MEMORY)
     assert {size: predictor.tile_of(*size) for size in sizes} == sizes
 
 

@@ -40,7 +40,7 @@ def through(predictor, frames, rate=RATE):
 
 
 def alone(predictor, frame):
-    return predictor.blended(frame, np.zeros((1, 0, 2), np.float32), 1)[0]
+    return predictor.blended(frame, None, 1)[0]
 
 
 def flicker(frames, step=0.0):
@@ -132,7 +132,7 @@ def test_statistics_follow_time_and_not_the_number_of_frames(predictor):
         for i in range(count):
             cartoonize(dark + 60, 7 + 0.1 * (i + 1) / count)
         found.append(cartoonize._statistics[0, 0])  # of the first LN, whose input does not depend on others
-    start, end = (predictor.blended(each, np.zeros((1, 0, 2), np.float32), 1)[1][0, 0] for each in (dark, dark + 60))
+    start, end = (predictor.blended(each, None, 1)[1][0, 0] for each in (dark, dark + 60))
     for each in found:
         np.testing.assert_allclose((each - start) / (end - start), 1 - math.exp(-0.2), atol=0.03)
 

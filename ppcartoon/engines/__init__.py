@@ -37,8 +37,11 @@ class Engine(Protocol):
 
     def __call__(self, images: np.ndarray) -> np.ndarray: ...
 
+    def measured(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cartoons, and the LN statistics [N, L, 2] of each image."""
+
     def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-        """Cartoons, and the LN statistics [N, L, 2] behind them: `share` of each image's own, the rest of `given`."""
+        """Cartoons, and the LN statistics [N, L, 2] behind them: `share` of each image's own, the rest `given`."""
 
     def folded(self, statistics: np.ndarray) -> Network:
         """The network with LN statistics [L, 2] built in, for the tiles of an image."""

@@ -35,11 +35,19 @@ class _OfGraphs:
         raise NotImplementedError
 
     @cached_property
+    def _measured(self) -> Callable[..., Outputs]:
+        return self._compile(graph.build(self._weights, "measured"))
+
+    @cached_property
     def _blended(self) -> Callable[..., Outputs]:
         return self._compile(graph.build(self._weights, "blended"))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self._own(image=images)[0]
+
+    def measured(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        cartoons, statistics = self._measured(image=images)
+        return cartoons, statistics
 
     def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
         cartoons, statistics = self._blended(image=images, given=given, share=np.float32([share]))

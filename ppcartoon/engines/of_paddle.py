@@ -66,9 +66,15 @@ class PaddleDygraph(_Paddle):
             return self._network(self._tensor(images)).numpy()
 
     def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-        from ..networks import Statistics
+        return self._with_statistics(images, self._tensor(given), share or None)
 
-        statistics = Statistics(self._tensor(given), share or None)
+    def measured(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self._with_statistics(images)
+
+    def _with_statistics(self, images: np.ndarray, *given: Tensor | float | None) -> tuple[np.ndarray, np.ndarray]:
+        from ..norms import Statistics
+
+        statistics = Statistics(*given)
         with self._lock, self._paddle.no_grad():
             return self._network(self._tensor(images), statistics).numpy(), statistics.used().numpy()
 
@@ -97,6 +103,16 @@ class PaddleInference(_Paddle):
             return self._own(images)[0]
 
     @cached_property
+    def _measured(self) -> Program:
+        from ..networks import Measured
+
+        return self._program(Measured(cartoonizer(self._weights, self._device)), IMAGE)
+
+    def measured(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with self._lock:
+            return tuple(self._measured(images))
+
+    @cached_property
     def _blended(self) -> Program:
         from ..networks import Blended
 
@@ -105,8 +121,7 @@ class PaddleInference(_Paddle):
 
     def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
         with self._lock:
-            cartoons, statistics = self._blended(images, given, np.float32([share]))
-            return cartoons, statistics
+            return tuple(self._blended(images, given, np.float32([share])))
 
 
 class Program:
@@ -114,8 +129,7 @@ class Program:
 
     Args:
         path: of its .json or .pdmodel; the .pdiparams is beside it.
-        device: "cpu" or "gpu".
-        threads: on the CPU.
+        device: "cpu" or "gpu"; with `threads` on the CPU.
         precision: "fp32", or "fp16" on a GPU.
         tensorrt: whether TensorRT runs what it can, on a GPU.
     """
