@@ -34,7 +34,7 @@ def test_each_step_changes_its_own_network_alone(monkeypatch, init_epochs):
     start, _, after_d, before_g, after_g = watched(model, monkeypatch)
     changed = tiny.differing(start["netD"], after_d["netD"])
     assert "encoder.0.weight_orig" in changed and "classifier.0.weight_orig" in changed
-    assert "encoder.0.weight_u" in changed or "encoder.2.weight_u" in changed  # the power iteration ran
+    assert any(name.endswith(("_u", "_v")) for name in changed)  # the power iteration ran
     assert not tiny.differing(start["netG"], after_d["netG"])
     assert not tiny.differing(after_d["netD"], after_g["netD"])  # bit for bit, u and v included
     assert not tiny.differing(after_d["netG"], before_g["netG"])
