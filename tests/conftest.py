@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,13 @@ def archives() -> list[Path]:
     """Networks with inputs and outputs, by an independent implementation in PyTorch: a small one, and the oracle's."""
     oracle = os.environ.get("PPCARTOON_ORACLE")
     return [FIXTURES / "networks.npz"] + ([Path(oracle) / "golden.npz"] if oracle else [])
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Random weights are the same in whatever order tests run."""
+    if "paddle" in sys.modules:
+        sys.modules["paddle"].seed(0)
 
 
 @pytest.fixture(scope="session")
