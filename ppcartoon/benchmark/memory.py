@@ -11,7 +11,7 @@ from .subject import Subject
 from .tables import table
 
 POINTS = 10
-LEAST, MOST = 64, 512  # pixels of a side
+LEAST, MOST = 64, 256  # pixels of a side
 STATUS = Path("/proc/self/statm")
 
 
