@@ -184,8 +184,8 @@ class Cartoonizer(nn.Layer):
         return self.generator(self.encoder(image, statistics), statistics)
 
 
-class Measured(nn.Layer):
-    """A Cartoonizer that tells its LN statistics, as a network that can be saved.
+class WithStatistics(nn.Layer):
+    """A Cartoonizer that tells its LN statistics, and can be given some, as a network that can be saved.
 
     Args:
         cartoonizer: it.
@@ -196,26 +196,8 @@ class Measured(nn.Layer):
         self.cartoonizer = cartoonizer
         self.eval()
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Image -> cartoon, and the statistics of each image."""
-        statistics = Statistics()
-        return self.cartoonizer(image, statistics), statistics.used()
-
-
-class Blended(nn.Layer):
-    """A Cartoonizer whose LN statistics are mixed with given ones, as a network that can be saved.
-
-    Args:
-        cartoonizer: it.
-    """
-
-    def __init__(self, cartoonizer: Cartoonizer) -> None:
-        super().__init__()
-        self.cartoonizer = cartoonizer
-        self.eval()
-
-    def forward(self, image: Tensor, given: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        """Image, `Statistics.given` and `share` [1] -> cartoon, and the statistics that were used."""
+    def forward(self, image: Tensor, given: Tensor | None = None, share: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Image, and what `Statistics` takes, share as [1] -> cartoon, and the statistics that were used."""
         statistics = Statistics(given, share)
         return self.cartoonizer(image, statistics), statistics.used()
 

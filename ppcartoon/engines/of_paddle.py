@@ -102,11 +102,14 @@ class PaddleInference(_Paddle):
         with self._lock:
             return self._own(images)[0]
 
+    def _telling(self, **inputs: list[int | None]) -> Program:
+        from ..networks import WithStatistics
+
+        return self._program(WithStatistics(cartoonizer(self._weights, self._device)), IMAGE | inputs)
+
     @cached_property
     def _measured(self) -> Program:
-        from ..networks import Measured
-
-        return self._program(Measured(cartoonizer(self._weights, self._device)), IMAGE)
+        return self._telling()
 
     def measured(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with self._lock:
@@ -114,10 +117,7 @@ class PaddleInference(_Paddle):
 
     @cached_property
     def _blended(self) -> Program:
-        from ..networks import Blended
-
-        network = Blended(cartoonizer(self._weights, self._device))
-        return self._program(network, IMAGE | {"given": [None, None, 2], "share": [1]})
+        return self._telling(given=[None, None, 2], share=[1])
 
     def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
         with self._lock:
