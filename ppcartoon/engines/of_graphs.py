@@ -64,7 +64,7 @@ class _OfGraphs:
 class OnnxRuntime(_OfGraphs):
     """ONNX Runtime on the CPU."""
 
-    name, precision, bytes_per_pixel = "onnx", "fp32", 25
+    name, bytes_per_pixel = "onnx", 25
 
     def __init__(self, weights: Weights, threads: int) -> None:
         self._threads = threads
@@ -102,7 +102,7 @@ class OpenVino(_OfGraphs):
             "PERFORMANCE_HINT": "LATENCY",
             "CPU_RUNTIME_CACHE_CAPACITY": "128",  # layers prepared for sizes seen; of 5000 memory would grow for long
         }
-        self.precision, self.bytes_per_pixel = precision, {"fp32": 22.5, "bf16": 11.5}[precision]
+        self.bytes_per_pixel = {"fp32": 22.5, "bf16": 11.5}[precision]
         self.description = f"OpenVINO in {precision} on {threads} CPU threads"
         super().__init__(weights)
 

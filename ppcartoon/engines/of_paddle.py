@@ -51,7 +51,7 @@ class _Paddle:
 class PaddleDygraph(_Paddle):
     """Paddle, eagerly: the reference for the others."""
 
-    name, precision, bytes_per_pixel = "paddle-dygraph", "fp32", 40
+    name, bytes_per_pixel = "paddle-dygraph", 40
 
     def __init__(self, weights: Weights, device: str, threads: int) -> None:
         super().__init__(weights, device, threads)
