@@ -37,8 +37,8 @@ def spans(length: int, tile: int) -> Iterator[Span]:
     multiple of 4, up to 3 pixels beyond.
     """
     padded = length + -length % 4
-    taken = min(tile + 2 * MARGIN, padded)
     step = math.ceil(length / math.ceil(length / tile) / 4) * 4
+    taken = min(step + 2 * MARGIN, padded)
     for low in range(0, length, step):
         start = min(max(low - MARGIN, 0), padded - taken)
         yield Span(low, min(low + step, length), start, start + taken)
