@@ -14,7 +14,7 @@ from . import turns
 from .subject import Subject
 from .tables import number, ratios, spread, table
 
-COUNT, HEIGHT, WIDTH = 60, 360, 640
+COUNT, HEIGHT, WIDTH = 120, 360, 640
 FILM, ALONE, ENGINE = "film, steady", "film, frame by frame", "its engine alone, on tensors"
 NAMES = (FILM, ALONE, ENGINE)
 
