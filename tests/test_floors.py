@@ -34,7 +34,7 @@ ORDER += [
     "datasets",
     "vgg",
 ]
-ORDER += ["predictor", "steady", "photos", "cluster", "flags", "cli", "export", "models"]
+ORDER += ["predictor", "steady", "photos", "cluster", "flags", "cli", "export", "trainable", "models"]
 ORDER += [
     "checkpoints",
     "register",
@@ -67,7 +67,7 @@ WITHOUT_PADDLE = {
 WITHOUT_PADDLE |= {"clock", "signals", "video", "steady", "photos"}
 WITHOUT_PADDLE |= {"flags", "cluster"}
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "__init__"}
-WITH_PPGAN = {"vgg", "models", "register", "experiment", "benchmark"}
+WITH_PPGAN = {"vgg", "trainable", "models", "register", "experiment", "benchmark"}
 
 
 def top(path: Path) -> str:
