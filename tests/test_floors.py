@@ -34,7 +34,7 @@ ORDER += [
     "datasets",
     "vgg",
 ]
-ORDER += ["predictor", "steady", "photos", "cluster", "flags", "cli", "export", "models"]
+ORDER += ["predictor", "steady", "photos", "cluster", "flags", "cli", "export", "models", "evaluation"]
 ORDER += [
     "checkpoints",
     "register",
@@ -45,6 +45,7 @@ ORDER += [
     "trainer",
     "train_cli",
     "prepare_cli",
+    "evaluate_cli",
 ]
 ORDER += ["benchmark"]
 WITHOUT_PADDLE = {
@@ -66,7 +67,7 @@ WITHOUT_PADDLE = {
 }
 WITHOUT_PADDLE |= {"clock", "signals", "video", "steady", "photos"}
 WITHOUT_PADDLE |= {"flags", "cluster"}
-WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "__init__"}
+WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "evaluate_cli", "__init__"}
 WITH_PPGAN = {"vgg", "models", "register", "experiment", "benchmark"}
 
 
