@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import sys
+import time
 import warnings
 from pathlib import Path
 
-from .errors import InputError
+from .errors import InputError, printable
 from .threads import cores
 
 
@@ -20,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _fid(commands.add_parser("fid", help="FID and KID of two folders of images"))
+    _gatys(commands.add_parser("gatys", help="photos in the style of an image, by optimisation (Gatys et al.)"))
     return p
 
 
@@ -44,6 +47,38 @@ def add_features(p: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     p.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="images at once (default: 16)")
     p.add_argument("--no-cache", action="store_true", help="neither use features kept from before nor keep any")
+
+
+def _gatys(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(run=gatys)
+    p.add_argument("photo", metavar="PHOTO", help="image, folder or pattern; each gets the same style")
+    p.add_argument("style", type=Path, metavar="STYLE", help="the image that has the style")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder, or file for a single photo")
+    p.add_argument("--max-size", type=_positive, default=400, metavar="PIXELS", help="longer side (default: 400)")
+    p.add_argument("--skip-existing", action="store_true", help="go on after an interruption")
+    p.add_argument("--vgg", metavar="FILE", help="like vgg19_no_fc.npy; random on trial (default: downloaded once)")
+    optimisation = p.add_argument_group("optimisation", argument_default=argparse.SUPPRESS)
+    add = optimisation.add_argument
+    add("--iterations", type=_positive, metavar="N", help="of L-BFGS, at most (default: 1000)")
+    add("--init", choices=("content", "noise", "style"), help="what to start from (default: content, the photo)")
+    add("--seed", type=_natural, metavar="N", help="of the noise (default: 0)")
+    add("--content-layer", metavar="LAYER", help="of VGG19 (default: conv4_2)")
+    add("--style-layers", nargs="+", metavar="LAYER", help="(default: conv1_1 conv2_1 conv3_1 conv4_1 conv5_1)")
+    add("--content-weight", type=_weight, metavar="W", help="(default: 100000)")
+    add("--style-weight", type=_weight, metavar="W", help="(default: 30000; 1000 suits noise, and 10 the style)")
+    add("--tv-weight", type=_weight, metavar="W", help="of the total variation (default: 1)")
+
+
+def _natural(text: str) -> int:
+    if (value := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def _weight(text: str) -> float:
+    if not 0 <= (value := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no weight")
+    return value
 
 
 def _positive(text: str) -> int:
@@ -74,8 +109,8 @@ def main(argv: list[str] | None = None) -> int:
         if not isinstance(error, BrokenPipeError):
             print(f"evaluate: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("evaluate: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"evaluate: {error or 'interrupted'}", file=sys.stderr)
         return 130
 
 
@@ -85,3 +120,21 @@ def fid(args: argparse.Namespace) -> int:
     lines = compare(args.a, args.b, args.features, args.weights_file, args.batch_size, not args.no_cache, args.save)
     print("\n".join(lines))
     return 0
+
+
+def gatys(args: argparse.Namespace) -> int:
+    from .baselines import gatys, gatys_files
+    from .plan import plan
+
+    jobs = plan([args.photo], args.output, skip_existing=args.skip_existing)
+    todo = [job for job in jobs if not job.skip]
+    options = gatys.Options(**{name: getattr(args, name) for name in gatys.Options._fields if hasattr(args, name)})
+    start = time.perf_counter()
+    failed = gatys_files.stylize(todo, args.style, options, args.vgg, args.max_size)
+    words = [f"{len(todo) - failed} images in {printable(args.output)}"]
+    if len(todo) < len(jobs):
+        words.append(f"{len(jobs) - len(todo)} skipped, there already")
+    if failed:
+        words.append(f"{failed} failed")
+    print(f"{', '.join(words)}; {time.perf_counter() - start:.1f} s")
+    return 1 if failed else 0
