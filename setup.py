@@ -47,7 +47,7 @@ setup(
             "pyyaml",
             "requests>=2.32",
             "scikit-image>=0.22",
-            "scipy",
+            "scipy>=1.11",
             "setuptools",  # Paddle's
             "six",
             "visualdl>=2.5.3",

@@ -148,9 +148,9 @@ def test_what_is_exported_is_what_was_trained(run):
     assert open_weights(run[1] / "weights.safetensors")(photo).shape == photo.shape
 
 
-def test_resumed_it_ends_as_straight_through(run, tmp_path):
+def test_resumed_it_ends_as_straight_through(run):
     path, folder = run
-    before, state = checkpoints.load(checkpoints.path_of(folder / "checkpoints", 6))
+    before, _ = checkpoints.load(checkpoints.path_of(folder / "checkpoints", 6))
     losses = runs_of.losses(folder)
     checkpoints.path_of(folder / "checkpoints", 6).unlink()
     checkpoints.path_of(folder / "checkpoints", 4).unlink()  # stage init ends with step 2
