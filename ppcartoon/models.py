@@ -14,6 +14,7 @@ from ppgan.models.discriminators.builder import build_discriminator
 from ppgan.models.generators.builder import build_generator
 
 from . import losses
+from .cost import Cost, step_cost
 from .networks import Cartoonizer
 from .trainable import Trainable, bare, learning
 from .vgg import VGG19
@@ -179,6 +180,9 @@ class CartoonLossGANModel(Trainable):
         for name, state in states.items():
             if state:
                 self.scalers[name].load_state_dict(state)
+
+    def cost(self, batch_size: int, size: int) -> Cost:
+        return step_cost(self, batch_size, size)
 
     @paddle.no_grad()
     def cartoonize(self, photos: Tensor) -> Tensor:

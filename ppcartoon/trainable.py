@@ -17,6 +17,7 @@ from ppgan.models.base_model import BaseModel
 from ppgan.solver import build_lr_scheduler
 
 from . import losses
+from .cost import Cost
 from .vgg import VGG19
 
 
@@ -24,7 +25,7 @@ class Trainable(BaseModel):
     """A model that trains in one stage or two, on batches of `UnpairedCartoonDataset`.
 
     A subclass fills `nets`, sets `network`, and whatever of the following differs; `train_iter` does a step, leaves its
-    losses, detached, in `losses`, among them `d_loss` and `g_loss`, and adds 1 to `steps`.
+    losses, detached, in `losses`, where `d_loss` and `g_loss` are D's and G's, and adds 1 to `steps`.
 
     Attributes:
         network: how a weights file tells the network: parts by name, each with its arguments.
@@ -34,6 +35,7 @@ class Trainable(BaseModel):
         optimized: the names of the networks that an optimizer changes, by the optimizer's name.
         amp: None for float32; "float16" or "bfloat16" for mixed precision.
         vgg: the frozen feature extractor; None where there is none.
+        parallel: whether several processes may train it together.
     """
 
     network: dict[str, dict]
@@ -42,6 +44,7 @@ class Trainable(BaseModel):
     steps = 0
     amp: str | None = None
     vgg: VGG19 | None = None
+    parallel = True
 
     @property
     def stage(self) -> str:
@@ -54,13 +57,23 @@ class Trainable(BaseModel):
         return self.lr_scheduler
 
     def setup_optimizers(self, lr: paddle.optimizer.lr.LRScheduler, cfg: dict[str, dict]) -> dict:
+        """As ppgan's; an optimizer may have a `rate`, a factor on the schedule's learning rate."""
         self.optimized = {name: options["net_names"] for name, options in cfg.items()}
+        cfg = {name: dict(options) for name, options in cfg.items()}
+        for options in cfg.values():
+            rate = options.pop("rate", 1.0)
+            for parameter in (p for name in options["net_names"] for p in self.nets[name].parameters()):
+                parameter.optimize_attr["learning_rate"] *= rate
         return super().setup_optimizers(lr, cfg)
 
     def setup_input(self, input: dict[str, Tensor]) -> None:
         """Takes a batch of `UnpairedCartoonDataset`: photo, cartoon, smooth and perhaps gray."""
         self.photo, self.cartoon, self.smooth = input["photo"], input["cartoon"], input["smooth"]
         self.gray_cartoon = input["gray"] if "gray" in input else losses.gray(self.cartoon)
+
+    def cost(self, batch_size: int, size: int) -> Cost | None:
+        """What a step of stage "cartoon" costs, at `size` x `size` pixels; None where nobody counted it."""
+        return None
 
     @abstractmethod
     def cartoonize(self, photos: Tensor) -> Tensor:
