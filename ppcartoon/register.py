@@ -17,6 +17,7 @@ from ppgan.models.generators.builder import GENERATORS
 from ppgan.solver.builder import LRSCHEDULERS
 
 from . import losses
+from .baselines import cartoongan
 from .datasets import DrawnCartoonDataset, UnpairedCartoonDataset
 from .models import CartoonLossGANModel
 from .networks import Discriminator, Generator, NLayerDiscriminator
@@ -38,6 +39,9 @@ GENERATORS.register(Generator, name="CartoonLossGenerator")
 DISCRIMINATORS.register(Discriminator, name="CartoonLossDiscriminator")
 DISCRIMINATORS.register(NLayerDiscriminator, name="CartoonLossNLayerDiscriminator")
 MODELS.register(CartoonLossGANModel)
+GENERATORS.register(cartoongan.Generator, name="CartoonGANGenerator")
+DISCRIMINATORS.register(cartoongan.Discriminator, name="CartoonGANDiscriminator")
+MODELS.register(cartoongan.CartoonGANModel)
 DATASETS.register(UnpairedCartoonDataset)
 DATASETS.register(DrawnCartoonDataset)
 LRSCHEDULERS.register(FinalLinearDecay)

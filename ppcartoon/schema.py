@@ -154,6 +154,32 @@ class CycleGANBaseline(Model):
         return {"d_loss", "g_loss"}
 
 
+class CartoonGANGenerator(Section):
+    name: Literal["CartoonGANGenerator"]
+    channels: Annotated[int, Field(ge=1, le=128)]
+    blocks: Annotated[int, Field(ge=0, le=16)]
+
+
+class CartoonGANDiscriminator(Section):
+    name: Literal["CartoonGANDiscriminator"]
+    channels: Annotated[int, Field(ge=1, le=128)]
+
+
+class CartoonGANModel(Model):
+    name: Literal["CartoonGANModel"]
+    generator: CartoonGANGenerator
+    discriminator: CartoonGANDiscriminator
+    gan_mode: Literal["vanilla", "lsgan"]
+    init_epochs: Count
+    content_weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    vgg_layer: VggLayer
+    vgg_path: Text | None
+    amp: ClassVar[None] = None
+
+    def losses(self) -> set[str]:
+        return {"d_loss", "g_loss", "g_adv", "g_content"}
+
+
 class Loader(Section):
     batch_size: Positive
     num_workers: Count
@@ -241,7 +267,9 @@ class Config(Section):
     seed: Seed
     output_dir: Text
     enable_visualdl: bool
-    model: Annotated[CartoonLossGANModel | AnimeGANBaseline | CycleGANBaseline, Field(discriminator="name")]
+    model: Annotated[
+        CartoonLossGANModel | AnimeGANBaseline | CycleGANBaseline | CartoonGANModel, Field(discriminator="name")
+    ]
     dataset: Dataset
     lr_scheduler: FinalLinearDecay
     optimizer: Optimizer

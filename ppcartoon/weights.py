@@ -28,6 +28,7 @@ ENCODERS = ("CartoonLossDiscriminator", "CartoonLossNLayerDiscriminator")
 WIDTHS = range(1, 1025)
 BASELINES = {  # generators by name, and what their arguments may be
     "AnimeGenerator": {},
+    "CartoonGANGenerator": {"channels": range(1, 129), "blocks": range(17)},
     "ResnetGenerator": {"input_nc": (3,), "output_nc": (3,), "ngf": range(1, 129), "n_blocks": range(17)},
 }
 MAX_BYTES = 1 << 30  # fifty times the paper's network

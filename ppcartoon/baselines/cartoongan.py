@@ -8,8 +8,8 @@ bias; weights start from N(0, 0.02).
 
 Where that code departs from the paper, the paper is followed. The code takes least squares for Eq. 3 (here `gan_mode:
 lsgan`), a learning rate of 1e-5 after the initialisation, generated images from a pool of 50 in D's step, VGG19 on
-images resized to 224x224, biases set to 0 before each step, and by default 16 residual blocks; the published weights
-have 8.
+images resized to 224x224, biases set to 0 before each step, scales of the normalisation from U(0, 1) where here they
+start from 1, and by default 16 residual blocks; the published weights have 8.
 
 Images are float32 [N, 3, H, W] in [-1, 1], RGB, H and W multiples of 4 from 8 on.
 """
