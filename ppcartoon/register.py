@@ -17,6 +17,8 @@ from ppgan.models.generators.builder import GENERATORS
 from ppgan.solver.builder import LRSCHEDULERS
 
 from . import losses
+from .baselines.animegan import AnimeGANBaseline
+from .baselines.cyclegan import CycleGANBaseline
 from .datasets import DrawnCartoonDataset, UnpairedCartoonDataset
 from .models import CartoonLossGANModel
 from .networks import Discriminator, Generator, NLayerDiscriminator
@@ -37,7 +39,8 @@ def _with_options(loss: Callable) -> Callable:
 GENERATORS.register(Generator, name="CartoonLossGenerator")
 DISCRIMINATORS.register(Discriminator, name="CartoonLossDiscriminator")
 DISCRIMINATORS.register(NLayerDiscriminator, name="CartoonLossNLayerDiscriminator")
-MODELS.register(CartoonLossGANModel)
+for model in (CartoonLossGANModel, AnimeGANBaseline, CycleGANBaseline):
+    MODELS.register(model)
 DATASETS.register(UnpairedCartoonDataset)
 DATASETS.register(DrawnCartoonDataset)
 LRSCHEDULERS.register(FinalLinearDecay)
