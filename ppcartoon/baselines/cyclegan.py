@@ -1,7 +1,7 @@
 """CycleGAN (Zhu et al., ICCV 2017) as PaddleGAN has it: ppgan's CycleGANModel, photos as A and cartoons as B.
 
-It is that of the authors (github.com/junyanz/pytorch-CycleGAN-and-pix2pix), but for its pools: they keep images with the
-graph behind them, and here are given detached ones.
+It is that of the authors (github.com/junyanz/pytorch-CycleGAN-and-pix2pix), but for its pools: they keep images with
+the graph behind them, and here are given detached ones.
 """
 
 from __future__ import annotations
