@@ -10,9 +10,13 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import InputError, printable
 from .threads import cores
+
+if TYPE_CHECKING:
+    from .plan import Job
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,8 +26,24 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _fid(commands.add_parser("fid", help="FID and KID of two folders of images"))
+    _run(commands.add_parser("run", help="the cartoons that any weights make of photos, a baseline's or ours"))
     _gatys(commands.add_parser("gatys", help="photos in the style of an image, by optimisation (Gatys et al.)"))
     return p
+
+
+def _run(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(run=run)
+    p.add_argument("-w", "--weights", type=Path, required=True, metavar="FILE", help="a .safetensors weights file")
+    p.add_argument(
+        "-i", "--input", nargs="+", action="extend", required=True, metavar="PATH",
+        help="photos, folders, glob patterns",
+    )  # fmt: skip
+    p.add_argument("-r", "--recursive", action="store_true", help="go into subfolders of folders")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the cartoons")
+    p.add_argument("--ext", choices=("png", "jpg", "webp"), default="png", help="their format (default: png)")
+    p.add_argument("--max-size", type=_positive, metavar="N", help="reduce photos so that no side is longer, in pixels")
+    p.add_argument("--skip-existing", action="store_true", help="leave out photos whose cartoon is there already")
+    p.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="(default: auto)")
 
 
 def _fid(p: argparse.ArgumentParser) -> None:
@@ -122,19 +142,47 @@ def fid(args: argparse.Namespace) -> int:
     return 0
 
 
+def run(args: argparse.Namespace) -> int:
+    from .baselines.predictor import open_weights
+    from .photos import Options, cartoonize
+    from .plan import plan
+
+    jobs = plan(args.input, args.output, recursive=args.recursive, ext=args.ext, skip_existing=args.skip_existing)
+    todo = _photos(jobs)
+    predictor = open_weights(args.weights, args.device)
+    failed = cartoonize(predictor, todo, Options(args.max_size))
+    return _report(args.output, jobs, failed, predictor.engine.description)
+
+
 def gatys(args: argparse.Namespace) -> int:
     from .baselines import gatys, gatys_files
     from .plan import plan
 
     jobs = plan([args.photo], args.output, skip_existing=args.skip_existing)
-    todo = [job for job in jobs if not job.skip]
+    todo = _photos(jobs)
     options = gatys.Options(**{name: getattr(args, name) for name in gatys.Options._fields if hasattr(args, name)})
     start = time.perf_counter()
     failed = gatys_files.stylize(todo, args.style, options, args.vgg, args.max_size)
-    words = [f"{len(todo) - failed} images in {printable(args.output)}"]
-    if len(todo) < len(jobs):
-        words.append(f"{len(jobs) - len(todo)} skipped, there already")
-    if failed:
-        words.append(f"{failed} failed")
-    print(f"{', '.join(words)}; {time.perf_counter() - start:.1f} s")
+    return _report(args.output, jobs, failed, f"{time.perf_counter() - start:.1f} s")
+
+
+def _photos(jobs: list[Job]) -> list[Job]:
+    """Those that are still to be done.
+
+    Raises:
+        InputError: one of the jobs is a film.
+    """
+    for job in jobs:
+        if job.film:
+            raise InputError(f"{job.source}: a film; photos are expected here")
+    return [job for job in jobs if not job.skip]
+
+
+def _report(output: Path, jobs: list[Job], failed: int, remark: str) -> int:
+    """Says what became of the jobs; gives the exit code."""
+    skipped = sum(job.skip for job in jobs)
+    words = [f"{len(jobs) - skipped - failed} cartoons in {printable(output)}"]
+    words += [f"{skipped} skipped, there already"] * (skipped > 0)
+    words += [f"{failed} failed"] * (failed > 0)
+    print(f"{', '.join(words)}; {remark}")
     return 1 if failed else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,6 +28,8 @@ class Trainable(BaseModel):
 
     Attributes:
         network: how a weights file tells the network: parts by name, each with its arguments.
+        cartoonizer: which of `nets` makes cartoons of photos; a model where it takes more overrides `cartoonize` and
+            `export`.
         init_epochs: length of stage "init"; all other epochs are stage "cartoon".
         init_steps: the same in steps; known when the length of an epoch is.
         steps: done so far.
@@ -39,6 +40,7 @@ class Trainable(BaseModel):
     """
 
     network: dict[str, dict]
+    cartoonizer = "netG"
     init_epochs = 0
     init_steps = 0
     steps = 0
@@ -75,13 +77,14 @@ class Trainable(BaseModel):
         """What a step of stage "cartoon" costs, at `size` x `size` pixels; None where nobody counted it."""
         return None
 
-    @abstractmethod
+    @paddle.no_grad()
     def cartoonize(self, photos: Tensor) -> Tensor:
         """[N, 3, H, W] in [-1, 1] -> their cartoons, same shape and range; changes nothing."""
+        return bare(self.nets[self.cartoonizer])(photos)
 
-    @abstractmethod
     def export(self) -> dict[str, np.ndarray]:
         """The tensors of a weights file, float32, of the network that `network` tells."""
+        return {name: value.numpy() for name, value in bare(self.nets[self.cartoonizer]).state_dict().items()}
 
     def memory(self) -> dict[str, np.ndarray]:
         """What a resumed run needs besides networks and optimizers, by name; most models: nothing."""

@@ -16,7 +16,6 @@ Images are float32 [N, 3, H, W] in [-1, 1], RGB, H and W multiples of 4 from 8 o
 
 from __future__ import annotations
 
-import numpy as np
 import paddle
 from paddle import Tensor, nn
 
@@ -169,15 +168,6 @@ class CartoonGANModel(Trainable):
         if self.stage == "cartoon":
             terms["g_adv"] = losses.adversarial_loss(bare(self.nets["netD"])(self.fake), self.gan_mode)
         return {"g_loss": sum(terms.values()), **terms}
-
-    @paddle.no_grad()
-    def cartoonize(self, photos: Tensor) -> Tensor:
-        """[N, 3, H, W] in [-1, 1] -> G(photos), same shape and range; changes nothing."""
-        return bare(self.nets["netG"])(photos)
-
-    def export(self) -> dict[str, np.ndarray]:
-        """G's tensors."""
-        return {name: tensor.numpy() for name, tensor in bare(self.nets["netG"]).state_dict().items()}
 
 
 def _descend(loss: Tensor, optimizer: paddle.optimizer.Optimizer) -> None:

@@ -37,8 +37,6 @@ def stylize(jobs: list[Job], style: Path, options: gatys.Options, vgg: str | Non
     with noted_signals(lambda: print("evaluate: stopping after this iteration", file=sys.stderr)) as came:
         for job in jobs:
             try:
-                if job.film:
-                    raise InputError("a film; this method is for photos")
                 photo = images.shrink(images.read(job.source), max_size)
                 rgb = gatys.stylize(photo.rgb, reference.rgb, network, options, lambda _: came.is_set())
                 images.write(job.target, Picture(rgb, photo.alpha))
