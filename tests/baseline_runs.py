@@ -1,11 +1,11 @@
-"""AnimeGAN and CycleGAN small enough to train in a test; AnimeGAN's generator has a fixed width."""
+"""AnimeGAN, CycleGAN and CartoonGAN small enough to train in a test; AnimeGAN's generator has a fixed width."""
 
 from pathlib import Path
 
 import runs_of
 import yaml
 
-NAMES = ("animegan", "cyclegan")
+NAMES = ("animegan", "cyclegan", "cartoongan")
 SMALL = {
     "animegan": {
         "discriminator": {"channel": 4, "nblocks": 2},
@@ -14,6 +14,13 @@ SMALL = {
         "vgg_path": "random",
     },
     "cyclegan": {"generator": {"ngf": 2, "n_blocks": 1}, "discriminator": {"ndf": 2, "n_layers": 2}, "pool_size": 3},
+    "cartoongan": {
+        "generator": {"channels": 2, "blocks": 1},
+        "discriminator": {"channels": 2},
+        "init_epochs": 1,
+        "vgg_layer": "conv1_1",
+        "vgg_path": "random",
+    },
 }
 
 

@@ -1,4 +1,4 @@
-"""AnimeGAN and CycleGAN on our trainer: stages, losses, resuming, what a step changes, keys."""
+"""AnimeGAN, CycleGAN and CartoonGAN on our trainer: stages, losses, resuming, what a step changes, keys."""
 
 import baseline_runs
 import numpy as np
@@ -8,6 +8,7 @@ import tiny
 
 from ppcartoon import InputError, checkpoints, config
 from ppcartoon.baselines.animegan import AnimeGANBaseline
+from ppcartoon.baselines.cartoongan import CartoonGANModel
 from ppcartoon.baselines.cyclegan import CycleGANBaseline
 from ppcartoon.schedules import FinalLinearDecay
 from ppcartoon.train_cli import main as train
@@ -18,6 +19,7 @@ TERMS = {
     | {f"g_{x}" for x in ("loss", "adv", "content", "gray", "color", "tv")},
     "cyclegan": {"d_loss", "g_loss"}
     | {f"{x}_{y}" for x in ("d", "g_adv", "g_cycle", "g_identity") for y in ("photo", "cartoon")},
+    "cartoongan": {f"d_{x}" for x in ("loss", "real", "fake", "smooth")} | {"g_loss", "g_adv", "g_content"},
 }
 
 
@@ -30,7 +32,7 @@ def one_step(model, seed=0):
 def test_a_baseline_trains_and_is_watched_like_ours(baseline_run):
     name, run = baseline_run
     losses = runs_of.losses(run)
-    init = 2 if name == "animegan" else 0
+    init = 0 if name == "cyclegan" else 2
     assert [row["stage"] for row in runs_of.metrics(run)] == ["init"] * init + ["cartoon"] * (6 - init)
     assert all(set(losses[step]) == {"g_loss", "g_content"} for step in range(1, init + 1))
     assert all(set(losses[step]) == TERMS[name] for step in range(init + 1, 7))
@@ -108,14 +110,16 @@ def test_each_optimizer_changes_its_own_networks_alone(baseline, monkeypatch):
     start = {net: tiny.state(layer) for net, layer in model.nets.items()}
     one_step(model)
     assert changed == {name: set(nets) for name, nets in model.optimized.items()}
-    for net, layer in model.nets.items():  # instance normalisation has no parameters of its own
+    ppgan_s = {} if isinstance(model, CartoonGANModel) else model.nets
+    for net, layer in ppgan_s.items():  # instance normalisation has no parameters of its own
         assert not [key for key in tiny.differing(start[net], tiny.state(layer)) if key.endswith(".scale")]
 
 
-def test_stage_init_leaves_d_as_it_is_and_takes_no_cartoons(tmp_path):
+@pytest.mark.parametrize("name", ["animegan", "cartoongan"])
+def test_stage_init_leaves_d_as_it_is_and_takes_no_cartoons(tmp_path, name):
     ends = []
     for seed in (1, 2):
-        work = baseline_runs.experiment(tmp_path, "animegan")
+        work = baseline_runs.experiment(tmp_path, name)
         before = tiny.state(work.model.nets["netD"])
         work.model.setup_input({**tiny.batch(seed=seed), "photo": tiny.batch()["photo"]})
         work.model.train_iter()
@@ -159,6 +163,9 @@ def test_the_rates_of_stages_and_optimizers(tmp_path):
         ("animegan", "snapshot_config.best=g_style", "snapshot_config.best: g_style is not among the losses: d_loss, "),
         ("animegan", "model.init_epochs=200", "model.init_epochs 200 is more than epochs 101"),
         ("animegan", "optimizer.optimizer_D.rate=0", "optimizer.optimizer_D.rate: input should be greater than 0"),
+        ("cartoongan", "model.content_weight=0", "model.content_weight: input should be greater than 0"),
+        ("cartoongan", "model.generator.channels=1000", "model.generator.channels: input should be less than or equal"),
+        ("cartoongan", "model.edge_weight=1", "model.edge_weight: unknown key"),
         ("cyclegan", "model.generator.ngf=1000", "model.generator.ngf: input should be less than or equal to 128"),
         ("cyclegan", "model.generator.name=UnetGenerator", "model.generator.name: "),
         ("cyclegan", "model.vgg_path=random", "model.vgg_path: unknown key"),

@@ -129,7 +129,7 @@ def command(files, *options):
 def test_a_folder_from_the_command_line(files, capsys):
     assert command(files) == 1
     said = capsys.readouterr()
-    assert "c.png: not an image" in said.err and "2 images in" in said.out and "1 failed" in said.out
+    assert "c.png: not an image" in said.err and "2 cartoons in" in said.out and "1 failed" in said.out
     assert sorted(path.name for path in (files / "out").iterdir()) == ["a.png", "b.png"]
     first, second = (images.read(files / "out" / name) for name in ("a.png", "b.png"))
     assert first.rgb.shape == (22, 30, 3) and second.rgb.shape == (20, 30, 3)
