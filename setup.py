@@ -7,7 +7,7 @@ from setuptools import setup
 
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "ppcartoon/__init__.py").read_text())[1]
-PARTS = ("benchmark", "cluster", "data", "engines", "video")
+PARTS = ("baselines", "benchmark", "cluster", "data", "engines", "evaluation", "video")
 
 setup(
     name="ppcartoon",
@@ -47,7 +47,7 @@ setup(
             "pyyaml",
             "requests>=2.32",
             "scikit-image>=0.22",
-            "scipy",
+            "scipy>=1.11",
             "setuptools",  # Paddle's
             "six",
             "visualdl>=2.5.3",

@@ -17,6 +17,9 @@ from ppgan.models.generators.builder import GENERATORS
 from ppgan.solver.builder import LRSCHEDULERS
 
 from . import losses
+from .baselines import cartoongan
+from .baselines.animegan import AnimeGANBaseline
+from .baselines.cyclegan import CycleGANBaseline
 from .datasets import DrawnCartoonDataset, UnpairedCartoonDataset
 from .models import CartoonLossGANModel
 from .networks import Discriminator, Generator, NLayerDiscriminator
@@ -37,7 +40,10 @@ def _with_options(loss: Callable) -> Callable:
 GENERATORS.register(Generator, name="CartoonLossGenerator")
 DISCRIMINATORS.register(Discriminator, name="CartoonLossDiscriminator")
 DISCRIMINATORS.register(NLayerDiscriminator, name="CartoonLossNLayerDiscriminator")
-MODELS.register(CartoonLossGANModel)
+GENERATORS.register(cartoongan.Generator, name="CartoonGANGenerator")
+DISCRIMINATORS.register(cartoongan.Discriminator, name="CartoonGANDiscriminator")
+for model in (CartoonLossGANModel, AnimeGANBaseline, CycleGANBaseline, cartoongan.CartoonGANModel):
+    MODELS.register(model)
 DATASETS.register(UnpairedCartoonDataset)
 DATASETS.register(DrawnCartoonDataset)
 LRSCHEDULERS.register(FinalLinearDecay)

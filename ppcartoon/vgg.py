@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pickle
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import paddle
-from paddle import nn
+import paddle.nn.functional as F
+from paddle import Tensor, nn
 
 from . import compat  # noqa: F401  before ppgan, which it makes importable
 
@@ -27,6 +29,9 @@ class VGG19(caffevgg.CaffeVGG19):
 
     Takes images [N, 3, H, W] in [-1, 1], RGB; conv3_k gives [N, 256, H/4, W/4], conv4_k [N, 512, H/8, W/8].
 
+    Attributes:
+        names: of its convolutions, up to that one.
+
     Args:
         layer: "conv1_1" to "conv5_4"; the paper's is conv4_4.
         path: a file in the format of `vgg19_no_fc.npy`, which may end after `layer`; "random" for seeded random
@@ -39,7 +44,7 @@ class VGG19(caffevgg.CaffeVGG19):
     def __init__(self, layer: str = "conv4_4", path: str | None = None) -> None:
         nn.Layer.__init__(self)  # not CaffeVGG19's, which unpickles whatever it finds
         plan = _plan(layer)
-        names = [name for name in plan if name != "M"]
+        names = self.names = [name for name in plan if name != "M"]
         if path == RANDOM:
             table = _random(plan)
         else:
@@ -52,6 +57,20 @@ class VGG19(caffevgg.CaffeVGG19):
         for parameter in self.parameters():
             parameter.stop_gradient = True
         self.eval()
+
+    def after_relu(self, images: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        """The features after the ReLU of several convolutions, by name, in one pass.
+
+        Args:
+            images: [N, 3, H, W] in [-1, 1], RGB.
+            layers: some of `names`.
+        """
+        x, names, found = self._process(images), iter(self.names), {}
+        for layer in self.features:
+            x = layer(x)
+            if isinstance(layer, nn.Conv2D) and (name := next(names)) in layers:
+                found[name] = F.relu(x)
+        return found
 
 
 def _plan(layer: str) -> list[str]:

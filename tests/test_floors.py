@@ -34,7 +34,8 @@ ORDER += [
     "datasets",
     "vgg",
 ]
-ORDER += ["predictor", "steady", "photos", "cluster", "flags", "cli", "export", "models"]
+ORDER += ["predictor", "steady", "photos", "cluster", "flags", "cli", "export", "trainable", "models"]
+ORDER += ["baselines", "evaluation"]
 ORDER += [
     "checkpoints",
     "register",
@@ -45,6 +46,7 @@ ORDER += [
     "trainer",
     "train_cli",
     "prepare_cli",
+    "evaluate_cli",
 ]
 ORDER += ["benchmark"]
 WITHOUT_PADDLE = {
@@ -66,8 +68,8 @@ WITHOUT_PADDLE = {
 }
 WITHOUT_PADDLE |= {"clock", "signals", "video", "steady", "photos"}
 WITHOUT_PADDLE |= {"flags", "cluster"}
-WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "__init__"}
-WITH_PPGAN = {"vgg", "models", "register", "experiment", "benchmark"}
+WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "evaluate_cli", "__init__"}
+WITH_PPGAN = {"vgg", "trainable", "models", "baselines", "register", "experiment", "benchmark"}
 
 
 def top(path: Path) -> str:

@@ -55,6 +55,15 @@ def test_features_equal_those_of_ppgan_s_class(small, monkeypatch):
     assert paddle.equal_all(ours(image(1, 3, 8, 8)), theirs(image(1, 3, 8, 8)))
 
 
+@paddle.no_grad()
+def test_several_layers_come_from_one_pass_after_their_relu(small):
+    net, x = vgg.VGG19("conv3_1", str(small)), image(2, 3, 16, 12)
+    found = net.after_relu(x, ("conv3_1", "conv1_2", "conv2_1"))
+    assert found.keys() == {"conv1_2", "conv2_1", "conv3_1"}
+    for name, features in found.items():
+        assert paddle.allclose(features, F.relu(vgg.VGG19(name, str(small))(x))), name
+
+
 if (ORACLE.parent / VGG_FILE).is_file():
 
     @paddle.no_grad()

@@ -1,4 +1,4 @@
-"""Weights of the PyTorch trainer (.npz with netD.* and netG.*) -> a weights file for tools/infer.py."""
+"""Weights of other programs -> a weights file for tools/infer.py, or for tools/evaluate.py run where CartoonGAN's."""
 
 import argparse
 import sys
@@ -10,7 +10,11 @@ from ppcartoon import InputError, weights
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("source", type=Path, help="weights.npz")
+    p.add_argument(
+        "source", type=Path,
+        help="a PyTorch trainer's .npz with netD.* and netG.*, or the folder of a style of CartoonGAN as its authors "
+        "published it, layer by layer: conv01_1.weight.npy and so on",
+    )  # fmt: skip
     p.add_argument("target", type=Path, help="STYLE.safetensors")
     p.add_argument("--command", required=True, help="the command that trained them")
     p.add_argument("--attribution", required=True, help="whom to name, and for what")
@@ -19,7 +23,12 @@ if __name__ == "__main__":
     try:
         if args.target.suffix != ".safetensors":
             raise InputError(f"{args.target}: the name of a weights file ends in .safetensors")
-        tensors, network = weights.from_npz(args.source)
+        if args.source.is_dir():
+            from ppcartoon.baselines import published  # with Paddle
+
+            tensors, network = published.from_folder(args.source)
+        else:
+            tensors, network = weights.from_npz(args.source)
         texts = {"command": args.command, "attribution": args.attribution, "licence": args.licence}
         weights.save(args.target, weights.Weights(tensors, network, args.target.stem, **texts))
         print(f"{args.target}: {sum(t.size for t in tensors.values()) / 1e6:.2f} M parameters, {network}")

@@ -1,0 +1,188 @@
+"""The command line of tools/evaluate.py."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import InputError, printable
+from .threads import cores
+
+if TYPE_CHECKING:
+    from .plan import Job
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        description="Measures cartoons and compares them, as the paper does.",
+        epilog="Exit code: 0 all done, 1 something failed and is named, 2 nothing could be done as asked.",
+    )
+    commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _fid(commands.add_parser("fid", help="FID and KID of two folders of images"))
+    _run(commands.add_parser("run", help="the cartoons that any weights make of photos, a baseline's or ours"))
+    _gatys(commands.add_parser("gatys", help="photos in the style of an image, by optimisation (Gatys et al.)"))
+    return p
+
+
+def _run(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(run=run)
+    p.add_argument("-w", "--weights", type=Path, required=True, metavar="FILE", help="a .safetensors weights file")
+    p.add_argument(
+        "-i", "--input", nargs="+", action="extend", required=True, metavar="PATH",
+        help="photos, folders, glob patterns",
+    )  # fmt: skip
+    p.add_argument("-r", "--recursive", action="store_true", help="go into subfolders of folders")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the cartoons")
+    p.add_argument("--ext", choices=("png", "jpg", "webp"), default="png", help="their format (default: png)")
+    p.add_argument("--max-size", type=_positive, metavar="N", help="reduce photos so that no side is longer, in pixels")
+    p.add_argument("--skip-existing", action="store_true", help="leave out photos whose cartoon is there already")
+    p.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="(default: auto)")
+
+
+def _fid(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(run=fid)
+    what = "folder of images, or statistics .npz as pytorch-fid writes them"
+    p.add_argument("a", type=Path, metavar="A", help=what)
+    p.add_argument("b", type=Path, nargs="?", metavar="B", help=f"{what}; may be left out with --save")
+    p.add_argument("--save", type=Path, metavar="NPZ", help="write the statistics of A, which may stand for it later")
+    add_features(p)
+
+
+def add_features(p: argparse.ArgumentParser) -> None:
+    """The flags that say what is compared of an image: `args.features` and `args.weights_file`, and how."""
+    p.add_argument(
+        "--features", default="inception", metavar="NETWORK",
+        help="inception, which makes it FID, or vgg19:LAYER like vgg19:conv3_4, which does not (default: inception)",
+    )  # fmt: skip
+    p.add_argument(
+        "--weights-file", type=Path, metavar="FILE",
+        help="of that network; random for VGG19 on trial (default: downloaded once, and verified)",
+    )  # fmt: skip
+    p.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="images at once (default: 16)")
+    p.add_argument("--no-cache", action="store_true", help="neither use features kept from before nor keep any")
+
+
+def _gatys(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(run=gatys)
+    p.add_argument("photo", metavar="PHOTO", help="image, folder or pattern; each gets the same style")
+    p.add_argument("style", type=Path, metavar="STYLE", help="the image that has the style")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder, or file for a single photo")
+    p.add_argument("--max-size", type=_positive, default=400, metavar="PIXELS", help="longer side (default: 400)")
+    p.add_argument("--skip-existing", action="store_true", help="go on after an interruption")
+    p.add_argument("--vgg", metavar="FILE", help="like vgg19_no_fc.npy; random on trial (default: downloaded once)")
+    optimisation = p.add_argument_group("optimisation", argument_default=argparse.SUPPRESS)
+    add = optimisation.add_argument
+    add("--iterations", type=_positive, metavar="N", help="of L-BFGS, at most (default: 1000)")
+    add("--init", choices=("content", "noise", "style"), help="what to start from (default: content, the photo)")
+    add("--seed", type=_natural, metavar="N", help="of the noise (default: 0)")
+    add("--content-layer", metavar="LAYER", help="of VGG19 (default: conv4_2)")
+    add("--style-layers", nargs="+", metavar="LAYER", help="(default: conv1_1 conv2_1 conv3_1 conv4_1 conv5_1)")
+    add("--content-weight", type=_weight, metavar="W", help="(default: 100000)")
+    add("--style-weight", type=_weight, metavar="W", help="(default: 30000; 1000 suits noise, and 10 the style)")
+    add("--tv-weight", type=_weight, metavar="W", help="of the total variation (default: 1)")
+
+
+def _natural(text: str) -> int:
+    if (value := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def _weight(text: str) -> float:
+    if not 0 <= (value := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no weight")
+    return value
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    os.environ.setdefault("OMP_NUM_THREADS", str(cores()))  # Paddle would take one thread
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
+    for noise in ("No ccache found", r"\s*Non compatible API"):  # Paddle's, of no interest here
+        warnings.filterwarnings("ignore", noise)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not in notebooks
+            stream.reconfigure(errors="backslashreplace")  # file names may be any bytes
+    try:
+        return args.run(args)
+    except InputError as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"evaluate: {error.name} is not installed; it needs what training needs: README.md", file=sys.stderr)
+        return 2
+    except OSError as error:  # of names too long, say, or a reader who left
+        if not isinstance(error, BrokenPipeError):
+            print(f"evaluate: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        print(f"evaluate: {error or 'interrupted'}", file=sys.stderr)
+        return 130
+
+
+def fid(args: argparse.Namespace) -> int:
+    from .evaluation.comparing import compare
+
+    lines = compare(args.a, args.b, args.features, args.weights_file, args.batch_size, not args.no_cache, args.save)
+    print("\n".join(lines))
+    return 0
+
+
+def run(args: argparse.Namespace) -> int:
+    from .baselines.predictor import open_weights
+    from .photos import Options, cartoonize
+    from .plan import plan
+
+    jobs = plan(args.input, args.output, recursive=args.recursive, ext=args.ext, skip_existing=args.skip_existing)
+    todo = _photos(jobs)
+    predictor = open_weights(args.weights, args.device)
+    failed = cartoonize(predictor, todo, Options(args.max_size))
+    return _report(args.output, jobs, failed, predictor.engine.description)
+
+
+def gatys(args: argparse.Namespace) -> int:
+    from .baselines import gatys, gatys_files
+    from .plan import plan
+
+    jobs = plan([args.photo], args.output, skip_existing=args.skip_existing)
+    todo = _photos(jobs)
+    options = gatys.Options(**{name: getattr(args, name) for name in gatys.Options._fields if hasattr(args, name)})
+    start = time.perf_counter()
+    failed = gatys_files.stylize(todo, args.style, options, args.vgg, args.max_size)
+    return _report(args.output, jobs, failed, f"{time.perf_counter() - start:.1f} s")
+
+
+def _photos(jobs: list[Job]) -> list[Job]:
+    """Those that are still to be done.
+
+    Raises:
+        InputError: one of the jobs is a film.
+    """
+    for job in jobs:
+        if job.film:
+            raise InputError(f"{job.source}: a film; photos are expected here")
+    return [job for job in jobs if not job.skip]
+
+
+def _report(output: Path, jobs: list[Job], failed: int, remark: str) -> int:
+    """Says what became of the jobs; gives the exit code."""
+    skipped = sum(job.skip for job in jobs)
+    words = [f"{len(jobs) - skipped - failed} cartoons in {printable(output)}"]
+    words += [f"{skipped} skipped, there already"] * (skipped > 0)
+    words += [f"{failed} failed"] * (failed > 0)
+    print(f"{', '.join(words)}; {remark}")
+    return 1 if failed else 0
