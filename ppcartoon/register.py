@@ -10,6 +10,7 @@ from . import compat  # noqa: F401  before ppgan, which it makes importable
 
 # isort: split
 from ppgan.datasets.builder import DATASETS
+from ppgan.metrics.builder import METRICS
 from ppgan.models.builder import MODELS
 from ppgan.models.criterions.builder import CRITERIONS
 from ppgan.models.discriminators.builder import DISCRIMINATORS
@@ -21,6 +22,7 @@ from .baselines import cartoongan
 from .baselines.animegan import AnimeGANBaseline
 from .baselines.cyclegan import CycleGANBaseline
 from .datasets import DrawnCartoonDataset, UnpairedCartoonDataset
+from .evaluation.metrics import CartoonFID, CartoonKID
 from .models import CartoonLossGANModel
 from .networks import Discriminator, Generator, NLayerDiscriminator
 from .schedules import FinalLinearDecay
@@ -47,6 +49,8 @@ for model in (CartoonLossGANModel, AnimeGANBaseline, CycleGANBaseline, cartoonga
 DATASETS.register(UnpairedCartoonDataset)
 DATASETS.register(DrawnCartoonDataset)
 LRSCHEDULERS.register(FinalLinearDecay)
+METRICS.register(CartoonFID)
+METRICS.register(CartoonKID)
 for name, loss in {
     "EdgePromotingDiscriminatorLoss": losses.discriminator_loss,
     "InitialDiscriminatorLoss": losses.initial_discriminator_loss,

@@ -22,7 +22,7 @@ VggLayer = Annotated[str, Field(pattern=r"^conv([12]_[12]|[345]_[1-4])$")]
 class Section(pydantic.BaseModel):
     """A mapping that takes the keys it names and no others, without guessing at types."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, serialize_by_alias=True)
 
 
 class Generator(Section):
@@ -256,6 +256,20 @@ class Samples(Section):
     count: Positive
 
 
+class Metric(Section):
+    name: Literal["CartoonFID", "CartoonKID"]
+    features: Text = "inception"
+    weights_file: Text | None = None
+
+
+class Validate(Section):
+    interval: Positive
+    photos: Text
+    cartoons: Text
+    batch_size: Positive
+    metrics: Annotated[dict[Annotated[str, Field(pattern=r"^\w+$")], Metric], Field(min_length=1)]
+
+
 class Export(Section):
     style: Text
     attribution: Text
@@ -276,6 +290,7 @@ class Config(Section):
     log_config: LogConfig
     snapshot_config: SnapshotConfig
     samples: Samples
+    validation: Validate | None = Field(None, alias="validate")  # pydantic's models have a method `validate`
     export: Export
 
     @model_validator(mode="after")

@@ -42,6 +42,7 @@ ORDER += [
     "runs",
     "monitor",
     "processes",
+    "validation",
     "experiment",
     "trainer",
     "train_cli",
@@ -69,7 +70,7 @@ WITHOUT_PADDLE = {
 WITHOUT_PADDLE |= {"clock", "signals", "video", "steady", "photos"}
 WITHOUT_PADDLE |= {"flags", "cluster"}
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "evaluate_cli", "__init__"}
-WITH_PPGAN = {"vgg", "trainable", "models", "baselines", "register", "experiment", "benchmark"}
+WITH_PPGAN = {"vgg", "trainable", "models", "baselines", "register", "validation", "experiment", "benchmark"}
 
 
 def top(path: Path) -> str:
