@@ -112,9 +112,10 @@ def test_no_two_ablations_are_the_same():
 def test_it_trains_with_the_losses_that_its_name_says(ablation, tmp_path):
     work = begun(ablation, tmp_path)
     start = parts(work)
+    work.folder.mkdir()
     trainer.Trainer(work, []).train()
-    rows = runs_of.losses(tmp_path / ablation.stem)
-    stages = [row["stage"] for row in runs_of.metrics(tmp_path / ablation.stem)]
+    rows = runs_of.losses(work.folder)
+    stages = [row["stage"] for row in runs_of.metrics(work.folder)]
     assert stages == (["cartoon"] * 4 if ablation.stem == "without_init" else ["init"] * 2 + ["cartoon"] * 2)
     assert set(rows[4]) == LOSSES.get(ablation.stem, OURS)
     assert all(np.isfinite(value) for row in rows.values() for value in row.values())
@@ -163,7 +164,7 @@ def test_without_reuse_d_s_encoder_is_none_of_g_s_business(full, tmp_path):
 def test_depthwise_weights_are_exported_and_run(engine, depthwise):
     loaded, photo, wanted = depthwise
     run = engines.create(loaded, engine, "cpu", threads=1, precision="fp32")
-    assert wanted.std() > 0.1
+    assert wanted.std() > 0.05
     np.testing.assert_allclose(run(photo), wanted, atol=1e-4)
 
 

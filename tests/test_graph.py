@@ -23,8 +23,8 @@ NETWORKS = {
         "generator": {"in_channels": 16, "channels": 4},
     },
     "depthwise": {
-        "encoder": {"name": "CartoonLossDiscriminator", "channels": 4},
-        "generator": {"in_channels": 16, "channels": 4, "depthwise": True},
+        "encoder": {"name": "CartoonLossDiscriminator", "channels": 8},
+        "generator": {"in_channels": 32, "channels": 6, "depthwise": True},
     },
 }
 
