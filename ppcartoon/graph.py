@@ -104,25 +104,25 @@ def _n_layer_encoder(g: Nodes, c: int) -> tuple[str, int]:
 ENCODERS = {"CartoonLossDiscriminator": _encoder, "CartoonLossNLayerDiscriminator": _n_layer_encoder}
 
 
-def _generator(g: Nodes, z: str, in_channels: int, channels: int) -> str:
-    c = channels
-    x = _inverted_residual(g, z, "generator.body.0", in_channels, 4 * c)
+def _generator(g: Nodes, z: str, in_channels: int, channels: int, depthwise: bool = False) -> str:
+    c, conv3 = channels, g.separable_norm_lrelu if depthwise else g.conv_norm_lrelu
+    x = _inverted_residual(g, z, "generator.body.0", in_channels, 4 * c, depthwise)
     for i in (1, 2, 3):
-        x = _inverted_residual(g, x, f"generator.body.{i}", 4 * c, 4 * c)
-    x = g.conv_norm_lrelu(x, "generator.body.4", 4 * c, 2 * c)
+        x = _inverted_residual(g, x, f"generator.body.{i}", 4 * c, 4 * c, depthwise)
+    x = conv3(x, "generator.body.4", 4 * c, 2 * c)
     x = g.upsample(x)
-    x = g.conv_norm_lrelu(x, "generator.up1.1", 2 * c, 2 * c)
-    x = g.conv_norm_lrelu(x, "generator.up1.2", 2 * c, 2 * c)
+    x = conv3(x, "generator.up1.1", 2 * c, 2 * c)
+    x = conv3(x, "generator.up1.2", 2 * c, 2 * c)
     x = g.upsample(x)
-    x = g.conv_norm_lrelu(x, "generator.up2.1", 2 * c, c)
-    x = g.conv_norm_lrelu(x, "generator.up2.2", c, c)
+    x = conv3(x, "generator.up2.1", 2 * c, c)
+    x = conv3(x, "generator.up2.2", c, c)
     x = g.conv_norm_lrelu(x, "generator.up2.3", c, c // 2, k=7)
     return g.conv(x, "generator.out", c // 2, 3, k=1)
 
 
-def _inverted_residual(g: Nodes, x: str, name: str, cin: int, cout: int) -> str:
+def _inverted_residual(g: Nodes, x: str, name: str, cin: int, cout: int, depthwise: bool) -> str:
     mid = 2 * cin
     y = g.conv_norm_lrelu(x, f"{name}.body.0", cin, mid, k=1)
-    y = g.conv_norm_lrelu(y, f"{name}.body.1", mid, mid)
+    y = g.conv_norm_lrelu(y, f"{name}.body.1", mid, mid, groups=mid if depthwise else 1)
     y = g.conv_norm(y, f"{name}.body.2", f"{name}.body.3", mid, cout, k=1)
     return g.node("Add", g.inner(x), y) if cin == cout else y

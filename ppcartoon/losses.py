@@ -1,5 +1,8 @@
 """The losses of CartoonLossGAN, Eqs. 1 to 6 of the paper: pure functions, unweighted, means over everything.
 
+Beside them stand the three of AnimeGAN (Chen et al., ISICA 2019) that Fig. 8 compares with: the grayscale adversarial
+loss, the grayscale style loss and the color reconstruction loss.
+
 Images are float32 [N, 3, H, W] in [-1, 1], RGB. Logits are D's output before any sigmoid, of any shape. Features are
 VGG19's [N, C, H', W']. Half precision is computed in float32. The signs are those of minimisation.
 """
@@ -50,6 +53,30 @@ def initial_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "vanilla"
     return discriminator_loss(real, fake, mode=mode)
 
 
+def grayscale_discriminator_loss(
+    real: Tensor, fake: Tensor, gray: Tensor, smooth: Tensor | None = None, omega: float = 0.1, mode: str = "vanilla"
+) -> dict[str, Tensor]:
+    """AnimeGAN's grayscale adversarial loss, D's side:
+
+    -[log D(c) + log(1 - D(G(E(p)))) + log(1 - D(Gray(c))) + omega log(1 - D(Gray(e)))].
+
+    AnimeGAN has squared distances in place of logarithms. G's side is `adversarial_loss`.
+
+    Args:
+        real: logits of cartoons c, in color.
+        fake: logits of G's cartoons of photos, in color.
+        gray: logits of gray cartoons.
+        smooth: logits of gray edge-smoothed cartoons; None leaves the fourth term out.
+        omega: weight of the fourth term.
+        mode: see `discriminator_loss`.
+
+    Returns:
+        As `discriminator_loss`, with one more term, `d_gray`.
+    """
+    terms = {**discriminator_loss(real, fake, smooth, omega, mode), "d_gray": _gan(gray, False, mode)}
+    return {**terms, "d_loss": terms["d_loss"] + terms["d_gray"]}
+
+
 def adversarial_loss(fake: Tensor, mode: str = "vanilla") -> Tensor:
     """Eq. 1, G's side, non-saturating: -log D(G(E(p))); with "lsgan" the squared distance to 1.
 
@@ -69,6 +96,11 @@ def gray_style_loss(f_gray_fake: Tensor, f_gray_cartoon: Tensor) -> Tensor:
     return F.l1_loss(gram(f_gray_fake), gram(f_gray_cartoon))
 
 
+def grayscale_style_loss(f_fake: Tensor, f_gray_cartoon: Tensor) -> Tensor:
+    """AnimeGAN's: Eq. 3 with the features of G(E(p)) in color, and of Gray(c) as there."""
+    return gray_style_loss(f_fake, f_gray_cartoon)
+
+
 def color_style_loss(output: Tensor, cartoon: Tensor, delta: float = 1.0) -> Tensor:
     """Eq. 4: L1 distance in Y plus Huber distances in U and V, of c_g = G(E(c)) and c.
 
@@ -81,6 +113,17 @@ def color_style_loss(output: Tensor, cartoon: Tensor, delta: float = 1.0) -> Ten
     y0, u0, v0 = yuv(cartoon).unbind(1)
     huber = F.smooth_l1_loss(u, u0, delta=delta) + F.smooth_l1_loss(v, v0, delta=delta)
     return F.l1_loss(y, y0) + huber
+
+
+def color_reconstruction_loss(fake: Tensor, photo: Tensor, delta: float = 1.0) -> Tensor:
+    """AnimeGAN's: Eq. 4 of G(E(p)) and p, so that cartoons keep the colors of their photos.
+
+    Args:
+        fake: G(E(p)).
+        photo: p.
+        delta: as for `color_style_loss`; AnimeGAN's is 1.
+    """
+    return color_style_loss(fake, photo, delta)
 
 
 def gray(image: Tensor) -> Tensor:

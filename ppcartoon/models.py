@@ -32,6 +32,9 @@ class CartoonLossGANModel(Trainable):
         reuse_encoder: whether G decodes the features of D's encoder; False gives G an encoder of its own, of the same
             shape, which G's step trains.
         gan_mode: "vanilla" (Eq. 1 as it stands) or "lsgan".
+        adv_loss: "edge_promoting" (Eq. 1) or "grayscale" (AnimeGAN's).
+        style_loss: "gray" (Eq. 3) or "grayscale" (AnimeGAN's).
+        color_loss: "style" (Eq. 4) or "reconstruction" (AnimeGAN's).
         init_epochs: length of stage "init"; all other epochs are stage "cartoon".
         adv_weight: lambda 1.
         content_weight: lambda 2.
@@ -54,6 +57,9 @@ class CartoonLossGANModel(Trainable):
         discriminator: dict,
         reuse_encoder: bool = True,
         gan_mode: str = "vanilla",
+        adv_loss: str = "edge_promoting",
+        style_loss: str = "gray",
+        color_loss: str = "style",
         init_epochs: int = 2,
         adv_weight: float = 300.0,
         content_weight: float = 1.5,
@@ -73,6 +79,7 @@ class CartoonLossGANModel(Trainable):
         self.nets["netG"] = build_generator(generator) if reuse_encoder else Cartoonizer(**self.network)
         self.nets["netG"].train()
         self.reuse_encoder, self.gan_mode, self.init_epochs = reuse_encoder, gan_mode, init_epochs
+        self.adv_loss, self.style_loss, self.color_loss = adv_loss, style_loss, color_loss
         self.adv_weight, self.content_weight, self.gray_weight = adv_weight, content_weight, gray_weight
         self.color_weight, self.tv_weight, self.edge_weight = color_weight, tv_weight, edge_weight
         self.huber_delta, self.amp = huber_delta, amp
@@ -93,10 +100,10 @@ class CartoonLossGANModel(Trainable):
         self.steps += 1
 
     def forward(self) -> None:
-        """fake = G(E(p)) and, in stage "cartoon", c_g = G(E(c)), in one call of G; E's features are constants."""
+        """fake = G(E(p)) and, for Eq. 4, c_g = G(E(c)), in one call of G; E's features are constants."""
         self.nets["netD"].eval()
-        reconstruct = self.stage == "cartoon" and self.color_weight
-        images = [self.photo, self.cartoon] if reconstruct else [self.photo]
+        colored = self.stage == "cartoon" and self.color_weight and self.color_loss == "style"
+        images = [self.photo, self.cartoon] if colored else [self.photo]
         with self._autocast():
             outputs = self.nets["netG"](self.encode(paddle.concat(images)))
         self.fake, *self.reconstructed = paddle.split(losses.full(outputs), len(images))
@@ -109,16 +116,20 @@ class CartoonLossGANModel(Trainable):
             return bare(self.nets["netD"]).encoder(images)
 
     def discriminator_losses(self) -> dict[str, Tensor]:
-        """Eq. 6 in stage "init", Eq. 1 in stage "cartoon", in one call of D."""
+        """Eq. 6 in stage "init", Eq. 1 or AnimeGAN's in stage "cartoon", in one call of D."""
         init = self.stage == "init"
+        grayscale = self.adv_loss == "grayscale" and not init
         images = [self.photo if init else self.cartoon, self.fake.detach()]
+        if grayscale:
+            images.append(self.gray_cartoon)
         if self.edge_weight and not init:
-            images.append(self.smooth)
+            images.append(losses.gray(self.smooth) if grayscale else self.smooth)
         with self._autocast():
             logits = paddle.split(self.nets["netD"](paddle.concat(images)), len(images))
         if init:
             return losses.initial_discriminator_loss(*logits, mode=self.gan_mode)
-        return losses.discriminator_loss(*logits, omega=self.edge_weight, mode=self.gan_mode)
+        loss = losses.grayscale_discriminator_loss if grayscale else losses.discriminator_loss
+        return loss(*logits, omega=self.edge_weight, mode=self.gan_mode)
 
     def generator_losses(self) -> dict[str, Tensor]:
         """lambda 2 times Eq. 2 in stage "init", the terms of Eq. 5 in stage "cartoon", and their sum `g_loss`."""
@@ -129,26 +140,35 @@ class CartoonLossGANModel(Trainable):
                 logits = bare(self.nets["netD"])(self.fake)
             terms["g_adv"] = self.adv_weight * losses.adversarial_loss(logits, self.gan_mode)
         if not init and self.color_weight:
-            (output,) = self.reconstructed
-            terms["g_color"] = self.color_weight * losses.color_style_loss(output, self.cartoon, self.huber_delta)
+            terms["g_color"] = self.color_weight * self._color_loss()
         if not init and self.tv_weight:
             terms["g_tv"] = self.tv_weight * AnimeGANV2Model.variation_loss(self.fake)
         return {"g_loss": sum(terms.values()), **terms}
 
+    def _color_loss(self) -> Tensor:
+        if self.color_loss == "reconstruction":
+            return losses.color_reconstruction_loss(self.fake, self.photo, self.huber_delta)
+        (output,) = self.reconstructed
+        return losses.color_style_loss(output, self.cartoon, self.huber_delta)
+
     def _feature_losses(self, gray: bool) -> dict[str, Tensor]:
-        """Eqs. 2 and 3 from one call of VGG19 with a gradient and one without."""
+        """Eqs. 2 and 3, or AnimeGAN's in its place, from one call of VGG19 with a gradient and one without."""
         names = ["g_content"] * bool(self.content_weight) + ["g_gray"] * gray
         if not names:
             return {}
+        grayscale = self.style_loss == "grayscale"
         moving = {"g_content": lambda: self.fake, "g_gray": lambda: losses.gray(self.fake)}
         fixed = {"g_content": self.photo, "g_gray": self.gray_cartoon}
         with self._autocast():
             with paddle.no_grad():
                 targets = self._features([fixed[name] for name in names])
-            features = self._features([moving[name]() for name in names])
+            if grayscale:  # both losses look at the same image
+                features = [self.vgg(self.fake)] * len(names)
+            else:
+                features = self._features([moving[name]() for name in names])
         weighted = {
             "g_content": (self.content_weight, losses.content_loss),
-            "g_gray": (self.gray_weight, losses.gray_style_loss),
+            "g_gray": (self.gray_weight, losses.grayscale_style_loss if grayscale else losses.gray_style_loss),
         }
         return {n: weighted[n][0] * weighted[n][1](f, target) for n, f, target in zip(names, features, targets)}
 

@@ -25,29 +25,43 @@ class Sequential(nn.Sequential):
         return x
 
 
-def conv(cin: int, cout: int, k: int = 3, s: int = 1, p: int | None = None) -> nn.Conv2D:
+def conv(cin: int, cout: int, k: int = 3, s: int = 1, p: int | None = None, groups: int = 1) -> nn.Conv2D:
     """Convolution k x k, stride s, without a bias, padded so that stride 1 keeps the size unless p says otherwise."""
     weight = nn.initializer.Normal(0.0, 0.02)
-    return nn.Conv2D(cin, cout, k, s, k // 2 if p is None else p, weight_attr=weight, bias_attr=False)
+    padding = k // 2 if p is None else p
+    return nn.Conv2D(cin, cout, k, s, padding, groups=groups, weight_attr=weight, bias_attr=False)
 
 
 def lrelu() -> nn.LeakyReLU:
     return nn.LeakyReLU(0.2)
 
 
-def conv_norm_lrelu(cin: int, cout: int, k: int = 3) -> Sequential:
-    return Sequential(conv(cin, cout, k), LayerNorm(cout), lrelu())
+def conv_norm_lrelu(cin: int, cout: int, k: int = 3, groups: int = 1) -> Sequential:
+    return Sequential(conv(cin, cout, k, groups=groups), LayerNorm(cout), lrelu())
+
+
+def separable_norm_lrelu(cin: int, cout: int) -> Sequential:
+    """The same with a depthwise separable convolution, 3x3 in each channel and 1x1 across them."""
+    return Sequential(Sequential(conv(cin, cin, groups=cin), conv(cin, cout, 1)), LayerNorm(cout), lrelu())
 
 
 class InvertedResidual(nn.Layer):
-    """1x1 expansion, common (not depthwise) 3x3, linear 1x1; the input is added where the widths match."""
+    """1x1 expansion, 3x3, linear 1x1; the input is added where the widths match.
 
-    def __init__(self, cin: int, cout: int) -> None:
+    Args:
+        cin: channels that come in; between the 1x1 convolutions there are twice as many.
+        cout: channels that go out.
+        depthwise: whether the 3x3 convolution stays within each channel, as MobileNetV2's does (Sandler et al. 2018).
+    """
+
+    def __init__(self, cin: int, cout: int, depthwise: bool = False) -> None:
         super().__init__()
         mid = 2 * cin
         self.body = Sequential(
-            conv_norm_lrelu(cin, mid, 1), conv_norm_lrelu(mid, mid), conv(mid, cout, 1), LayerNorm(cout)
-        )
+            conv_norm_lrelu(cin, mid, 1),
+            conv_norm_lrelu(mid, mid, groups=mid if depthwise else 1),
+            conv(mid, cout, 1), LayerNorm(cout),
+        )  # fmt: skip
         self.residual = cin == cout
 
     def forward(self, x: Tensor, statistics: Statistics | None = None) -> Tensor:
@@ -134,20 +148,19 @@ class Generator(nn.Layer):
     Args:
         in_channels: channels of E's features, 4 times `Discriminator.channels`.
         channels: width, the paper's c64; the widest layers have 8 times as many channels.
+        depthwise: whether every 3x3 convolution is depthwise separable, which the paper decides against (III-A).
     """
 
-    def __init__(self, in_channels: int = 128, channels: int = 64) -> None:
+    def __init__(self, in_channels: int = 128, channels: int = 64, depthwise: bool = False) -> None:
         super().__init__()
-        c = channels
+        c, conv3 = channels, separable_norm_lrelu if depthwise else conv_norm_lrelu
         self.body = Sequential(
-            InvertedResidual(in_channels, 4 * c),
-            *[InvertedResidual(4 * c, 4 * c) for _ in range(3)],
-            conv_norm_lrelu(4 * c, 2 * c),
+            InvertedResidual(in_channels, 4 * c, depthwise),
+            *[InvertedResidual(4 * c, 4 * c, depthwise) for _ in range(3)],
+            conv3(4 * c, 2 * c),
         )
-        self.up1 = Sequential(upsample(), conv_norm_lrelu(2 * c, 2 * c), conv_norm_lrelu(2 * c, 2 * c))
-        self.up2 = Sequential(
-            upsample(), conv_norm_lrelu(2 * c, c), conv_norm_lrelu(c, c), conv_norm_lrelu(c, c // 2, 7)
-        )
+        self.up1 = Sequential(upsample(), conv3(2 * c, 2 * c), conv3(2 * c, 2 * c))
+        self.up2 = Sequential(upsample(), conv3(2 * c, c), conv3(c, c), conv_norm_lrelu(c, c // 2, 7))
         self.out = conv(c // 2, 3, 1)
 
     def forward(self, z: Tensor, statistics: Statistics | None = None) -> Tensor:
@@ -175,8 +188,9 @@ class Cartoonizer(nn.Layer):
     def __init__(self, encoder: dict, generator: dict) -> None:
         super().__init__()
         arguments = {k: v for k, v in encoder.items() if k != "name"}
+        decoder = Generator(**generator)  # first, so that its random weights are those of a Generator on its own
         self.encoder = ENCODERS[encoder["name"]](**arguments, wrap=lambda layer: layer)
-        self.generator = Generator(**generator)
+        self.generator = decoder
         self.eval()
 
     def forward(self, image: Tensor, statistics: Statistics | None = None) -> Tensor:

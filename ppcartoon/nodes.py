@@ -42,9 +42,9 @@ class Nodes:
         self.unused.discard(name)
         return value
 
-    def conv(self, x: str, name: str, cin: int, cout: int, k: int = 3, s: int = 1) -> str:
-        weight = self.constant(f"{name}.weight", self.tensor(f"{name}.weight", cout, cin, k, k))
-        return self.node("Conv", x, weight, kernel_shape=[k, k], strides=[s, s], pads=self.padding(k))
+    def conv(self, x: str, name: str, cin: int, cout: int, k: int = 3, s: int = 1, groups: int = 1) -> str:
+        weight = self.constant(f"{name}.weight", self.tensor(f"{name}.weight", cout, cin // groups, k, k))
+        return self.node("Conv", x, weight, kernel_shape=[k, k], strides=[s, s], pads=self.padding(k), group=groups)
 
     def padding(self, k: int) -> list[int]:
         return [(k - 1) // 2] * 4
@@ -53,8 +53,10 @@ class Nodes:
         """What of x is left after a 3x3 convolution."""
         return x
 
-    def conv_norm(self, x: str, conv: str, norm: str, cin: int, cout: int, k: int = 3, s: int = 1) -> str:
-        x = self.conv(x, conv, cin, cout, k, s)
+    def conv_norm(
+        self, x: str, conv: str, norm: str, cin: int, cout: int, k: int = 3, s: int = 1, groups: int = 1
+    ) -> str:
+        x = self.conv(x, conv, cin, cout, k, s, groups)
         mean, variance = self.statistics(x)
         self.norms += 1
         weight, bias = (
@@ -81,8 +83,12 @@ class Nodes:
     def lrelu(self, x: str) -> str:
         return self.node("LeakyRelu", x, alpha=0.2)
 
-    def conv_norm_lrelu(self, x: str, name: str, cin: int, cout: int, k: int = 3) -> str:
-        return self.lrelu(self.conv_norm(x, f"{name}.0", f"{name}.1", cin, cout, k))
+    def conv_norm_lrelu(self, x: str, name: str, cin: int, cout: int, k: int = 3, groups: int = 1) -> str:
+        return self.lrelu(self.conv_norm(x, f"{name}.0", f"{name}.1", cin, cout, k, groups=groups))
+
+    def separable_norm_lrelu(self, x: str, name: str, cin: int, cout: int) -> str:
+        x = self.conv(x, f"{name}.0.0", cin, cin, groups=cin)
+        return self.lrelu(self.conv_norm(x, f"{name}.0.1", f"{name}.1", cin, cout, k=1))
 
     def upsample(self, x: str) -> str:
         scales = self.constant("doubled", np.array([1, 1, 2, 2], np.float32))
@@ -96,12 +102,14 @@ class Folded(Nodes):
         super().__init__(weights)
         self.given = statistics.astype(np.float64)
 
-    def conv_norm(self, x: str, conv: str, norm: str, cin: int, cout: int, k: int = 3, s: int = 1) -> str:
+    def conv_norm(
+        self, x: str, conv: str, norm: str, cin: int, cout: int, k: int = 3, s: int = 1, groups: int = 1
+    ) -> str:
         mean, variance = self.given[self.norms]
         self.norms += 1
         scale = self.tensor(f"{norm}.weight", cout) / np.sqrt(variance + EPSILON)
         shift = self.tensor(f"{norm}.bias", cout) - mean * scale
-        x = self.conv(x, conv, cin, cout, k, s)
+        x = self.conv(x, conv, cin, cout, k, s, groups)
         weight = self.weights.tensors[f"{conv}.weight"] * scale[:, None, None, None]
         self.initializers[f"{conv}.weight"] = numpy_helper.from_array(np.float32(weight), f"{conv}.weight")
         self.nodes[-1].input.append(self.constant(f"{conv}.bias", np.float32(shift)))

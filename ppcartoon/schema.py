@@ -29,6 +29,7 @@ class Generator(Section):
     name: Literal["CartoonLossGenerator"]
     in_channels: Width
     channels: Annotated[int, Field(ge=2, le=1024, multiple_of=2)]
+    depthwise: bool = False
 
 
 class Discriminator(Section):
@@ -60,6 +61,9 @@ class CartoonLossGANModel(Model):
     discriminator: Discriminator
     reuse_encoder: bool
     gan_mode: Literal["vanilla", "lsgan"]
+    adv_loss: Literal["edge_promoting", "grayscale"] = "edge_promoting"
+    style_loss: Literal["gray", "grayscale"] = "gray"
+    color_loss: Literal["style", "reconstruction"] = "style"
     init_epochs: Count
     adv_weight: Weight
     content_weight: Weight

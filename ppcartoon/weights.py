@@ -41,7 +41,8 @@ class Weights:
     Attributes:
         tensors: float32 by name, as in the `state_dict()` of a Cartoonizer, or of a baseline's generator.
         network: arguments of the Cartoonizer: {"encoder": {"name", "channels"}, "generator": {"in_channels",
-            "channels"}}; or {"generator": {"name", ...}}, a key of `BASELINES` and arguments that it allows.
+            "channels", "depthwise"}}; or {"generator": {"name", ...}}, a key of `BASELINES` and arguments that it
+            allows.
         style: short name.
         command: the command that trained it.
         attribution: whom to name, and for what.
@@ -153,14 +154,16 @@ def load(path: Path, sha256: str | None = None) -> Weights:
 
 def _network(path: Path, text: str) -> dict[str, dict]:
     """The network's arguments from their JSON: known networks and sensible widths, nothing else."""
-    wanted = {"encoder": {"name": str, "channels": int}, "generator": {"in_channels": int, "channels": int}}
+    generator = {"in_channels": int, "channels": int, "depthwise": bool}
+    wanted = {"encoder": {"name": str, "channels": int}, "generator": generator}
     try:
         network = json.loads(text)
         if _is_baseline(network):
             return network
+        network["generator"] = {"depthwise": False, **network["generator"]}  # earlier files do not tell
         types = {part: {key: type(value) for key, value in table.items()} for part, table in network.items()}
         widths = [value for table in network.values() for value in table.values() if type(value) is int]
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         types, widths = None, []
     if types != wanted or network["encoder"]["name"] not in ENCODERS or not all(width in WIDTHS for width in widths):
         raise InputError(
@@ -228,10 +231,12 @@ def from_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
         with np.load(path, allow_pickle=False) as table:
             nets = [{k[5:]: table[k].astype(np.float32) for k in table if k.startswith(p)} for p in ("netD.", "netG.")]
         tensors = fold(*nets)
-        first, z, out = (
-            tensors[f"{name}.weight"].shape for name in ("encoder.0", "generator.body.0.body.0.0", "generator.out")
+        first, z, middle, out = (
+            tensors[f"{name}.weight"].shape
+            for name in ("encoder.0", "generator.body.0.body.0.0", "generator.body.0.body.1.0", "generator.out")
         )
     except Exception as error:  # zipfile, NumPy and a missing key each raise their own
         raise InputError(f"{path}: not an .npz with the tensors netD.* and netG.* ({error})") from error
     encoder = {"name": ENCODERS[first[2] == 4], "channels": first[0]}  # 4x4 kernels are the n-layer variant's
-    return tensors, {"encoder": encoder, "generator": {"in_channels": z[1], "channels": 2 * out[1]}}
+    generator = {"in_channels": z[1], "channels": 2 * out[1], "depthwise": middle[1] == 1}
+    return tensors, {"encoder": encoder, "generator": generator}

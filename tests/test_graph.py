@@ -22,6 +22,10 @@ NETWORKS = {
         "encoder": {"name": "CartoonLossNLayerDiscriminator", "channels": 8},
         "generator": {"in_channels": 16, "channels": 4},
     },
+    "depthwise": {
+        "encoder": {"name": "CartoonLossDiscriminator", "channels": 8},
+        "generator": {"in_channels": 32, "channels": 6, "depthwise": True},
+    },
 }
 
 

@@ -6,7 +6,7 @@ import paddle
 import pytest
 import tiny
 
-from ppcartoon import config, models
+from ppcartoon import config, losses, models
 from ppcartoon.networks import Cartoonizer, NLayerDiscriminator
 
 WEIGHTS = {"adv": 300.0, "content": 1.5, "gray": 2.5, "color": 100.0, "tv": 1.0}
@@ -119,6 +119,45 @@ def test_a_gray_cartoon_made_ahead_is_taken():
     given.setup_input({**images, "gray": paddle.zeros_like(images["photo"])})
     made.setup_input(images)
     assert float(given.gray_cartoon.abs().max()) == 0 and float(made.gray_cartoon.abs().max()) > 0
+
+
+def g_losses(options, shift=0.0, **images):
+    """G's terms for one batch with other `images` in it, where what comes from G is shifted before it is compared."""
+    paddle.seed(0)
+    model = tiny.model(**options)
+    model.setup_input({**tiny.batch(), **images})
+    model.forward()
+    model.fake = model.fake + shift
+    return {name: float(value) for name, value in model.generator_losses().items()}
+
+
+@pytest.mark.parametrize("style, seen", [("gray", False), ("grayscale", True)])
+def test_the_grayscale_style_loss_sees_colors_and_the_gray_style_loss_does_not(style, seen):
+    """The shift has no luma, so that gray images stay as they are."""
+    shift = paddle.to_tensor([0.587, -0.299, 0.0]).reshape([1, 3, 1, 1])
+    before, after = g_losses({"style_loss": style}), g_losses({"style_loss": style}, shift)
+    assert before["g_content"] != pytest.approx(after["g_content"], rel=1e-3)
+    assert (before["g_gray"] != pytest.approx(after["g_gray"], rel=1e-3)) == seen
+
+
+@pytest.mark.parametrize("color, shown", [("style", "cartoon"), ("reconstruction", "photo")])
+def test_colors_are_compared_with_those_of_cartoons_or_of_photos(color, shown):
+    before = g_losses({"color_loss": color})["g_color"]
+    for name in ("photo", "cartoon"):
+        white = g_losses({"color_loss": color}, **{name: paddle.ones([2, 3, 32, 32])})["g_color"]
+        assert (white != pytest.approx(before, rel=1e-6)) == (name == shown)
+
+
+@pytest.mark.parametrize("edge_weight", [0.1, 0])
+def test_the_grayscale_adversarial_loss_shows_d_gray_cartoons_and_gray_smoothed_ones(edge_weight):
+    model, images, seen = tiny.model(adv_loss="grayscale", edge_weight=edge_weight), tiny.batch(), []
+    model.setup_input(images)
+    model.forward()
+    model.nets["netD"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.discriminator_losses()
+    wanted = [images["cartoon"], model.fake, losses.gray(images["cartoon"]), losses.gray(images["smooth"])]
+    (shown,) = seen
+    assert bool((shown == paddle.concat(wanted if edge_weight else wanted[:3])).all())
 
 
 def from_yaml(*options):

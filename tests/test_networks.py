@@ -91,6 +91,13 @@ def test_parameter_counts_are_those_of_the_table():
     assert count(netG) == body + up1 + up2 + conv(32, 3, 1) == 9_363_616
 
 
+def test_depthwise_separable_convolutions_have_the_parameters_of_one_channel_and_of_one_pixel():
+    saved = 9 * 256 * 255 + 3 * (9 * 512 * 511)  # in the inverted residuals
+    for cin, cout in ((256, 128), (128, 128), (128, 128), (128, 64), (64, 64)):
+        saved += 9 * cin * cout - (9 * cin + cin * cout)
+    assert count(Generator()) - count(Generator(depthwise=True)) == saved
+
+
 @pytest.mark.parametrize("discriminator", [Discriminator, NLayerDiscriminator])
 def test_weights_start_from_the_paper_s_distribution(discriminator):
     paddle.seed(0)

@@ -44,15 +44,18 @@ def test_ppgan_s_own_models_are_there_too():
     "name, options, function",
     [
         ("EdgePromotingDiscriminatorLoss", {"omega": 0.5, "mode": "lsgan"}, losses.discriminator_loss),
+        ("GrayscaleDiscriminatorLoss", {"omega": 0.5, "mode": "lsgan"}, losses.grayscale_discriminator_loss),
         ("InitialDiscriminatorLoss", {}, losses.initial_discriminator_loss),
         ("AdversarialLoss", {"mode": "lsgan"}, losses.adversarial_loss),
         ("ContentLoss", {}, losses.content_loss),
         ("GrayStyleLoss", {}, losses.gray_style_loss),
+        ("GrayscaleStyleLoss", {}, losses.grayscale_style_loss),
         ("ColorStyleLoss", {"delta": 0.1}, losses.color_style_loss),
+        ("ColorReconstructionLoss", {"delta": 0.1}, losses.color_reconstruction_loss),
     ],
 )
 def test_a_criterion_is_the_loss_with_its_options_bound(name, options, function):
-    count = 3 if name.startswith("Edge") else 1 if name == "AdversarialLoss" else 2
+    count = {"Edge": 3, "Gray": 2, "Adve": 1}.get(name[:4], 2) + 2 * (name == "GrayscaleDiscriminatorLoss")
     tensors = [paddle.to_tensor(np.random.default_rng(i).uniform(-1, 1, (2, 3, 4, 4)), "float32") for i in range(count)]
     found, wanted = build_criterion({"name": name, **options})(*tensors), function(*tensors, **options)
     if isinstance(wanted, dict):

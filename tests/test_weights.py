@@ -115,6 +115,7 @@ def network(**encoder):
         network(channels=9999999),
         network(channels=True),
         network(x=1),
+        network().replace('"channels": 4', '"channels": 4, "depthwise": 1'),
     ],
 )
 def test_strange_network_arguments_are_refused(tmp_path, tiny_weights, network):
@@ -122,6 +123,12 @@ def test_strange_network_arguments_are_refused(tmp_path, tiny_weights, network):
     path.write_bytes(safetensors.numpy.save(tiny_weights.tensors, {"format": "ppcartoon", "network": network}))
     with pytest.raises(InputError, match="metadata key network"):
         weights.load(path)
+
+
+def test_files_that_do_not_tell_have_common_convolutions(tmp_path, tiny_weights):
+    path = tmp_path / "earlier.safetensors"
+    path.write_bytes(safetensors.numpy.save(tiny_weights.tensors, {"format": "ppcartoon", "network": network()}))
+    assert weights.load(path).network["generator"] == {"in_channels": 8, "channels": 4, "depthwise": False}
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path, tiny_weights):
