@@ -47,6 +47,7 @@ ORDER += [
     "prepare_cli",
 ]
 ORDER += ["benchmark"]
+ORDER += ["study"]
 WITHOUT_PADDLE = {
     "errors",
     "threads",
@@ -65,7 +66,7 @@ WITHOUT_PADDLE = {
     "export",
 }
 WITHOUT_PADDLE |= {"clock", "signals", "video", "steady", "photos"}
-WITHOUT_PADDLE |= {"flags", "cluster"}
+WITHOUT_PADDLE |= {"flags", "cluster", "study"}
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "__init__"}
 WITH_PPGAN = {"vgg", "models", "register", "experiment", "benchmark"}
 
