@@ -53,7 +53,7 @@ def vote_all(votes, voter, method, limit=100):
         (lambda s: shutil.rmtree(s / "shinkai/CycleGAN") or (s / "shinkai/CycleGAN").mkdir(), "CycleGAN: no image in"),
         (
             lambda s: [shutil.rmtree(s / "shinkai" / m) for m in METHODS[1:]],
-            "shinkai: a style needs folders of at least",
+            "shinkai: a style needs folders of at",
         ),
         (lambda s: [shutil.rmtree(s / name) for name in ("paprika", "shinkai")], "study: no style beside photos"),
         (lambda s: (s / "shinkai/CycleGAN").rename(s / "shinkai/Cycle\nGAN"), "its name has signs that cannot be"),

@@ -22,7 +22,7 @@ NOTE = (
     "Shares with 95 % intervals: Wilson's take all votes for independent; those by voters resample the voters "
     f"(bootstrap, {RESAMPLES} times), because the votes of one voter are alike. Quote the wider one; with fewer than "
     "about ten voters rely on neither. Both tests take the votes for independent; the two methods compared are those "
-    "that came out first and second."
+    "that came out first and second. The chart has the wider intervals."
 )
 
 
@@ -44,6 +44,11 @@ class Share(NamedTuple):
     share: float
     wilson: tuple[float, float]
     by_voters: tuple[float, float]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The wider of the two, end by end."""
+        return min(self.wilson[0], self.by_voters[0]), max(self.wilson[1], self.by_voters[1])
 
 
 def groups(methods: dict[str, list[str]], votes: list[Vote]) -> list[tuple[str, list[str], list[Vote]]]:
@@ -123,7 +128,7 @@ def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]
 
 
 def chart(rows: list[Share]) -> np.ndarray:
-    """Bars of the shares, a group for each style, with Wilson's intervals: RGB uint8 [H, W, 3]."""
+    """Bars of the shares, a group for each style, with the wider intervals: RGB uint8 [H, W, 3]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -135,13 +140,13 @@ def chart(rows: list[Share]) -> np.ndarray:
         of_method = [row for row in rows if row.method == method]
         x = [styles.index(row.style) + (i - (len(methods) - 1) / 2) * width for row in of_method]
         share = 100 * np.array([row.share for row in of_method])
-        ends = 100 * np.array([row.wilson for row in of_method]).T
+        ends = 100 * np.array([row.interval for row in of_method]).T
         axes.bar(x, share, 0.9 * width, label=method, color=f"C{i % 10}")
         spread = np.abs(ends - share)  # never negative, whatever rounding did
         axes.errorbar(x, share, spread, fmt="none", ecolor="black", elinewidth=1, capsize=3)
     axes.set_xticks(range(len(styles)), styles, parse_math=False)
     axes.set_ylim(bottom=0)
-    axes.set_ylabel("preference, % (lines: 95 %, Wilson)")
+    axes.set_ylabel("preference, % (lines: 95 %)")
     axes.spines[["top", "right"]].set_visible(False)
     for text in figure.legend(loc="outside upper center", ncols=min(4, len(methods)), frameon=False).get_texts():
         text.set_parse_math(False)
