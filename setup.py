@@ -37,7 +37,7 @@ setup(
         "openvino": ["openvino>=2025.0"],
         "video": ["av>=17", "opencv-python-headless>=4.11"],
         "ray": ["ray[data]>=2.40,<2.64"],
-        "study": ["flask>=3.1", "matplotlib", "opencv-python-headless>=4.11", "scipy", "waitress>=3.0"],
+        "study": ["flask>=3.0", "matplotlib", "opencv-python-headless>=4.11", "scipy", "waitress>=3.0"],
         # What ppgan 2.1.0, our trainer and the preparation of data import; ppgan itself comes without its pins, and
         # Paddle as users choose: README.
         "train": [

@@ -77,10 +77,15 @@ def test_a_reload_shows_the_same_and_voters_see_different_orders(app, voter):
     assert len(orders) == 6 and max(orders.values()) < 20 and len(tokens) == 120
 
 
-def test_nothing_tells_which_picture_is_whose(voter, study):
-    for path in study.rglob("CycleGAN/*.png"):  # one method's files are of another format, with metadata
+@pytest.fixture
+def mixed(study):
+    """The files of one method are of another format, with metadata."""
+    for path in study.rglob("CycleGAN/*.png"):
         Image.open(path).save(path.with_suffix(".tiff"), description="CycleGAN")
         path.unlink()
+
+
+def test_nothing_tells_which_picture_is_whose(mixed, voter, study):
     text = page(voter)
     answers = [voter.get(address) for address in images(text)]
     said = text + "".join(str(answer.headers) for answer in answers)

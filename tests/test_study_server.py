@@ -140,9 +140,10 @@ class Voter:
         """Where the wanted method is among the pictures, from 0."""
         return [method_of(color) for color in self.driver.execute_script(COLORS_SHOWN)].index(self.wanted)
 
-    def at(self):
-        found = re.search(r"(\d+) of (\d+)", self.driver.find_element("css selector", "body").text)
-        return int(found[1]) if found else None
+    def is_at(self, turn):
+        """Whether the page shows this one of four sets, or the thanks after them."""
+        text = self.driver.find_element("css selector", "body").text
+        return (f"{turn} of 4" if turn <= 4 else "Thank you") in text
 
     def choose(self, how):
         from selenium.webdriver.common.keys import Keys
@@ -166,7 +167,7 @@ def test_the_report_returns_what_simulated_voters_prefer(tmp_path):
     study = made(tmp_path / "study", photos=2, height=300, width=400)
     preferences = ["AnimeGAN"] * 6 + ["CycleGAN"] * 4 + ["CartoonGAN"] * 2
     with serving(study) as (_, address), browsing(tmp_path / "profile") as driver:
-        wait = WebDriverWait(driver, 10, ignored_exceptions=[WebDriverException])
+        wait = WebDriverWait(driver, 10, 0.02, ignored_exceptions=[WebDriverException])
         for number, wanted in enumerate(preferences):
             if number == 11:
                 driver.set_window_size(360, 740)
@@ -174,7 +175,7 @@ def test_the_report_returns_what_simulated_voters_prefer(tmp_path):
                 driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
             voter = Voter(driver, address, wanted)
             for turn in range(1, 5):
-                wait.until(lambda _, turn=turn, voter=voter: voter.at() == turn)
+                wait.until(lambda _, turn=turn, voter=voter: voter.is_at(turn))
                 how = ("number", "arrows", "click")[number % 3]
                 if number in (0, 11):
                     assert len(set(driver.execute_script(SIZES))) == 1
@@ -184,16 +185,16 @@ def test_the_report_returns_what_simulated_voters_prefer(tmp_path):
                     driver.refresh()
                     place = voter.place()
                     driver.refresh()
-                    assert voter.place() == place and voter.at() == turn
+                    assert voter.place() == place and voter.is_at(turn)
                     voter.choose(how)
-                    wait.until(lambda _, turn=turn, voter=voter: voter.at() != turn)
+                    wait.until(lambda _, turn=turn, voter=voter: voter.is_at(turn + 1))
                     driver.back()
                 elif number == 2:  # clicks twice
                     voter.click(f".set label:nth-of-type({voter.place() + 1})")
                     ActionChains(driver).double_click(driver.find_element("css selector", ".bar button")).perform()
                 else:
                     voter.choose(how)
-            wait.until(lambda _, voter=voter: "Thank you" in driver.page_source)
+            wait.until(lambda _, voter=voter: voter.is_at(5))
         output = tmp_path / "out"
         done = subprocess.run([*TOOL, "report", str(study), "-o", str(output)], capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == "", done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
+import re
 import secrets
 import sqlite3
 from pathlib import Path
@@ -115,7 +116,6 @@ def create_app(material: Material, votes: Votes, limit: int, hosts: list[str] | 
     app, pages = Flask(__name__, static_folder=None), Pages(material, votes, limit)
     app.secret_key = votes.secret
     app.config.update(
-        TRUSTED_HOSTS=hosts,
         MAX_CONTENT_LENGTH=10_000,  # bytes
         SESSION_COOKIE_NAME=f"study-{hashlib.sha256(votes.secret).hexdigest()[:8]}",  # hosts share theirs among ports
         SESSION_COOKIE_SAMESITE="Lax",
@@ -129,8 +129,16 @@ def create_app(material: Material, votes: Votes, limit: int, hosts: list[str] | 
     app.register_error_handler(HTTPException, lambda error: _trouble(error.code, error.name, error.description))
     for failure in (sqlite3.Error, InputError):  # a full disk, say, or an image that has gone
         app.register_error_handler(failure, functools.partial(_fail, app))
+    if hosts:  # Flask's TRUSTED_HOSTS takes no IPv6
+        app.before_request(functools.partial(_admit, re.compile(rf"({'|'.join(map(re.escape, hosts))})(:\d+)?")))
     app.after_request(_guard)
     return app
+
+
+def _admit(host: re.Pattern) -> None:
+    """Refuses pages of others that have made their name mean this machine (DNS rebinding)."""
+    if not host.fullmatch(request.host):
+        abort(400, "This page is not found under that name.")
 
 
 def _guard(response: Response) -> Response:

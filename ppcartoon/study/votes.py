@@ -118,7 +118,9 @@ class Votes:
 
     def turns(self, voter: str) -> list[Set]:
         """All sets that the voter has had, the present one too."""
-        found = self._run("SELECT sets.* FROM sets JOIN turns ON set_id = sets.id WHERE voter = :voter", voter=voter)
+        found = self._run(
+            "SELECT sets.* FROM turns JOIN sets ON set_id = sets.id WHERE voter = :voter ORDER BY turns.id", voter=voter
+        )
         return [Set(*row) for row in found]
 
     def cast(self, voter: str, of: Set, method: str) -> None:

@@ -11,3 +11,6 @@ document.addEventListener("keydown", (event) => {
   picture.checked = true;
   picture.focus();
 });
+
+// The back button brings the set that is next, since the first vote on a set stays.
+addEventListener("pageshow", (event) => event.persisted && location.reload());
