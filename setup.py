@@ -7,7 +7,7 @@ from setuptools import setup
 
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "ppcartoon/__init__.py").read_text())[1]
-PARTS = ("baselines", "benchmark", "cluster", "data", "engines", "evaluation", "video")
+PARTS = ("baselines", "benchmark", "cluster", "data", "engines", "evaluation", "study", "video")
 
 setup(
     name="ppcartoon",
@@ -19,7 +19,11 @@ setup(
     python_requires=">=3.10",
     packages=["ppcartoon", "ppcartoon._weights", *(f"ppcartoon.{part}" for part in PARTS)],
     package_dir={"ppcartoon._weights": "weights"},
-    package_data={"ppcartoon": ["py.typed"], "ppcartoon._weights": ["*.safetensors", "SHA256SUMS", "README.md"]},
+    package_data={
+        "ppcartoon": ["py.typed"],
+        "ppcartoon.study": ["templates/*", "static/*"],
+        "ppcartoon._weights": ["*.safetensors", "SHA256SUMS", "README.md"],
+    },
     install_requires=[
         "numpy>=1.24",
         "onnx>=1.16",
@@ -33,7 +37,7 @@ setup(
         "openvino": ["openvino>=2025.0"],
         "video": ["av>=17", "opencv-python-headless>=4.11"],
         "ray": ["ray[data]>=2.40,<2.64"],
-        "study": ["flask>=3.0", "matplotlib", "scipy", "waitress>=3.0"],
+        "study": ["flask>=3.0", "matplotlib", "opencv-python-headless>=4.11", "scipy", "waitress>=3.0"],
         # What ppgan 2.1.0, our trainer and the preparation of data import; ppgan itself comes without its pins, and
         # Paddle as users choose: README.
         "train": [

@@ -50,6 +50,7 @@ ORDER += [
     "evaluate_cli",
 ]
 ORDER += ["benchmark"]
+ORDER += ["study"]
 WITHOUT_PADDLE = {
     "errors",
     "threads",
@@ -68,7 +69,7 @@ WITHOUT_PADDLE = {
     "export",
 }
 WITHOUT_PADDLE |= {"clock", "signals", "video", "steady", "photos"}
-WITHOUT_PADDLE |= {"flags", "cluster"}
+WITHOUT_PADDLE |= {"flags", "cluster", "study"}
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "evaluate_cli", "__init__"}
 WITH_PPGAN = {"vgg", "trainable", "models", "baselines", "register", "validation", "experiment", "benchmark"}
 

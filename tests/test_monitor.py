@@ -1,7 +1,6 @@
 """What a run writes to be watched, read back with VisualDL's reader and seen on VisualDL's page in a browser."""
 
 import io
-import shutil
 import socket
 import subprocess
 import sys
@@ -10,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import runs_of
+from chromium import browsing, needs_browser
 from PIL import Image
 from visualdl import LogReader
 
 from ppcartoon.monitor import VISUALDL, Monitor, cut_records
 
 TERMS = {"d_loss", "d_real", "d_fake", "d_smooth", "g_loss", "g_adv", "g_content", "g_gray", "g_color", "g_tv"}
-BROWSER = shutil.which("chromium"), shutil.which("chromedriver")
 
 
 def test_visualdl_has_every_loss_by_name_on_its_true_step(whole):
@@ -103,19 +102,8 @@ def server(whole):
 
 @pytest.fixture
 def browser(tmp_path):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER[0]
-    for switch in (
-        "headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "no-first-run", "disable-sync",
-        "disable-background-networking", "disable-component-update", "window-size=1400,1600",
-        f"user-data-dir={tmp_path}",
-    ):  # fmt: skip
-        options.add_argument(f"--{switch}")
-    driver = webdriver.Chrome(options, webdriver.ChromeService(BROWSER[1]))
-    yield driver
-    driver.quit()
+    with browsing(tmp_path) as driver:
+        yield driver
 
 
 INK = """
@@ -126,7 +114,7 @@ INK = """
 """
 
 
-@pytest.mark.skipif(None in BROWSER, reason="needs chromium and chromedriver (Debian: chromium, chromium-driver)")
+@needs_browser
 def test_the_curves_are_on_the_page_that_visualdl_serves(server, browser):
     from selenium.common.exceptions import WebDriverException
     from selenium.webdriver.common.by import By

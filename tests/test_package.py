@@ -50,5 +50,6 @@ def test_a_wheel_holds_the_package_and_its_weights(tmp_path):
     shipped = {
         f"ppcartoon/_weights/{name}" for name in [*(f"{s}.safetensors" for s in weights.manifest()), weights.MANIFEST]
     }
-    ours = {str(path.relative_to(ROOT)) for path in (ROOT / "ppcartoon").rglob("*.py")}
+    files = [path for path in (ROOT / "ppcartoon").rglob("*.*") if path.suffix != ".pyc"]
+    ours = {str(path.relative_to(ROOT)) for path in files}
     assert shipped | ours <= names

@@ -1,0 +1,33 @@
+"""A browser without a window, for the tests of pages."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+BROWSER = shutil.which("chromium"), shutil.which("chromedriver")
+needs_browser = pytest.mark.skipif(
+    None in BROWSER, reason="needs chromium and chromedriver (Debian: chromium, chromium-driver)"
+)
+
+
+@contextmanager
+def browsing(profile: Path, width: int = 1400, height: int = 1600) -> Iterator:
+    """Selenium's driver of a Chromium of its own; `profile` is an empty folder."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER[0]
+    for switch in (
+        "headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "no-first-run", "disable-sync",
+        "disable-background-networking", "disable-component-update", f"window-size={width},{height}",
+        f"user-data-dir={profile}",
+    ):  # fmt: skip
+        options.add_argument(f"--{switch}")
+    driver = webdriver.Chrome(options, webdriver.ChromeService(BROWSER[1]))
+    try:
+        yield driver
+    finally:
+        driver.quit()
