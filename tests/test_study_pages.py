@@ -4,6 +4,7 @@ import io
 import re
 from collections import Counter
 
+import numpy as np
 import pytest
 from PIL import Image
 from studies import COLORS, STYLES, choices, images, made, method_shown
@@ -190,6 +191,14 @@ def test_a_vote_that_cannot_be_kept_is_told_to_the_voter_and_logged_in_a_line(vo
     answer = vote(voter, token)
     assert answer.status_code == 503 and "Nothing was kept" in answer.text
     assert [record.getMessage() for record in caplog.records] == ["/vote: Cannot operate on a closed database."]
+
+
+def test_pictures_are_shown_pixel_by_pixel_with_their_transparency(study, voter):
+    rgba = np.random.default_rng(0).integers(0, 256, (24, 36, 4), np.uint8)
+    for path in [*study.glob("*/*/*.png"), *study.glob("photos/*.png")]:
+        Image.fromarray(rgba).save(path)
+    for address in images(page(voter)):
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(voter.get(address).data))), rgba)
 
 
 def test_large_images_are_shown_smaller_all_alike(tmp_path):
