@@ -98,7 +98,7 @@ def test_other_formats_links_and_what_is_set_aside_do_no_harm(study, tmp_path):
 def test_a_turn_stays_until_its_vote_and_the_first_vote_stays(study):
     votes = opened(study)
     turn = votes.turn("ann", 2)
-    assert [votes.turn("ann", 2) for _ in range(3)] == [turn] * 3
+    assert [votes.turn("ann", 2) for _ in range(3)] == [turn] * 3 and votes.turns("ann") == [turn]
     votes.cast("ann", turn, "CycleGAN")
     votes.cast("ann", turn, "AnimeGAN")
     votes.cast("bob", turn, "AnimeGAN")  # who has not been shown it
@@ -215,6 +215,7 @@ def test_voters_who_agree_with_themselves_alone_widen_the_interval_by_voters():
     stubborn = report.shares("shinkai", METHODS, ballots([(20, 0, 0)] * 6 + [(0, 20, 0)] * 6))[0]
     alike = report.shares("shinkai", METHODS, ballots([(10, 10, 0)] * 12))[0]
     assert alike.by_voters == (0.5, 0.5) and alike.wilson == stubborn.wilson
+    assert alike.interval == alike.wilson and stubborn.interval == stubborn.by_voters
     assert stubborn.by_voters[0] < stubborn.wilson[0] - 0.1 and stubborn.by_voters[1] > stubborn.wilson[1] + 0.1
 
 
