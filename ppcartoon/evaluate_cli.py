@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import math
 import os
 import signal
@@ -155,8 +157,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def gatys(args: argparse.Namespace) -> int:
-    from .baselines import gatys, gatys_files
     from .plan import plan
+
+    with contextlib.redirect_stderr(io.StringIO()):  # Paddle warns of more threads than one
+        from .baselines import gatys, gatys_files
 
     jobs = plan([args.photo], args.output, skip_existing=args.skip_existing)
     todo = _photos(jobs)

@@ -52,6 +52,15 @@ def test_the_loss_is_that_of_the_equations(network):
     assert float(objective(tensor(image))) == pytest.approx(wanted, rel=1e-4)
 
 
+def test_the_gradient_is_that_of_the_loss(network):
+    objective = gatys.Objective(tensor(PHOTO), tensor(STYLE), network, SHALLOW)
+    levels = np.random.default_rng(0).uniform(0, 255, PHOTO.size)
+    _, gradient = objective.in_levels(levels, 1, 3, *PHOTO.shape[:2])
+    length = np.linalg.norm(gradient)
+    above, below = (objective.in_levels(levels + h * gradient / length, 1, 3, 24, 32)[0] for h in (1, -1))
+    assert (above - below) / 2 == pytest.approx(length, rel=0.02)
+
+
 @pytest.mark.parametrize("init, factor", [("noise", 10), ("content", 1.5), ("style", 1.5)])
 def test_the_loss_falls_far_and_never_rises(network, init, factor):
     told = []

@@ -110,6 +110,13 @@ class Objective:
             + options.tv_weight * variation
         )
 
+    def in_levels(self, levels: np.ndarray, *shape: int) -> tuple[float, np.ndarray]:
+        """The same and its gradient, float64, of flat gray levels that make an image [1, 3, H, W]."""
+        image = paddle.to_tensor(np.float32(levels / 127.5 - 1).reshape(shape), stop_gradient=False)
+        loss = self(image)
+        loss.backward()
+        return float(loss), np.float64(image.grad.numpy().ravel()) / 127.5
+
 
 def stylize(
     photo: np.ndarray,
@@ -138,12 +145,6 @@ def stylize(
     shape = (1, 3, *photo.shape[:2])
     objective = Objective(*(paddle.to_tensor(images.to_network(image[None])) for image in (photo, style)), vgg, options)
 
-    def loss_and_gradient(levels: np.ndarray) -> tuple[float, np.ndarray]:
-        image = paddle.to_tensor(np.float32(levels / 127.5 - 1).reshape(shape), stop_gradient=False)
-        loss = objective(image)
-        loss.backward()
-        return float(loss), np.float64(image.grad.numpy().ravel()) / 127.5
-
     def after_iteration(intermediate_result: OptimizeResult) -> None:
         bar.set_postfix(loss=f"{intermediate_result.fun:.4g}", refresh=False)
         bar.update()
@@ -152,8 +153,8 @@ def stylize(
 
     with tqdm(total=options.iterations, unit="iteration", disable=None, leave=False) as bar:
         found = minimize(
-            loss_and_gradient, _start(photo, style, options), jac=True, method="L-BFGS-B", callback=after_iteration,
-            options={"maxiter": options.iterations, "maxfun": 10 * options.iterations},
+            objective.in_levels, _start(photo, style, options), shape, method="L-BFGS-B", jac=True,
+            callback=after_iteration, options={"maxiter": options.iterations, "maxfun": 10 * options.iterations},
         )  # fmt: skip
     return images.from_network(np.float32(found.x / 127.5 - 1).reshape(shape))[0]
 
