@@ -18,8 +18,8 @@ from ..threads import cores
 from ..weights import Weights
 
 SMALLEST = 5  # pixels of a side: some generators reflect at H/4
-BYTES = {True: 55, False: 210}  # of memory at its peak, for each pixel and channel of the width, by whether it is
 LEAN = "3.2."  # the Paddle whose oneDNN does not unfold whole images for their 7x7 convolutions
+BYTES = {True: 55, False: 210}  # of memory at its peak, for each pixel and channel of the width: there, and elsewhere
 
 
 def open_weights(path: str | os.PathLike, device: str = "auto") -> CartoonPredictor:
