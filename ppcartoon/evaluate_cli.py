@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import io
 import math
 import os
@@ -14,6 +15,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .engines import of_paddle
 from .errors import InputError, printable
 from .threads import cores
 
@@ -53,7 +55,7 @@ def _fid(p: argparse.ArgumentParser) -> None:
     what = "folder of images, or statistics .npz as pytorch-fid writes them"
     p.add_argument("a", type=Path, metavar="A", help=what)
     p.add_argument("b", type=Path, nargs="?", metavar="B", help=f"{what}; may be left out with --save")
-    p.add_argument("--save", type=Path, metavar="NPZ", help="write the statistics of A, which may stand for it later")
+    p.add_argument("--save", type=_npz, metavar="NPZ", help="write the statistics of A, which may stand for it later")
     add_features(p)
 
 
@@ -103,6 +105,12 @@ def _weight(text: str) -> float:
     return value
 
 
+def _npz(text: str) -> Path:
+    if Path(text).suffix != ".npz":
+        raise argparse.ArgumentTypeError(f"{text} does not end in .npz")
+    return Path(text)
+
+
 def _positive(text: str) -> int:
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
@@ -113,13 +121,15 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     args = parser().parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", str(cores()))  # Paddle would take one thread
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
-    for noise in ("No ccache found", r"\s*Non compatible API"):  # Paddle's, of no interest here
-        warnings.filterwarnings("ignore", noise)
+    warnings.filterwarnings("ignore", r"\s*Non compatible API")  # Paddle's, of no interest here
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not in notebooks
             stream.reconfigure(errors="backslashreplace")  # file names may be any bytes
     try:
+        if importlib.util.find_spec("paddle"):
+            with contextlib.redirect_stderr(io.StringIO()):  # it warns of more threads than one
+                of_paddle.paddle()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which Paddle took; so temporary files are removed
         return args.run(args)
     except InputError as error:
         print(f"evaluate: {error}", file=sys.stderr)
@@ -157,10 +167,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def gatys(args: argparse.Namespace) -> int:
+    from .baselines import gatys, gatys_files
     from .plan import plan
-
-    with contextlib.redirect_stderr(io.StringIO()):  # Paddle warns of more threads than one
-        from .baselines import gatys, gatys_files
 
     jobs = plan([args.photo], args.output, skip_existing=args.skip_existing)
     todo = _photos(jobs)

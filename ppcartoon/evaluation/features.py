@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 import paddle
+import paddle.nn.functional as F
 from paddle import Tensor, nn
 from tqdm import tqdm
 
@@ -108,7 +109,7 @@ class VGGFeatures:
 
 
 class _Averaged(nn.Layer):
-    """[N, 3, H, W] in [-1, 1] -> features [N, C]."""
+    """[N, 3, H, W] in [-1, 1] -> features [N, C] on that scale; VGG19's own is that of [0, 255]."""
 
     def __init__(self, vgg: VGG19) -> None:
         super().__init__()
@@ -116,7 +117,7 @@ class _Averaged(nn.Layer):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.vgg(x).mean([2, 3])
+        return F.adaptive_avg_pool2d(self.vgg(x), 1).flatten(1) / 127.5
 
 
 def of_folder(folder: Path, extractor: Extractor, *, batch_size: int = BATCH, cache: bool = True) -> np.ndarray:
