@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 from .errors import InputError
@@ -20,6 +21,8 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _fid(commands.add_parser("fid", help="FID and KID of two folders of images"))
+    _table(commands.add_parser("table", help="Tables I and II: distances to cartoons and to photos, with the paper's"))
+    _figure(commands.add_parser("figure", help="Figs. 4 to 10: photos, and what weights and methods make of them"))
     return p
 
 
@@ -30,6 +33,48 @@ def _fid(p: argparse.ArgumentParser) -> None:
     p.add_argument("b", type=Path, nargs="?", metavar="B", help=f"{what}; may be left out with --save")
     p.add_argument("--save", type=Path, metavar="NPZ", help="write the statistics of A, which may stand for it later")
     add_features(p)
+
+
+def _table(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(run=table)
+    p.add_argument("--style", required=True, help="shinkai and paprika have the paper's values beside ours")
+    p.add_argument("--photos", type=Path, metavar="DIR", help="(default: the paper's test photos in data/dataset)")
+    p.add_argument("--cartoons", type=Path, metavar="DIR", help="(default: those of the style in data/dataset)")
+    _methods(p)
+    p.add_argument(
+        "-o", "--output", type=Path, default=Path("output/tables"), metavar="DIR",
+        help="for STYLE.md, STYLE.csv, STYLE.png, and outputs of weights (default: output/tables)",
+    )  # fmt: skip
+    add_features(p)
+
+
+def _figure(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(run=figure)
+    p.add_argument("number", type=int, choices=range(4, 11), help="of the figure in the paper")
+    p.add_argument("--photos", type=Path, nargs="+", required=True, metavar="FILE")
+    _methods(p)
+    p.add_argument(
+        "--boxes", nargs="+", default=[], metavar="[PHOTO=]LEFT,TOP,RIGHT,BOTTOM",
+        help="red boxes on the photo of that name (without ending) or on all, in pixels, or up to 1 in fractions of it",
+    )  # fmt: skip
+    p.add_argument(
+        "--references", type=Path, nargs="+", default=[], metavar="FILE",
+        help="cartoons for the corner of Gatys' results: one for each photo, or one for all",
+    )  # fmt: skip
+    p.add_argument(
+        "--size", type=_positive, default=256, metavar="N", help="longer side of the panels, in pixels (default: 256)"
+    )
+    p.add_argument(
+        "-o", "--output", type=_png, required=True, metavar="PNG",
+        help="outputs of weights are kept in the folder outputs beside it",
+    )  # fmt: skip
+
+
+def _methods(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--methods", "--runs", nargs="+", action="extend", required=True, metavar="NAME=PATH",
+        help="PATH: folder of outputs with the photos' names, weights file, or a run's folder",
+    )  # fmt: skip
 
 
 def add_features(p: argparse.ArgumentParser) -> None:
@@ -50,6 +95,12 @@ def _positive(text: str) -> int:
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return value
+
+
+def _png(text: str) -> Path:
+    if Path(text).suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{text} does not end in .png")
+    return Path(text)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,4 +135,30 @@ def fid(args: argparse.Namespace) -> int:
 
     lines = compare(args.a, args.b, args.features, args.weights_file, args.batch_size, not args.no_cache, args.save)
     print("\n".join(lines))
+    return 0
+
+
+def table(args: argparse.Namespace) -> int:
+    from .evaluation import features, methods, tables
+
+    given = methods.named(args.methods, tables.MODELS)
+    photos, cartoons = args.photos or tables.PHOTOS, args.cartoons or tables.cartoons_of(args.style)
+    extractor = features.extractor(args.features, args.weights_file)
+    features_of = partial(features.of_folder, extractor=extractor, batch_size=args.batch_size, cache=not args.no_cache)
+    print(tables.make(args.style, photos, cartoons, given, args.output, extractor, features_of))
+    return 0
+
+
+def figure(args: argparse.Namespace) -> int:
+    from . import images
+    from .evaluation import figures, methods
+
+    known = figures.takes(args.number)
+    given = methods.named(args.methods, known)
+    options = {name: getattr(args, name) for name in ("boxes", "references", "size")}
+    picture = figures.make(args.number, args.photos, given, args.output.parent / "outputs", **options)
+    images.write(args.output, images.Picture(picture))
+    if missing := [name for name in known if name not in given]:
+        print(f"evaluate: figure {args.number}: not given: {', '.join(missing)}", file=sys.stderr)
+    print(args.output)
     return 0

@@ -1,0 +1,119 @@
+"""What is compared: NAME=PATH, where PATH is a folder of outputs made already, a weights file, or a run's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .. import config, images
+from ..data.folders import by_stem, image_files
+from ..errors import InputError
+from ..photos import Options, cartoonize
+from ..plan import Job
+from ..predictor import CartoonPredictor
+from ..threads import threads
+
+WEIGHTS = "weights.safetensors"  # of a run, the newest ones
+
+
+def named(texts: Sequence[str], known: Sequence[str]) -> dict[str, Path]:
+    """Paths by names, from NAME=PATH each.
+
+    Args:
+        texts: what the user gave.
+        known: names whose spelling is taken over, whatever case they are given in.
+
+    Raises:
+        InputError: one has another form, a name comes twice, or a path is not there.
+    """
+    spelled = {name.casefold(): name for name in known}
+    found: dict[str, Path] = {}
+    for text in texts:
+        name, _, path = text.partition("=")
+        if not (name.strip() and name.isprintable() and path):
+            raise InputError(f"{text}: a method is named as NAME=PATH")
+        name = spelled.get(name.casefold(), name)
+        if name in found:
+            raise InputError(f"{text}: two methods of that name")
+        if not Path(path).exists():
+            raise InputError(f"{text}: no such file or folder")
+        found[name] = Path(path)
+    return found
+
+
+def outputs(name: str, path: Path, photos: Sequence[Path], work: Path, epoch: int | None = None) -> list[Path]:
+    """A method's output for each photo, of the photo's size.
+
+    Args:
+        name: of the method.
+        path: a folder with files of the photos' names, whatever their endings; a weights file; or a run's folder.
+        photos: image files.
+        work: folder for the outputs of weights, which are made once.
+        epoch: of a run: take its weights after so many epochs of stage cartoon; None for the newest.
+
+    Raises:
+        InputError: there are no such weights, outputs are missing or have another size, or photos cannot be read.
+    """
+    by_stem(list(photos))
+    if path.is_dir() and not (path / WEIGHTS).is_file():
+        if epoch is not None:
+            raise InputError(f"{name}={path}: needs a run's folder, with its weights of each epoch")
+        return _there(name, path, photos)
+    return _made(name, path if epoch is None and path.is_file() else _of_run(name, path, epoch), photos, work)
+
+
+def read(path: Path) -> np.ndarray:
+    """RGB uint8 [H, W, 3].
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return images.read(path).rgb
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _of_run(name: str, run: Path, epoch: int | None) -> Path:
+    """The weights file of a run's folder; `init_epochs` of its config tells where stage cartoon begins."""
+    if epoch is None:
+        return run / WEIGHTS
+    if run.is_file():
+        raise InputError(f"{name}={run}: needs a run's folder, with its weights of each epoch")
+    number = config.load(run / "config.yaml").model.init_epochs + epoch
+    path = run / "weights" / f"epoch_{number:04d}.safetensors"
+    if not path.is_file():
+        raise InputError(f"{path}: not there; {name} has no weights of epoch {number}")
+    return path
+
+
+def _there(name: str, folder: Path, photos: Sequence[Path]) -> list[Path]:
+    found = by_stem(image_files(folder))
+    if missing := [photo.name for photo in photos if photo.stem not in found]:
+        raise InputError(f"{folder}: {name} lacks {len(missing)} of {len(photos)} outputs, that of {missing[0]} first")
+    files = [found[photo.stem] for photo in photos]
+    with threads() as pool:
+        sizes = pool.map(lambda path: "x".join(map(str, read(path).shape[1::-1])), [*photos, *files])
+    for photo, file, size, other in zip(photos, files, sizes, sizes[len(photos) :]):
+        if size != other:
+            raise InputError(f"{file}: {other}, where {photo} has {size}; {name}'s outputs need their photos' sizes")
+    return files
+
+
+def _made(name: str, weights: Path, photos: Sequence[Path], work: Path) -> list[Path]:
+    """Outputs of weights, in a folder that is named after all they depend on."""
+    predictor = CartoonPredictor(weights_file=weights, precision="fp32")
+    key = hashlib.sha256(weights.read_bytes())
+    for photo in photos:
+        key.update(os.fsencode(f"{photo.resolve()} {photo.stat().st_size} {photo.stat().st_mtime_ns}\n"))
+    plain = re.sub(r"[^-.\w]+", "_", name)
+    targets = [work / f"{plain}-{key.hexdigest()[:8]}" / f"{photo.stem}.png" for photo in photos]
+    jobs = [Job(photo, target, target.is_file()) for photo, target in zip(photos, targets)]
+    if failed := cartoonize(predictor, [job for job in jobs if not job.skip], Options()):
+        raise InputError(f"{name}={weights}: {failed} of {len(photos)} photos, named above, have no output")
+    return targets
