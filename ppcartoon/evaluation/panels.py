@@ -29,8 +29,8 @@ def cell(
         small = ImageOps.expand(_contained(Image.fromarray(inset), (width * 3 // 8, height * 3 // 8)), 1, "white")
         scaled.paste(small, (width - small.width, height - small.height))
     for left, top, right, bottom in boxes:
-        corners = [round(left * (width - 1)), round(top * (height - 1))]
-        corners += [round(right * (width - 1)), round(bottom * (height - 1))]
+        x, y = round(left * width), round(top * height)
+        corners = x, y, max(x, round(right * width) - 1), max(y, round(bottom * height) - 1)
         pen.rectangle(corners, outline=RED, width=max(1, min(size) // 96))
     framed = Image.new("RGB", size, "white")
     framed.paste(scaled, ((size[0] - width) // 2, (size[1] - height) // 2))
