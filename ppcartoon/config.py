@@ -80,7 +80,7 @@ def _known() -> set[str]:
     while sections:
         section = sections.pop()
         sections += section.__subclasses__()
-        names |= set(section.model_fields)
+        names |= {field.alias or name for name, field in section.model_fields.items()}
     return names
 
 

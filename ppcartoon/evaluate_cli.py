@@ -131,10 +131,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def fid(args: argparse.Namespace) -> int:
-    from .evaluation.comparing import compare
+    from .evaluation.comparing import Features, compare
 
-    lines = compare(args.a, args.b, args.features, args.weights_file, args.batch_size, not args.no_cache, args.save)
-    print("\n".join(lines))
+    asked = Features(args.features, args.weights_file, args.batch_size, not args.no_cache)
+    print("\n".join(compare(args.a, args.b, asked, args.save)))
     return 0
 
 

@@ -26,6 +26,7 @@ from .models import CartoonLossGANModel
 from .processes import start_worker
 from .runs import Start
 from .schema import Config
+from .validation import Validation
 
 FOR_THE_LOADER = {"name", "batch_size", "num_workers", "use_shared_memory"}
 
@@ -62,6 +63,8 @@ class Experiment:
         self.mean = math.inf  # of the loss that decides, over the last epoch
         self.best: dict[str, float] = {}  # step and value
         self.last_checkpoint = "none"
+        validate = self.config.validation
+        self.validation = Validation(validate) if validate and self.rank == 0 else None
         if start.state:
             self._restore(start)
 

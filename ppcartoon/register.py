@@ -10,6 +10,7 @@ from . import compat  # noqa: F401  before ppgan, which it makes importable
 
 # isort: split
 from ppgan.datasets.builder import DATASETS
+from ppgan.metrics.builder import METRICS
 from ppgan.models.builder import MODELS
 from ppgan.models.criterions.builder import CRITERIONS
 from ppgan.models.discriminators.builder import DISCRIMINATORS
@@ -18,6 +19,7 @@ from ppgan.solver.builder import LRSCHEDULERS
 
 from . import losses
 from .datasets import DrawnCartoonDataset, UnpairedCartoonDataset
+from .evaluation.metrics import CartoonFID, CartoonKID
 from .models import CartoonLossGANModel
 from .networks import Discriminator, Generator, NLayerDiscriminator
 from .schedules import FinalLinearDecay
@@ -41,6 +43,8 @@ MODELS.register(CartoonLossGANModel)
 DATASETS.register(UnpairedCartoonDataset)
 DATASETS.register(DrawnCartoonDataset)
 LRSCHEDULERS.register(FinalLinearDecay)
+METRICS.register(CartoonFID)
+METRICS.register(CartoonKID)
 for name, loss in {
     "EdgePromotingDiscriminatorLoss": losses.discriminator_loss,
     "InitialDiscriminatorLoss": losses.initial_discriminator_loss,

@@ -21,7 +21,7 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
 class Section(pydantic.BaseModel):
     """A mapping that takes the keys it names and no others, without guessing at types."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, serialize_by_alias=True)
 
 
 class Generator(Section):
@@ -149,6 +149,20 @@ class Samples(Section):
     count: Positive
 
 
+class Metric(Section):
+    name: Literal["CartoonFID", "CartoonKID"]
+    features: Text = "inception"
+    weights_file: Text | None = None
+
+
+class Validate(Section):
+    interval: Positive
+    photos: Text
+    cartoons: Text
+    batch_size: Positive
+    metrics: Annotated[dict[Annotated[str, Field(pattern=r"^\w+$")], Metric], Field(min_length=1)]
+
+
 class Export(Section):
     style: Text
     attribution: Text
@@ -167,6 +181,7 @@ class Config(Section):
     log_config: LogConfig
     snapshot_config: SnapshotConfig
     samples: Samples
+    validation: Validate | None = Field(None, alias="validate")  # pydantic's models have a method `validate`
     export: Export
 
     @model_validator(mode="after")

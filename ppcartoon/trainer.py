@@ -114,6 +114,8 @@ class Trainer:
                 experiment.close_epoch()
             if step % every.visiual_interval == 0 or last:
                 self._sample(step)
+            if experiment.validation and rest == 0 and not stopping:
+                experiment.validation.after(epoch, self.model, self.monitor, lambda: bool(self.signal))
             if self.monitor and (stopping or last or (rest == 0 and epoch % self.config.snapshot_config.interval == 0)):
                 self.monitor.flush()
                 experiment.save()
@@ -187,6 +189,8 @@ class Trainer:
             log.info("mixed precision has no effect on a CPU")
         verbatim = f"    {text}".replace("\n", "\n    ")  # in Markdown
         self.monitor.text(self.model.steps, "config", verbatim)
+        if self.experiment.validation:
+            self.experiment.validation.prepare()
         if self.model.steps == 0:
             self._sample(0)
 

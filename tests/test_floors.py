@@ -41,6 +41,7 @@ ORDER += [
     "runs",
     "monitor",
     "processes",
+    "validation",
     "experiment",
     "trainer",
     "train_cli",
@@ -68,7 +69,7 @@ WITHOUT_PADDLE = {
 WITHOUT_PADDLE |= {"clock", "signals", "video", "steady", "photos"}
 WITHOUT_PADDLE |= {"flags", "cluster"}
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "evaluate_cli", "__init__"}
-WITH_PPGAN = {"vgg", "models", "register", "experiment", "benchmark"}
+WITH_PPGAN = {"vgg", "models", "register", "validation", "experiment", "benchmark"}
 
 
 def top(path: Path) -> str:

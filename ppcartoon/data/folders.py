@@ -44,6 +44,12 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(p for p in files if p.suffix.lower() in endings and not p.name.startswith("."))
 
 
+def facts(files: list[Path]) -> list:
+    """What tells of each file whether it is the one that was read before, as JSON has it."""
+    # a link to nothing counts too, so that it is found unreadable whatever was decoded before
+    return [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) if f.exists() else str(f) for f in files]
+
+
 def by_stem(files: list[Path]) -> dict[str, Path]:
     """Files by their names without ending, by which twins find each other.
 

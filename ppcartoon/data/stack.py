@@ -17,6 +17,7 @@ from .. import images
 from ..errors import InputError, OutputError
 from ..files import atomic
 from ..threads import threads
+from .folders import facts
 from .smoothing import smooth_edges
 
 VERSION = 1  # of what is made of a file, resizing and smoothing included
@@ -44,10 +45,7 @@ class ImageStack(Sequence):
 
     def __init__(self, files: list[Path], load_size: int, cache: Path, smooth: bool = False) -> None:
         self.files = files
-        facts = [
-            (str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) if f.exists() else str(f) for f in files
-        ]  # a link to nothing counts too, so that it is found unreadable whatever was decoded before
-        key = hashlib.sha256(json.dumps([VERSION, facts, load_size, smooth]).encode()).hexdigest()
+        key = hashlib.sha256(json.dumps([VERSION, facts(files), load_size, smooth]).encode()).hexdigest()
         path = cache / f"{key[:32]}.stack"
         if not self._map(path):
             _write(path, files, load_size, smooth)

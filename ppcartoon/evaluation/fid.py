@@ -1,0 +1,167 @@
+"""The Fréchet Inception distance (Heusel et al., NeurIPS 2017) and the kernel one (Bińkowski et al., ICLR 2018).
+
+Both compare two sets of images by their features, [N, D] each; all is computed in float64.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+
+from ..errors import InputError
+from ..files import atomic
+
+MAX_BYTES = 1 << 29  # of an array of statistics: 8192 dimensions
+ROWS = 1024  # of a kernel matrix at once
+
+
+class Statistics(NamedTuple):
+    """Mean and covariance of features.
+
+    Attributes:
+        mu: float64 [D].
+        sigma: float64 [D, D], divided by N - 1.
+    """
+
+    mu: np.ndarray
+    sigma: np.ndarray
+
+
+class Kid(NamedTuple):
+    """A kernel distance.
+
+    Attributes:
+        value: the estimate, unbiased and thus sometimes below 0.
+        standard_error: of it.
+    """
+
+    value: float
+    standard_error: float
+
+
+def statistics(features: np.ndarray) -> Statistics:
+    """Mean and covariance of [N, D].
+
+    Raises:
+        InputError: of fewer than two.
+    """
+    _enough(2, "a covariance", features)
+    features = np.float64(features)
+    return Statistics(features.mean(0), np.atleast_2d(np.cov(features, rowvar=False)))
+
+
+def load_statistics(path: Path) -> Statistics:
+    """Reads the `.npz` of pytorch-fid, with mu and sigma.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(archive.getinfo(f"{key}.npy").file_size > MAX_BYTES for key in Statistics._fields):
+                raise ValueError(f"more than {MAX_BYTES >> 20} MB")
+        with np.load(path, allow_pickle=False) as table:
+            mu, sigma = (np.float64(table[key]) for key in Statistics._fields)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except Exception as error:  # zipfile, NumPy and a missing key each raise their own
+        raise InputError(f"{path}: not an .npz with mu and sigma ({error})") from error
+    if mu.ndim != 1 or not mu.size or sigma.shape != (mu.size, mu.size):
+        raise InputError(f"{path}: mu {list(mu.shape)} and sigma {list(sigma.shape)} are not [D] and [D, D]")
+    if not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
+        raise InputError(f"{path}: has values that are not finite")
+    if not np.allclose(sigma, sigma.T, rtol=1e-5, atol=1e-6 * np.abs(sigma).max()):
+        raise InputError(f"{path}: sigma is not symmetric: no covariance")
+    return Statistics(mu, sigma)
+
+
+def save_statistics(path: Path, one: Statistics) -> None:
+    """Writes what pytorch-fid and `load_statistics` read.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **one._asdict())
+
+
+def frechet_distance(one: Statistics, other: Statistics) -> float:
+    """|mu1 - mu2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)).
+
+    With S1 = A^T A and S2 = B^T B, the eigenvalues of S1 S2 are the squared singular values of A B^T, so that the trace
+    of its root is their sum: no root of a matrix is taken, and singular covariances are no special case.
+
+    Raises:
+        InputError: they have different dimensions, or one is no covariance.
+    """
+    if one.mu.shape != other.mu.shape:
+        raise InputError(f"features of {one.mu.size} and of {other.mu.size} dimensions cannot be compared")
+    root = scipy.linalg.svdvals(_factor(one.sigma) @ _factor(other.sigma).T).sum()
+    distance = np.square(one.mu - other.mu).sum() + np.trace(one.sigma) + np.trace(other.sigma) - 2 * root
+    return max(float(distance), 0.0)
+
+
+def _factor(sigma: np.ndarray) -> np.ndarray:
+    """A [rank, D] with A^T A = sigma; what rounding alone has made of eigenvalues 0 is left out.
+
+    Raises:
+        InputError: an eigenvalue is below 0.
+    """
+    values, vectors = scipy.linalg.eigh(sigma)
+    if values[0] < -1e-6 * abs(values[-1]):
+        raise InputError("sigma has an eigenvalue below 0: no covariance")
+    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
+    return np.sqrt(values[kept])[:, None] * vectors[:, kept].T
+
+
+def kid(x: np.ndarray, y: np.ndarray) -> Kid:
+    """The unbiased estimate of MMD^2 with the kernel (x.y / D + 1)^3, of [M, D] and [N, D], and its standard error.
+
+    The error is the jackknife's of two samples (Arvesen 1969): the spread of the estimates that leave one image out,
+    which follow from the kernel's sums over rows.
+
+    Raises:
+        InputError: there are fewer than three of either, or they have different dimensions.
+    """
+    _enough(3, "KID", x, y)
+    if x.shape[1] != y.shape[1]:
+        raise InputError(f"features of {x.shape[1]} and of {y.shape[1]} dimensions cannot be compared")
+    x, y = np.float64(x), np.float64(y)
+    m, n = len(x), len(y)
+    xx, yy = _others(x), _others(y)
+    xy, yx = _sums(x, y)
+    a, b, c = xx.sum(), yy.sum(), xy.sum()
+    value = a / (m * (m - 1)) + b / (n * (n - 1)) - 2 * c / (m * n)
+    without_x = (a - 2 * xx) / ((m - 1) * (m - 2)) + b / (n * (n - 1)) - 2 * (c - xy) / ((m - 1) * n)
+    without_y = a / (m * (m - 1)) + (b - 2 * yy) / ((n - 1) * (n - 2)) - 2 * (c - yx) / (m * (n - 1))
+    variance = (m - 1) * without_x.var() + (n - 1) * without_y.var()
+    return Kid(float(value), float(variance**0.5))
+
+
+def _kernel(products: np.ndarray, dimensions: int) -> np.ndarray:
+    return (products / dimensions + 1) ** 3
+
+
+def _sums(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[M] and [N]: of the kernel of each of [M, D] with all of [N, D], and the other way round."""
+    rows, columns = [], np.zeros(len(y))
+    for i in range(0, len(x), ROWS):
+        kernel = _kernel(x[i : i + ROWS] @ y.T, x.shape[1])
+        rows.append(kernel.sum(1))
+        columns += kernel.sum(0)
+    return np.concatenate(rows), columns
+
+
+def _others(x: np.ndarray) -> np.ndarray:
+    """[M]: of the kernel of each of [M, D] with all others."""
+    return _sums(x, x)[0] - _kernel(np.square(x).sum(1), x.shape[1])
+
+
+def _enough(least: int, what: str, *samples: np.ndarray) -> None:
+    fewest = min(map(len, samples))
+    if fewest < least:
+        raise InputError(f"{what} needs at least {least} images, there {'is' if fewest == 1 else 'are'} {fewest}")
