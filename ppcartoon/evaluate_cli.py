@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import warnings
-from functools import partial
 from pathlib import Path
 
 from .errors import InputError
@@ -139,13 +138,13 @@ def fid(args: argparse.Namespace) -> int:
 
 
 def table(args: argparse.Namespace) -> int:
-    from .evaluation import features, methods, tables
+    from .evaluation import methods, tables
+    from .evaluation.comparing import Features
 
     given = methods.named(args.methods, tables.MODELS)
     photos, cartoons = args.photos or tables.PHOTOS, args.cartoons or tables.cartoons_of(args.style)
-    extractor = features.extractor(args.features, args.weights_file)
-    features_of = partial(features.of_folder, extractor=extractor, batch_size=args.batch_size, cache=not args.no_cache)
-    print(tables.make(args.style, photos, cartoons, given, args.output, extractor, features_of))
+    asked = Features(args.features, args.weights_file, args.batch_size, not args.no_cache)
+    print(tables.make(args.style, photos, cartoons, given, args.output, asked))
     return 0
 
 

@@ -121,7 +121,7 @@ def at_hand(number: int, given: Sequence[str]) -> Figure:
 
 def make(
     number: int,
-    photos: Sequence[Path],
+    photos: list[Path],
     given: dict[str, Path],
     work: Path,
     *,
@@ -150,12 +150,12 @@ def make(
     figure = at_hand(number, list(given))
     if references and (not figure.inset or len(references) not in (1, len(photos))):
         raise InputError(f"figure {number}: shows a reference for each photo, or one for all, in Fig. 9 alone")
-    inputs = {stem: methods.read(path) for stem, path in by_stem(list(photos)).items()}
+    inputs = {stem: methods.read(path) for stem, path in by_stem(photos).items()}
     marks = _boxes(boxes, inputs)
     insets = [methods.read(path) for path in references] or [None]
     panel = _scaled(next(iter(inputs.values())), size)
     made = {
-        source: methods.outputs(source.method, given[source.method], list(photos), work, source.epoch)
+        source: methods.outputs(source.method, given[source.method], photos, work, source.epoch)
         for source in dict.fromkeys(source for row in figure.rows.values() for source in row)
         if source.method in given
     }

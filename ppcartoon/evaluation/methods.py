@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import config, images
-from ..data.folders import by_stem, image_files
+from ..data.folders import by_stem, facts, image_files
 from ..errors import InputError
 from ..photos import Options, cartoonize
 from ..plan import Job
@@ -46,7 +46,7 @@ def named(texts: Sequence[str], known: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def outputs(name: str, path: Path, photos: Sequence[Path], work: Path, epoch: int | None = None) -> list[Path]:
+def outputs(name: str, path: Path, photos: list[Path], work: Path, epoch: int | None = None) -> list[Path]:
     """A method's output for each photo, of the photo's size.
 
     Args:
@@ -59,7 +59,7 @@ def outputs(name: str, path: Path, photos: Sequence[Path], work: Path, epoch: in
     Raises:
         InputError: there are no such weights, outputs are missing or have another size, or photos cannot be read.
     """
-    by_stem(list(photos))
+    by_stem(photos)
     if path.is_dir() and not (path / WEIGHTS).is_file():
         if epoch is not None:
             raise InputError(f"{name}={path}: needs a run's folder, with its weights of each epoch")
@@ -92,7 +92,7 @@ def _of_run(name: str, run: Path, epoch: int | None) -> Path:
     return path
 
 
-def _there(name: str, folder: Path, photos: Sequence[Path]) -> list[Path]:
+def _there(name: str, folder: Path, photos: list[Path]) -> list[Path]:
     found = by_stem(image_files(folder))
     if missing := [photo.name for photo in photos if photo.stem not in found]:
         raise InputError(f"{folder}: {name} lacks {len(missing)} of {len(photos)} outputs, that of {missing[0]} first")
@@ -105,14 +105,12 @@ def _there(name: str, folder: Path, photos: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _made(name: str, weights: Path, photos: Sequence[Path], work: Path) -> list[Path]:
+def _made(name: str, weights: Path, photos: list[Path], work: Path) -> list[Path]:
     """Outputs of weights, in a folder that is named after all they depend on."""
     predictor = CartoonPredictor(weights_file=weights, precision="fp32")
-    key = hashlib.sha256(weights.read_bytes())
-    for photo in photos:
-        key.update(os.fsencode(f"{photo.resolve()} {photo.stat().st_size} {photo.stat().st_mtime_ns}\n"))
+    key = hashlib.sha256(weights.read_bytes() + json.dumps(facts(photos)).encode()).hexdigest()
     plain = re.sub(r"[^-.\w]+", "_", name)
-    targets = [work / f"{plain}-{key.hexdigest()[:8]}" / f"{photo.stem}.png" for photo in photos]
+    targets = [work / f"{plain}-{key[:8]}" / f"{photo.stem}.png" for photo in photos]
     jobs = [Job(photo, target, target.is_file()) for photo, target in zip(photos, targets)]
     if failed := cartoonize(predictor, [job for job in jobs if not job.skip], Options()):
         raise InputError(f"{name}={weights}: {failed} of {len(photos)} photos, named above, have no output")

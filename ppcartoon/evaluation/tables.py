@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +13,9 @@ from .. import images
 from ..data.folders import image_files
 from ..errors import InputError
 from ..files import atomic
-from . import methods
+from . import features, methods
 from .columns import Column, commas, markdown, picture
-from .features import Extractor
+from .comparing import MANY, Features
 from .fid import Kid, Statistics, frechet_distance, kid, statistics
 
 DATASET = Path("data/dataset")  # where prepare_data.py puts the paper's
@@ -134,25 +135,16 @@ def _difference(ours: float | str, paper: float | str) -> float | str:
     return reasons[0] if reasons else ours - paper
 
 
-def make(
-    style: str,
-    photos: Path,
-    cartoons: Path,
-    given: dict[str, Path],
-    folder: Path,
-    extractor: Extractor,
-    features_of: Callable[[Path], np.ndarray],
-) -> str:
-    """Writes STYLE.md, STYLE.csv (unrounded) and STYLE.png into a folder; gives the Markdown.
+def make(style: str, photos: Path, cartoons: Path, given: dict[str, Path], folder: Path, asked: Features) -> str:
+    """Writes STYLE.md, STYLE.csv (unrounded) and STYLE.png; gives the Markdown.
 
     Args:
-        style: its name.
-        photos: see `measure`, as for the next two.
-        cartoons:
-        given:
-        folder: for the tables, and for the outputs of weights, in a folder of their own.
-        extractor: of the features.
-        features_of: see `measure`.
+        style: see `columns`.
+        photos: see `measure`.
+        cartoons: likewise.
+        given: likewise.
+        folder: for the table, and for a folder with the outputs of weights.
+        asked: which features are compared.
 
     Raises:
         InputError: the style is no name of a file, or as in `measure`.
@@ -160,6 +152,8 @@ def make(
     """
     if not style or Path(style).name != style:
         raise InputError(f"--style {style}: is to be part of a file's name")
+    extractor = features.extractor(asked.name, asked.path)
+    features_of = partial(features.of_folder, extractor=extractor, batch_size=asked.batch_size, cache=asked.cache)
     scores = measure(photos, cartoons, given, folder / "outputs", features_of)
     tables = columns(scores, style, extractor.name, extractor.is_fid)
     title = f"{style}, by {extractor.name} features"
@@ -167,8 +161,8 @@ def make(
     remarks = [f"{counts[0]} photos of {photos}, {counts[1]} cartoons of {cartoons}. Smaller is nearer."]
     if not extractor.is_fid:
         remarks.append(f"Distances of {extractor.name} features are not FID: the paper's values are on another scale.")
-    elif min(counts) < extractor.dimensions:
-        remarks.append(f"FID of fewer than {extractor.dimensions} images is biased, KID is not.")
+    if min(counts) < MANY:
+        remarks.append("These are few for Fréchet distances, which come out too large; kernel distances are unbiased.")
     remarks += [f"{name}: {path}." for name, path in given.items()]
     text = "\n".join([f"## {title}", "", *(line for table in tables for line in markdown(table)), " ".join(remarks)])
     everything = commas([tables[0][0], *(column for table in tables for column in table[1:])])
