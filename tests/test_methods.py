@@ -93,19 +93,19 @@ def test_weights_make_their_outputs_once_and_again_when_anything_has_changed(pho
 
 def test_a_run_gives_its_newest_weights_or_those_of_an_epoch_after_its_initialization(photos, tmp_path, tiny_weights):
     run = save_run(tmp_path / "run", tiny_weights, init_epochs=1, epochs=3)
-    for epoch, number in ((0, 1), (1, 2), (2, 3), (None, 9)):
-        made = methods.outputs("X", run, photos[:1], tmp_path / "work", epoch)
-        file = tmp_path / "expected.safetensors"
-        weights.save(file, of_epoch(tiny_weights, number))
-        assert (read(made[0]).rgb == CartoonPredictor(weights_file=file, precision="fp32")(photos[0])).all()
+    assert methods.of_epoch("X", run, 0) == run / "weights/epoch_0001.safetensors"
+    assert methods.of_epoch("X", run, 2) == run / "weights/epoch_0003.safetensors"
     with pytest.raises(InputError, match=r"epoch_0004\.safetensors: not there; X has no weights of epoch 4"):
-        methods.outputs("X", run, photos[:1], tmp_path / "work", 3)
+        methods.of_epoch("X", run, 3)
+    made = methods.outputs("X", run, photos[:1], tmp_path / "work")
+    cartoon = CartoonPredictor(weights_file=run / "weights.safetensors", precision="fp32")(photos[0])
+    assert (read(made[0]).rgb == cartoon).all()
 
 
 def test_epochs_need_a_run(photos, tmp_path, tiny_file):
     for path in (tiny_file, tmp_path / "photos"):
         with pytest.raises(InputError, match="needs a run's folder"):
-            methods.outputs("X", path, photos, tmp_path, 0)
+            methods.of_epoch("X", path, 0)
 
 
 def test_what_is_no_weights_file_or_no_photo_is_named(photos, tmp_path, tiny_file, capfd):

@@ -80,7 +80,7 @@ FIGURES = {
         ("Adversarial loss", "Adversarial and style loss", "Adversarial and color loss", "Total loss"),
         {
             "AnimeGAN's losses": _newest("adv_animegan", "adv_style_animegan", "adv_color_animegan", "total_animegan"),
-            "Our losses": _newest("adv_ours", "adv_gray_ours", "adv_color_ours", OURS),
+            "Our losses": _newest("adv_ours", "without_color", "without_gray", OURS),
         },
     ),
     9: Figure(
@@ -93,9 +93,13 @@ FIGURES = {
 }  # fmt: skip
 
 
+def _sources(figure: Figure) -> list[Source]:
+    return [source for row in figure.rows.values() for source in row]
+
+
 def takes(number: int) -> list[str]:
     """The names of the methods that a figure shows."""
-    return list(dict.fromkeys(source.method for row in FIGURES[number].rows.values() for source in row))
+    return list(dict.fromkeys(source.method for source in _sources(FIGURES[number])))
 
 
 def at_hand(number: int, given: Sequence[str]) -> Figure:
@@ -154,11 +158,7 @@ def make(
     marks = _boxes(boxes, inputs)
     insets = [methods.read(path) for path in references] or [None]
     panel = _scaled(next(iter(inputs.values())), size)
-    made = {
-        source: methods.outputs(source.method, given[source.method], photos, work, source.epoch)
-        for source in dict.fromkeys(source for row in figure.rows.values() for source in row)
-        if source.method in given
-    }
+    made = {source: _outputs(source, given, photos, work) for source in _sources(figure) if source.method in given}
 
     def cell(source: Source, i: int, stem: str) -> Image.Image:
         if source not in made:
@@ -177,6 +177,13 @@ def make(
     columns = [f"({letter}) {caption}" for letter, caption in zip(ascii_lowercase, ("Input", *figure.columns))]
     captions = [caption for _ in photos for caption in figure.rows if caption]
     return panels.grid(rows, columns, captions)
+
+
+def _outputs(source: Source, given: dict[str, Path], photos: list[Path], work: Path) -> list[Path]:
+    path = given[source.method]
+    if source.epoch is not None:
+        path = methods.of_epoch(source.method, path, source.epoch)
+    return methods.outputs(source.method, path, photos, work)
 
 
 def _boxes(texts: Sequence[str], photos: dict[str, np.ndarray]) -> dict[str, list[panels.Box]]:

@@ -18,7 +18,7 @@ from ..plan import Job
 from ..predictor import CartoonPredictor
 from ..threads import threads
 
-WEIGHTS = "weights.safetensors"  # of a run, the newest ones
+CONFIG, WEIGHTS = "config.yaml", "weights.safetensors"  # of a run
 
 
 def named(texts: Sequence[str], known: Sequence[str]) -> dict[str, Path]:
@@ -46,25 +46,38 @@ def named(texts: Sequence[str], known: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def outputs(name: str, path: Path, photos: list[Path], work: Path, epoch: int | None = None) -> list[Path]:
+def outputs(name: str, path: Path, photos: list[Path], work: Path) -> list[Path]:
     """A method's output for each photo, of the photo's size.
 
     Args:
         name: of the method.
-        path: a folder with files of the photos' names, whatever their endings; a weights file; or a run's folder.
+        path: a folder with files of the photos' names, whatever their endings; a weights file; or a run's folder, whose
+            newest weights are taken.
         photos: image files.
         work: folder for the outputs of weights, which are made once.
-        epoch: of a run: take its weights after so many epochs of stage cartoon; None for the newest.
 
     Raises:
         InputError: there are no such weights, outputs are missing or have another size, or photos cannot be read.
     """
     by_stem(photos)
     if path.is_dir() and not (path / WEIGHTS).is_file():
-        if epoch is not None:
-            raise InputError(f"{name}={path}: needs a run's folder, with its weights of each epoch")
         return _there(name, path, photos)
-    return _made(name, path if epoch is None and path.is_file() else _of_run(name, path, epoch), photos, work)
+    return _made(name, path / WEIGHTS if path.is_dir() else path, photos, work)
+
+
+def of_epoch(name: str, run: Path, epoch: int) -> Path:
+    """The weights that a run kept after so many epochs of stage cartoon; 0: at the end of stage init.
+
+    Raises:
+        InputError: it is no run's folder, or does not have them.
+    """
+    if not (run / CONFIG).is_file():
+        raise InputError(f"{name}={run}: needs a run's folder, with its weights of each epoch")
+    number = config.load(run / CONFIG).model.init_epochs + epoch
+    path = run / "weights" / f"epoch_{number:04d}.safetensors"
+    if not path.is_file():
+        raise InputError(f"{path}: not there; {name} has no weights of epoch {number}")
+    return path
 
 
 def read(path: Path) -> np.ndarray:
@@ -77,19 +90,6 @@ def read(path: Path) -> np.ndarray:
         return images.read(path).rgb
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def _of_run(name: str, run: Path, epoch: int | None) -> Path:
-    """The weights file of a run's folder; `init_epochs` of its config tells where stage cartoon begins."""
-    if epoch is None:
-        return run / WEIGHTS
-    if run.is_file():
-        raise InputError(f"{name}={run}: needs a run's folder, with its weights of each epoch")
-    number = config.load(run / "config.yaml").model.init_epochs + epoch
-    path = run / "weights" / f"epoch_{number:04d}.safetensors"
-    if not path.is_file():
-        raise InputError(f"{path}: not there; {name} has no weights of epoch {number}")
-    return path
 
 
 def _there(name: str, folder: Path, photos: list[Path]) -> list[Path]:
