@@ -107,11 +107,10 @@ def _there(name: str, folder: Path, photos: list[Path]) -> list[Path]:
 
 def _made(name: str, weights: Path, photos: list[Path], work: Path) -> list[Path]:
     """Outputs of weights, in a folder that is named after all they depend on."""
-    predictor = CartoonPredictor(weights_file=weights, precision="fp32")
     key = hashlib.sha256(weights.read_bytes() + json.dumps(facts(photos)).encode()).hexdigest()
-    plain = re.sub(r"[^-.\w]+", "_", name)
-    targets = [work / f"{plain}-{key[:8]}" / f"{photo.stem}.png" for photo in photos]
-    jobs = [Job(photo, target, target.is_file()) for photo, target in zip(photos, targets)]
-    if failed := cartoonize(predictor, [job for job in jobs if not job.skip], Options()):
+    folder = work / f"{re.sub('[^-.0-9A-Za-z]+', '_', name)}-{key[:8]}"
+    targets = [folder / f"{photo.stem}.png" for photo in photos]
+    jobs = [Job(photo, target, skip=False) for photo, target in zip(photos, targets) if not target.is_file()]
+    if jobs and (failed := cartoonize(CartoonPredictor(weights_file=weights, precision="fp32"), jobs, Options())):
         raise InputError(f"{name}={weights}: {failed} of {len(photos)} photos, named above, have no output")
     return targets
