@@ -80,7 +80,7 @@ def test_images_of_other_sizes_are_scaled_and_centred_on_white(height, width):
 
 
 def test_a_box_is_red_along_its_sides_and_nowhere_else():
-    image = photo(48, 64)
+    image = coded(0, 48, 64)
     cell = np.asarray(panels.cell(image, SIZE, [(0.25, 0.5, 0.75, 1)]))
     expected = np.zeros((48, 64), bool)
     expected[24:48, 16:48] = True

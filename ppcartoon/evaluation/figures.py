@@ -111,7 +111,7 @@ def at_hand(number: int, given: Sequence[str]) -> Figure:
     figure, known = FIGURES[number], takes(number)
     others = [name for name in given if name not in known]
     if not given or (others and not figure.others):
-        raise InputError(f"figure {number}: shows {', '.join(known)}" + f", but no {others[0]}" * bool(others))
+        raise InputError(f"figure {number}: shows {', '.join(known)}" + "".join(f", but no {name}" for name in others))
     kept = [i for i, sources in enumerate(zip(*figure.rows.values())) if any(s.method in given for s in sources)]
     return figure._replace(
         columns=(*(figure.columns[i] for i in kept), *others),
