@@ -47,16 +47,18 @@ class Validation:
         self.extractors = {metric.extractor for metric in self.metrics.values()}
 
     def prepare(self) -> None:
-        """Makes the features of cartoons and photos, which are kept in the user's cache.
+        """Makes the features of cartoons and photos, for the user's cache as well, and logs how far apart they are.
 
         Raises:
-            InputError: a file is no image.
+            InputError: a file is no image, or there are too few.
         """
         self.references = {
             (extractor, side): of_folder(folder, extractor, batch_size=self.batch_size)
             for extractor in self.extractors
             for side, folder in self.folders.items()
         }
+        untouched = {extractor: self.references[extractor, "content"] for extractor in self.extractors}
+        log.info(f"photos as they are: {_told(self._distances(untouched, ['cartoon']))}")
 
     def after(self, epoch: int, model: CartoonLossGANModel, monitor: Monitor, stopping: Callable[[], bool]) -> None:
         """Measures the model, if it is due after this epoch, and lets the monitor know; the model stays as it is.
@@ -85,20 +87,25 @@ class Validation:
                 for extractor, found in features.items():
                     found.append(extractor(cartoons))
                 bar.update(len(batch))
-        values = self._distances({extractor: np.concatenate(found) for extractor, found in features.items()})
+        joined = {extractor: np.concatenate(found) for extractor, found in features.items()}
+        values = self._distances(joined, list(self.folders))
         monitor.scalars(model.steps, values, epoch=epoch)
-        log.info(f"epoch {epoch} " + " ".join(f"{name} {value:.4g}" for name, value in values.items()))
+        log.info(f"epoch {epoch} {_told(values)}")
 
-    def _distances(self, features: dict[Extractor, np.ndarray]) -> dict[str, float]:
+    def _distances(self, features: dict[Extractor, np.ndarray], sides: list[str]) -> dict[str, float]:
         """By their names in logs."""
         return {
             f"{name}_{side}{ending}": value
             for name, metric in self.metrics.items()
-            for side in self.folders
+            for side in sides
             for ending, value in metric.measure(
                 features[metric.extractor], self.references[metric.extractor, side]
             ).items()
         }
+
+
+def _told(values: dict[str, float]) -> str:
+    return " ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
 def cartoonize(model: CartoonLossGANModel, photos: list[np.ndarray]) -> list[np.ndarray]:

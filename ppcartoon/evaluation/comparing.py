@@ -74,7 +74,7 @@ def distances(not_fid: str | None, known: list[Statistics], samples: list[np.nda
     counts = [len(sample) for sample in samples]
     if min(counts) < MANY:
         lines.append(
-            f"{counts[0]} and {counts[1]} images are few: the Fréchet distance comes out too large, so compare it at equal "
-            "numbers only; the kernel distance is unbiased"
+            f"{counts[0]} and {counts[1]} images are few: the Fréchet distance comes out too large, and compares with "
+            "those of as many images only; the kernel distance is unbiased"
         )
     return lines
