@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import paddle
 import safetensors.numpy
-from paddle import nn
+from paddle import Tensor, nn
 
 from .errors import InputError
 from .files import atomic
-from .models import CartoonLossGANModel, bare
+from .trainable import Trainable, bare
 
 FORMAT = "ppcartoon checkpoint 1"
-OPTIMIZED = {"optimizer_D": "netD", "optimizer_G": "netG"}
+MEMORY = "memory"  # before the names of what `Trainable.memory` gives
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -99,17 +99,17 @@ def prune(folder: Path, keep: int, best: int | None) -> None:
             path.unlink()
 
 
-def capture(model: CartoonLossGANModel) -> dict[str, np.ndarray]:
+def capture(model: Trainable) -> dict[str, np.ndarray]:
     """The tensors of a model and its optimizers, by names that do not depend on how it was constructed."""
-    tensors = {}
+    tensors = {f"{MEMORY}/{key}": value for key, value in model.memory().items()}
     for name, net in model.nets.items():
         tensors |= layer_tensors(name, bare(net))
     for name, optimizer in model.optimizers.items():
-        tensors |= optimizer_tensors(name, optimizer, bare(model.nets[OPTIMIZED[name]]))
+        tensors |= optimizer_tensors(name, optimizer, _parameters(model, name))
     return tensors
 
 
-def restore(model: CartoonLossGANModel, tensors: dict[str, np.ndarray]) -> None:
+def restore(model: Trainable, tensors: dict[str, np.ndarray]) -> None:
     """Undoes `capture`.
 
     Raises:
@@ -118,7 +118,18 @@ def restore(model: CartoonLossGANModel, tensors: dict[str, np.ndarray]) -> None:
     for name, net in model.nets.items():
         set_layer(name, bare(net), tensors)
     for name, optimizer in model.optimizers.items():
-        set_optimizer(name, optimizer, bare(model.nets[OPTIMIZED[name]]), tensors)
+        set_optimizer(name, optimizer, _parameters(model, name), tensors)
+    model.set_memory(_of(MEMORY, tensors))
+
+
+def _parameters(model: Trainable, optimizer: str) -> dict[str, Tensor]:
+    """What an optimizer changes, by the parameters' places: in its network, or in its networks by name."""
+    names = model.optimized[optimizer]
+    return {
+        place if len(names) == 1 else f"{name}.{place}": parameter
+        for name in names
+        for place, parameter in bare(model.nets[name]).named_parameters()
+    }
 
 
 def layer_tensors(name: str, net: nn.Layer) -> dict[str, np.ndarray]:
@@ -139,29 +150,30 @@ def set_layer(name: str, net: nn.Layer, tensors: dict[str, np.ndarray]) -> None:
     net.set_state_dict({key: paddle.to_tensor(value) for key, value in state.items()})
 
 
-def optimizer_tensors(name: str, optimizer: paddle.optimizer.Optimizer, net: nn.Layer) -> dict[str, np.ndarray]:
+def optimizer_tensors(
+    name: str, optimizer: paddle.optimizer.Optimizer, parameters: dict[str, Tensor]
+) -> dict[str, np.ndarray]:
     """Adam's moments and powers: "name/parameter/moment1_0" each.
 
-    Paddle keys them by names that depend on what was constructed before; here the parameter's place in `net` counts.
+    Paddle keys them by names that depend on what was constructed before; here the keys of `parameters` count.
     """
     state = optimizer.state_dict()
     return {
         f"{name}/{place}/{key.removeprefix(f'{parameter.name}_')}": value.numpy()
-        for place, parameter in net.named_parameters()
+        for place, parameter in parameters.items()
         for key, value in state.items()
         if key.startswith(f"{parameter.name}_")
     }
 
 
 def set_optimizer(
-    name: str, optimizer: paddle.optimizer.Optimizer, net: nn.Layer, tensors: dict[str, np.ndarray]
+    name: str, optimizer: paddle.optimizer.Optimizer, parameters: dict[str, Tensor], tensors: dict[str, np.ndarray]
 ) -> None:
     """Undoes `optimizer_tensors`."""
-    names = {place: parameter.name for place, parameter in net.named_parameters()}
     state = {"LR_Scheduler": optimizer.state_dict()["LR_Scheduler"]}  # as it is: the schedule depends on the step alone
     for key, value in _of(name, tensors).items():
         place, kind = key.rsplit("/", 1)
-        state[f"{names[place]}_{kind}"] = paddle.to_tensor(value)
+        state[f"{parameters[place].name}_{kind}"] = paddle.to_tensor(value)
     optimizer.set_state_dict(state)
 
 

@@ -9,7 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from .errors import InputError
+from .errors import InputError, printable
 from .threads import cores
 
 
@@ -22,7 +22,23 @@ def parser() -> argparse.ArgumentParser:
     _fid(commands.add_parser("fid", help="FID and KID of two folders of images"))
     _table(commands.add_parser("table", help="Tables I and II: distances to cartoons and to photos, with the paper's"))
     _figure(commands.add_parser("figure", help="Figs. 4 to 10: photos, and what weights and methods make of them"))
+    _run(commands.add_parser("run", help="the cartoons that any weights make of photos, a baseline's or ours"))
     return p
+
+
+def _run(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(run=run)
+    p.add_argument("-w", "--weights", type=Path, required=True, metavar="FILE", help="a .safetensors weights file")
+    p.add_argument(
+        "-i", "--input", nargs="+", action="extend", required=True, metavar="PATH",
+        help="photos, folders, glob patterns",
+    )  # fmt: skip
+    p.add_argument("-r", "--recursive", action="store_true", help="go into subfolders of folders")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the cartoons")
+    p.add_argument("--ext", choices=("png", "jpg", "webp"), default="png", help="their format (default: png)")
+    p.add_argument("--max-size", type=_positive, metavar="N", help="reduce photos so that no side is longer, in pixels")
+    p.add_argument("--skip-existing", action="store_true", help="leave out photos whose cartoon is there already")
+    p.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="(default: auto)")
 
 
 def _fid(p: argparse.ArgumentParser) -> None:
@@ -161,3 +177,22 @@ def figure(args: argparse.Namespace) -> int:
         print(f"evaluate: figure {args.number}: not given: {', '.join(missing)}", file=sys.stderr)
     print(args.output)
     return 0
+
+
+def run(args: argparse.Namespace) -> int:
+    from .baselines.predictor import open_weights
+    from .photos import Options, cartoonize
+    from .plan import plan
+
+    jobs = plan(args.input, args.output, recursive=args.recursive, ext=args.ext, skip_existing=args.skip_existing)
+    for job in jobs:
+        if job.film:
+            raise InputError(f"{job.source}: a film; photos are expected here")
+    todo = [job for job in jobs if not job.skip]
+    predictor = open_weights(args.weights, args.device)
+    failed = cartoonize(predictor, todo, Options(args.max_size))
+    words = [f"{len(todo) - failed} cartoons in {printable(args.output)}"]
+    words += [f"{len(jobs) - len(todo)} skipped, there already"] * (len(todo) < len(jobs))
+    words += [f"{failed} failed"] * (failed > 0)
+    print(f"{', '.join(words)}; {predictor.engine.description}")
+    return 1 if failed else 0

@@ -17,15 +17,14 @@ from ppgan.datasets.builder import DATASETS
 from ppgan.models.builder import build_model
 
 from . import checkpoints, images
-from .cost import step_cost
 from .data.folders import image_files
 from .data.stack import center
 from .datasets import EpochSampler, UnpairedCartoonDataset
 from .errors import InputError
-from .models import CartoonLossGANModel
 from .processes import start_worker
 from .runs import Start
 from .schema import Config
+from .trainable import Trainable
 from .validation import Validation
 
 FOR_THE_LOADER = {"name", "batch_size", "num_workers", "use_shared_memory"}
@@ -39,7 +38,7 @@ class Experiment:
         command: the command line, for the record.
 
     Raises:
-        InputError: the data, VGG19 or the checkpoint do not fit.
+        InputError: the data, VGG19 or the checkpoint do not fit, or the model does not train in several processes.
     """
 
     def __init__(self, start: Start, command: str) -> None:
@@ -56,7 +55,9 @@ class Experiment:
         self.steps_per_epoch, self.steps = self.sampler.steps_per_epoch, self.sampler.steps
         self.config.lr_scheduler.iters_per_epoch = self.steps_per_epoch
         paddle.seed(self.config.seed)
-        self.model: CartoonLossGANModel = build_model(self.config.model.model_dump())
+        self.model: Trainable = build_model(self.config.model.model_dump())
+        if self.ranks > 1 and not self.model.parallel:
+            raise InputError(f"model {self.config.model.name}: trains in one process, on one device")
         self.schedule = self.model.setup_lr_schedulers(self.config.lr_scheduler.model_dump())
         self.model.setup_optimizers(self.schedule, self.config.optimizer.model_dump())
         self.sums: dict[str, float] = {}  # of the losses of stage "cartoon" since the last epoch's end, and their count
@@ -137,21 +138,29 @@ class Experiment:
     def summary(self) -> list[str]:
         """What would be trained on what, line by line."""
         train, model = self.config.dataset.train, self.model
-        parameters = {name: sum(math.prod(p.shape) for p in net.parameters()) for name, net in model.nets.items()}
+        parameters = [
+            f"{name.removeprefix('net')} {sum(math.prod(p.shape) for p in net.parameters()):,}"
+            for name, net in model.nets.items()
+        ]
         rates = self.config.lr_scheduler
-        cost = step_cost(model, train.batch_size, train.size)
+        cost = model.cost(train.batch_size, train.size)
         end = self.steps - rates.decay_epochs * self.steps_per_epoch
-        return [
+        lines = [
             f"run         {self.folder}, {self.model.steps} of {self.steps} steps done",
             f"data        {len(self.data)} photos, {len(self.data.cartoons)} cartoons, {train.size}x{train.size}",
-            f"parameters  D {parameters['netD']:,} of which E is shared with G, G {parameters['netG']:,}",
+            f"parameters  {', '.join(parameters)}",
             f"epoch       {self.steps_per_epoch} steps of {train.batch_size} pairs on each of {self.ranks} device(s)",
             f"stage 1     init, {model.init_epochs} epochs, {model.init_steps} steps",
             f"stage 2     cartoon, {self.config.epochs - model.init_epochs} epochs, to step {self.steps}",
             f"rate        {rates.learning_rate:g}"
+            + (f", {rates.init_learning_rate:g} in stage init" if rates.init_learning_rate else "")
             + (f", falling from step {end + 1} on" if rates.decay_epochs else ""),
-            f"cost        about {cost.flops / 1e9:,.1f} GFLOP a step, {cost.bytes / 1e6:,.0f} MB of memory",
         ]
+        if cost:
+            lines.append(
+                f"cost        about {cost.flops / 1e9:,.1f} GFLOP a step, {cost.bytes / 1e6:,.0f} MB of memory"
+            )
+        return lines
 
 
 def sample_photos(config: Config, data: UnpairedCartoonDataset) -> list[np.ndarray]:

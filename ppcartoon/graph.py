@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from .errors import InputError
 from .nodes import Blended, Folded, Measuring, Nodes, Together
-from .weights import Weights
+from .weights import Weights, of_cartoonizer
 
 OPSET = 18
 
@@ -35,7 +35,7 @@ def build(weights: Weights, kind: Literal["own", "measured", "blended", "togethe
             nothing is padded, so that borders do not count.
 
     Raises:
-        InputError: a tensor is missing, left over, or of another shape than the network says.
+        InputError: a tensor is missing, left over, or of another shape than the network says; or it is a baseline's.
     """
     g = {"own": Nodes, "measured": Measuring, "blended": Blended, "together": Together}[kind](weights)
     cartoon = _cartoonizer(g)
@@ -61,7 +61,8 @@ def folded(weights: Weights, statistics: np.ndarray) -> onnx.ModelProto:
 
 def _cartoonizer(g: Nodes) -> onnx.ValueInfoProto:
     """All nodes of G(E(x)); its output."""
-    encoder, generator, style = g.weights.network["encoder"], g.weights.network["generator"], g.weights.style
+    network, style = of_cartoonizer(g.weights).network, g.weights.style
+    encoder, generator = network["encoder"], network["generator"]
     z, channels = ENCODERS[encoder["name"]](g, encoder["channels"])
     if channels != generator["in_channels"]:
         raise InputError(f"{style}: encoder gives {channels} channels, generator takes {generator['in_channels']}")

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import paddle
-from paddle import Tensor, nn
+from paddle import Tensor
 
 from . import compat  # noqa: F401  before ppgan, which it makes importable
 
 # isort: split
 from ppgan.models.animeganv2_model import AnimeGANV2Model
-from ppgan.models.base_model import BaseModel
 from ppgan.models.discriminators.builder import build_discriminator
 from ppgan.models.generators.builder import build_generator
-from ppgan.solver import build_lr_scheduler
 
 from . import losses
+from .cost import Cost, step_cost
 from .networks import Cartoonizer
+from .trainable import Trainable, bare, learning
 from .vgg import VGG19
 from .weights import fold
 
 
-class CartoonLossGANModel(BaseModel):
+class CartoonLossGANModel(Trainable):
     """CartoonLossGAN (Dong et al., 2021): G decodes the features of E, the encoder of D, which D's step alone trains.
 
     A weight of 0 switches its loss off, with all that only this loss needs.
@@ -82,23 +79,6 @@ class CartoonLossGANModel(BaseModel):
         self.vgg = VGG19(vgg_layer, vgg_path) if content_weight or gray_weight else None
         scaled = amp == "float16"
         self.scalers = {name: paddle.amp.GradScaler(enable=scaled) for name in ("optimizer_D", "optimizer_G")}
-        self.steps = 0  # done so far
-        self.init_steps = 0  # of stage "init"; known when the length of an epoch is
-
-    @property
-    def stage(self) -> str:
-        """Of the next step: "init" or "cartoon"."""
-        return "init" if self.steps < self.init_steps else "cartoon"
-
-    def setup_lr_schedulers(self, cfg: dict) -> paddle.optimizer.lr.LRScheduler:
-        self.init_steps = self.init_epochs * cfg["iters_per_epoch"]
-        self.lr_scheduler = build_lr_scheduler(cfg)
-        return self.lr_scheduler
-
-    def setup_input(self, input: dict[str, Tensor]) -> None:
-        """Takes a batch of `UnpairedCartoonDataset`: photo, cartoon, smooth and perhaps gray."""
-        self.photo, self.cartoon, self.smooth = input["photo"], input["cartoon"], input["smooth"]
-        self.gray_cartoon = input["gray"] if "gray" in input else losses.gray(self.cartoon)
 
     def train_iter(self, optims: dict | None = None) -> None:
         """One step on the batch: first D's, then G's; `losses` then has the terms of both, weighted, by name."""
@@ -201,6 +181,9 @@ class CartoonLossGANModel(BaseModel):
             if state:
                 self.scalers[name].load_state_dict(state)
 
+    def cost(self, batch_size: int, size: int) -> Cost:
+        return step_cost(self, batch_size, size)
+
     @paddle.no_grad()
     def cartoonize(self, photos: Tensor) -> Tensor:
         """[N, 3, H, W] in [-1, 1] -> G(E(photos)), same shape and range; changes nothing."""
@@ -217,22 +200,3 @@ class CartoonLossGANModel(BaseModel):
             for name, net in self.nets.items()
         }
         return fold(states["netD"], states["netG"]) if self.reuse_encoder else states["netG"]
-
-
-def bare(net: nn.Layer) -> nn.Layer:
-    """The network under the wrapper of multi-GPU training, which hides its parts."""
-    return net._layers if isinstance(net, paddle.DataParallel) else net
-
-
-@contextmanager
-def learning(net: nn.Layer) -> Iterator[None]:
-    """Inside, the network is in train mode and its parameters take gradients; afterwards neither."""
-    net.train()
-    for parameter in net.parameters():
-        parameter.stop_gradient = False
-    try:
-        yield
-    finally:
-        net.eval()
-        for parameter in net.parameters():
-            parameter.stop_gradient = True

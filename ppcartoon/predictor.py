@@ -41,6 +41,8 @@ class CartoonPredictor:
         InputError: there is no such style, engine or device, or the weights are not to be trusted.
     """
 
+    smaller = "--tile auto"  # what to use where memory is short
+
     def __init__(
         self,
         style: str = DEFAULT_STYLE,
@@ -148,7 +150,7 @@ class CartoonPredictor:
         taken = (height, width) if whole else (min(side, tile + 2 * tiling.MARGIN) for side in (height, width))
         if math.prod(taken) > self._pixels(0.9 * there):
             what = f"{width}x{height} needs" if whole else f"tile {tile}: needs"
-            raise InputError(f"{what} more than the {there / 1e9:.0f} GB of memory here: use --tile auto")
+            raise InputError(f"{what} more than the {there / 1e9:.0f} GB of memory here: use {self.smaller}")
         return 0 if whole else tile // 4 * 4
 
 

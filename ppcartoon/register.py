@@ -18,6 +18,8 @@ from ppgan.models.generators.builder import GENERATORS
 from ppgan.solver.builder import LRSCHEDULERS
 
 from . import losses
+from .baselines.animegan import AnimeGANBaseline
+from .baselines.cyclegan import CycleGANBaseline
 from .datasets import DrawnCartoonDataset, UnpairedCartoonDataset
 from .evaluation.metrics import CartoonFID, CartoonKID
 from .models import CartoonLossGANModel
@@ -39,7 +41,8 @@ def _with_options(loss: Callable) -> Callable:
 GENERATORS.register(Generator, name="CartoonLossGenerator")
 DISCRIMINATORS.register(Discriminator, name="CartoonLossDiscriminator")
 DISCRIMINATORS.register(NLayerDiscriminator, name="CartoonLossNLayerDiscriminator")
-MODELS.register(CartoonLossGANModel)
+for model in (CartoonLossGANModel, AnimeGANBaseline, CycleGANBaseline):
+    MODELS.register(model)
 DATASETS.register(UnpairedCartoonDataset)
 DATASETS.register(DrawnCartoonDataset)
 LRSCHEDULERS.register(FinalLinearDecay)

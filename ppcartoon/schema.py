@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pydantic
 from pydantic import ConfigDict, Field, model_validator
@@ -16,6 +16,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
+VggLayer = Annotated[str, Field(pattern=r"^conv([12]_[12]|[345]_[1-4])$")]
 
 
 class Section(pydantic.BaseModel):
@@ -40,6 +41,20 @@ class Discriminator(Section):
 
 
 class Model(Section):
+    """What the rest of a config asks of its model, where that has no key for it.
+
+    Attributes:
+        NETS: the networks that each of its optimizers changes.
+    """
+
+    NETS: ClassVar[dict[str, list[str]]] = {"optimizer_D": ["netD"], "optimizer_G": ["netG"]}
+
+    def losses(self) -> set[str]:
+        """The names of its losses that are not switched off, in stage "cartoon"."""
+        raise NotImplementedError
+
+
+class CartoonLossGANModel(Model):
     name: Literal["CartoonLossGANModel"]
     generator: Generator
     discriminator: Discriminator
@@ -53,12 +68,12 @@ class Model(Section):
     tv_weight: Weight
     edge_weight: Weight
     huber_delta: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    vgg_layer: Annotated[str, Field(pattern=r"^conv([12]_[12]|[345]_[1-4])$")]
+    vgg_layer: VggLayer
     vgg_path: Text | None
     amp: Literal["auto", "float16", "bfloat16"] | None
 
     @model_validator(mode="after")
-    def possible(self) -> Model:
+    def possible(self) -> CartoonLossGANModel:
         wanted = self.discriminator.features()
         if self.generator.in_channels != wanted:
             raise ValueError(f"generator.in_channels must be {wanted}, the channels of the encoder's features")
@@ -68,6 +83,75 @@ class Model(Section):
         if not any(weights):
             raise ValueError("all losses of the generator have weight 0")
         return self
+
+    def losses(self) -> set[str]:
+        terms = ("adv", "content", "gray", "color", "tv")
+        return {"d_loss", "g_loss"} | {f"g_{term}" for term in terms if getattr(self, f"{term}_weight")}
+
+
+class AnimeGenerator(Section):
+    name: Literal["AnimeGenerator"]
+
+
+class AnimeDiscriminator(Section):
+    name: Literal["AnimeDiscriminator"]
+    channel: Annotated[int, Field(ge=2, le=1024, multiple_of=2)]
+    nblocks: Annotated[int, Field(ge=1, le=5)]
+
+
+class AnimeGANBaseline(Model):
+    name: Literal["AnimeGANBaseline"]
+    generator: AnimeGenerator
+    discriminator: AnimeDiscriminator
+    gan_mode: Literal["vanilla", "lsgan"]
+    init_epochs: Count
+    g_adv_weight: Weight
+    d_adv_weight: Weight
+    con_weight: Weight
+    sty_weight: Weight
+    color_weight: Weight
+    tv_weight: Weight
+    vgg_layer: VggLayer
+    vgg_path: Text | None
+    amp: ClassVar[None] = None
+
+    def losses(self) -> set[str]:
+        return {"d_loss", "g_loss", "g_adv", "g_content", "g_gray", "g_color", "g_tv"}
+
+
+class ResnetGenerator(Section):
+    name: Literal["ResnetGenerator"]
+    input_nc: Literal[3]
+    output_nc: Literal[3]
+    ngf: Annotated[int, Field(ge=1, le=128)]
+    n_blocks: Annotated[int, Field(ge=0, le=16)]
+
+
+class PatchDiscriminator(Section):
+    name: Literal["NLayerDiscriminator"]
+    input_nc: Literal[3]
+    ndf: Annotated[int, Field(ge=1, le=128)]
+    n_layers: Annotated[int, Field(ge=1, le=5)]
+
+
+class CycleGANBaseline(Model):
+    name: Literal["CycleGANBaseline"]
+    generator: ResnetGenerator
+    discriminator: PatchDiscriminator
+    gan_mode: Literal["vanilla", "lsgan"]
+    cycle_weight: Weight
+    identity_weight: Weight
+    pool_size: Annotated[int, Field(ge=0, le=1000)]
+    init_epochs: ClassVar[int] = 0
+    amp: ClassVar[None] = None
+    vgg_path: ClassVar[None] = None
+    NETS: ClassVar[dict[str, list[str]]] = {
+        "optimizer_D": ["netD_A", "netD_B"],
+        "optimizer_G": ["netG_A", "netG_B"],
+    }
+
+    def losses(self) -> set[str]:
+        return {"d_loss", "g_loss"}
 
 
 class Loader(Section):
@@ -111,6 +195,8 @@ class FinalLinearDecay(Section):
     name: Literal["FinalLinearDecay"]
     learning_rate: Rate
     decay_epochs: Count
+    init_learning_rate: Rate | None = None
+    init_epochs: Count = 0  # the model's
     start_epoch: Count = 0  # epochs - decay_epochs
     iters_per_epoch: Positive = 1  # filled in when the data are there
 
@@ -120,17 +206,12 @@ class Adam(Section):
     net_names: list[str]
     beta1: Momentum
     beta2: Momentum
+    rate: Annotated[float, Field(gt=0, le=1000)] = 1.0  # times lr_scheduler's
 
 
 class Optimizer(Section):
     optimizer_D: Adam
     optimizer_G: Adam
-
-    @model_validator(mode="after")
-    def possible(self) -> Optimizer:
-        if (self.optimizer_D.net_names, self.optimizer_G.net_names) != (["netD"], ["netG"]):
-            raise ValueError("net_names must be [netD] for optimizer_D and [netG] for optimizer_G")
-        return self
 
 
 class LogConfig(Section):
@@ -141,7 +222,7 @@ class LogConfig(Section):
 class SnapshotConfig(Section):
     interval: Positive
     keep: Positive
-    best: Literal["d_loss", "g_loss", "g_adv", "g_content", "g_gray", "g_color", "g_tv"]
+    best: Text
 
 
 class Samples(Section):
@@ -174,7 +255,7 @@ class Config(Section):
     seed: Seed
     output_dir: Text
     enable_visualdl: bool
-    model: Model
+    model: Annotated[CartoonLossGANModel | AnimeGANBaseline | CycleGANBaseline, Field(discriminator="name")]
     dataset: Dataset
     lr_scheduler: FinalLinearDecay
     optimizer: Optimizer
@@ -192,9 +273,13 @@ class Config(Section):
             raise ValueError(
                 f"lr_scheduler.decay_epochs {self.lr_scheduler.decay_epochs} is more than epochs {self.epochs}"
             )
-        best = self.snapshot_config.best
-        if best.startswith("g_") and getattr(self.model, f"{best[2:]}_weight", 1) == 0:
-            raise ValueError(f"snapshot_config.best: {best} is switched off")
+        for name, nets in self.model.NETS.items():
+            if getattr(self.optimizer, name).net_names != nets:
+                raise ValueError(f"optimizer: net_names must be [{', '.join(nets)}] for {name}")
+        best, losses = self.snapshot_config.best, self.model.losses()
+        if best not in losses:
+            raise ValueError(f"snapshot_config.best: {best} is not among the losses: {', '.join(sorted(losses))}")
+        self.lr_scheduler.init_epochs = self.model.init_epochs
         self.lr_scheduler.start_epoch = self.epochs - self.lr_scheduler.decay_epochs
         self.dataset.train.seed = self.seed
         return self

@@ -105,7 +105,7 @@ class Trainer:
                 losses = self._settle(pending)
                 seconds = time.perf_counter() - since
                 values = self._report(step, stage, losses, seconds / len(pending), waited / seconds)
-                shown = ("d_loss", "g_loss", "images_per_second")
+                shown = [name for name in ("d_loss", "g_loss", "images_per_second") if name in values]
                 self.bar.set_postfix({"stage": stage, **{name: f"{values[name]:.3g}" for name in shown}})
                 pending, waited, since = [], 0.0, time.perf_counter()
             experiment.schedule.step()

@@ -1,8 +1,9 @@
 """Weights of a style: float16 .safetensors files that say what they are, and the ones that are shipped.
 
-A file holds the tensors of a `networks.Cartoonizer`, E and G with spectral normalisation folded in. Its metadata are
-strings: format ("ppcartoon"), style, network (JSON: the arguments of the Cartoonizer), command (that trained it),
-attribution, licence, and config (JSON: the training run's).
+A file holds the tensors of a `networks.Cartoonizer`, E and G with spectral normalisation folded in, or those of the
+generator of a baseline. Its metadata are strings: format ("ppcartoon"), style, network (JSON: the arguments of the
+Cartoonizer, or name and arguments of the generator), command (that trained it), attribution, licence, and config (JSON:
+the training run's).
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ MANIFEST = "SHA256SUMS"
 TEXTS = ("style", "command", "attribution", "licence", "config")
 ENCODERS = ("CartoonLossDiscriminator", "CartoonLossNLayerDiscriminator")
 WIDTHS = range(1, 1025)
+BASELINES = {  # generators by name, and what their arguments may be
+    "AnimeGenerator": {},
+    "ResnetGenerator": {"input_nc": (3,), "output_nc": (3,), "ngf": range(1, 129), "n_blocks": range(17)},
+}
 MAX_BYTES = 1 << 30  # fifty times the paper's network
 
 
@@ -33,9 +38,9 @@ class Weights:
     """A style's network and where it comes from.
 
     Attributes:
-        tensors: float32 by name, as in the `state_dict()` of a Cartoonizer.
+        tensors: float32 by name, as in the `state_dict()` of a Cartoonizer, or of a baseline's generator.
         network: arguments of the Cartoonizer: {"encoder": {"name", "channels"}, "generator": {"in_channels",
-            "channels"}}.
+            "channels"}}; or {"generator": {"name", ...}}, a key of `BASELINES` and arguments that it allows.
         style: short name.
         command: the command that trained it.
         attribution: whom to name, and for what.
@@ -50,6 +55,24 @@ class Weights:
     attribution: str
     licence: str
     config: str = "unknown"
+
+    @property
+    def baseline(self) -> str | None:
+        """The name of a baseline's generator; None for a Cartoonizer."""
+        return None if "encoder" in self.network else self.network["generator"]["name"]
+
+
+def of_cartoonizer(weights: Weights) -> Weights:
+    """The same weights.
+
+    Raises:
+        InputError: they are a baseline's.
+    """
+    if weights.baseline:
+        raise InputError(
+            f"{weights.style}: weights of a baseline ({weights.baseline}); tools/evaluate.py run --weights runs them"
+        )
+    return weights
 
 
 def folder() -> Path:
@@ -128,10 +151,12 @@ def load(path: Path, sha256: str | None = None) -> Weights:
 
 
 def _network(path: Path, text: str) -> dict[str, dict]:
-    """The network's arguments from their JSON: a known encoder and sensible widths, nothing else."""
+    """The network's arguments from their JSON: known networks and sensible widths, nothing else."""
     wanted = {"encoder": {"name": str, "channels": int}, "generator": {"in_channels": int, "channels": int}}
     try:
         network = json.loads(text)
+        if _is_baseline(network):
+            return network
         types = {part: {key: type(value) for key, value in table.items()} for part, table in network.items()}
         widths = [value for table in network.values() for value in table.values() if type(value) is int]
     except (ValueError, AttributeError, RecursionError):
@@ -141,6 +166,19 @@ def _network(path: Path, text: str) -> dict[str, dict]:
             f"{path}: metadata key network must hold the arguments of encoder and generator, got {text[:80]!r}"
         )
     return network
+
+
+def _is_baseline(network: object) -> bool:
+    """Whether it is {"generator": {"name": a key of `BASELINES`, and arguments that this allows}}."""
+    generator = network.get("generator") if isinstance(network, dict) and len(network) == 1 else None
+    if not isinstance(generator, dict) or not isinstance(generator.get("name"), str):
+        return False
+    allowed, given = BASELINES.get(generator["name"]), {k: v for k, v in generator.items() if k != "name"}
+    return (
+        allowed is not None
+        and given.keys() == allowed.keys()
+        and all(type(value) is int and value in allowed[key] for key, value in given.items())
+    )
 
 
 def save(path: Path, weights: Weights) -> None:

@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+import baseline_runs
 import numpy as np
 import pytest
 import runs_of
@@ -90,3 +91,19 @@ def web(monkeypatch):
 def origin(web, tmp_path, monkeypatch):
     """Makes it the origin of all that can be downloaded."""
     return become_origin(web, tmp_path / "home", monkeypatch)
+
+
+@pytest.fixture(scope="session", params=baseline_runs.NAMES)
+def baseline_run(request, tmp_path_factory) -> tuple[str, Path]:
+    """The name of a baseline, and the folder of a run of 6 steps."""
+    folder = tmp_path_factory.mktemp(request.param)
+    from ppcartoon.train_cli import main as train
+
+    assert train(["-c", str(baseline_runs.write_config(folder, request.param)), "--device", "cpu"]) == 0
+    return request.param, folder / "output" / request.param
+
+
+@pytest.fixture(params=baseline_runs.NAMES)
+def baseline(request, tmp_path):
+    """A baseline's experiment before its first step."""
+    return baseline_runs.experiment(tmp_path, request.param)

@@ -11,7 +11,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 STYLES = {"shinkai": "Shinkai", "hayao": "Hayao", "hosoda": "SummerWar", "paprika": "Paprika"}
 
 
-@pytest.fixture(params=sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.fixture(params=sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
 def shipped(request):
     return request.param
 

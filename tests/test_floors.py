@@ -34,7 +34,8 @@ ORDER += [
     "datasets",
     "vgg",
 ]
-ORDER += ["predictor", "steady", "photos", "cluster", "flags", "cli", "export", "models", "evaluation"]
+ORDER += ["predictor", "steady", "photos", "cluster", "flags", "cli", "export", "trainable", "models"]
+ORDER += ["baselines", "evaluation"]
 ORDER += [
     "checkpoints",
     "register",
@@ -69,7 +70,7 @@ WITHOUT_PADDLE = {
 WITHOUT_PADDLE |= {"clock", "signals", "video", "steady", "photos"}
 WITHOUT_PADDLE |= {"flags", "cluster"}
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "evaluate_cli", "__init__"}
-WITH_PPGAN = {"vgg", "models", "register", "validation", "experiment", "benchmark"}
+WITH_PPGAN = {"vgg", "trainable", "models", "baselines", "register", "validation", "experiment", "benchmark"}
 
 
 def top(path: Path) -> str:

@@ -68,7 +68,9 @@ def run(
     options = {"style": DEFAULT_STYLE, "weights_file": None, "batch_size": 1, "threads": None} | predictor_options
     options["device"] = "gpu" if options.get("device") == "gpu" else "cpu"
     style, file = options.pop("style"), options.pop("weights_file")
-    weights.load_style(style) if file is None else weights.load(Path(file))  # mistakes come to light here
+    weights.load_style(style) if file is None else weights.of_cartoonizer(
+        weights.load(Path(file))
+    )  # mistakes show here
     arguments = (options, Path(file or weights.folder() / f"{style}.safetensors").read_bytes(), wanted)
     jobs, skipped = bulk.plan(inputs, output, recursive=recursive, suffix=suffix, ext=ext, skip_existing=skip_existing)
     failures: list[tuple[str, str]] = []

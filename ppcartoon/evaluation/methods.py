@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from .. import config, images
+from ..baselines.predictor import open_weights
 from ..data.folders import by_stem, facts, image_files
 from ..errors import InputError
 from ..photos import Options, cartoonize
 from ..plan import Job
-from ..predictor import CartoonPredictor
 from ..threads import threads
 
 CONFIG, WEIGHTS = "config.yaml", "weights.safetensors"  # of a run
@@ -111,6 +111,6 @@ def _made(name: str, weights: Path, photos: list[Path], work: Path) -> list[Path
     folder = work / f"{re.sub('[^-.0-9A-Za-z]+', '_', name)}-{key[:8]}"
     targets = [folder / f"{photo.stem}.png" for photo in photos]
     jobs = [Job(photo, target, skip=False) for photo, target in zip(photos, targets) if not target.is_file()]
-    if jobs and (failed := cartoonize(CartoonPredictor(weights_file=weights, precision="fp32"), jobs, Options())):
+    if jobs and (failed := cartoonize(open_weights(weights, precision="fp32"), jobs, Options())):
         raise InputError(f"{name}={weights}: {failed} of {len(photos)} photos, named above, have no output")
     return targets

@@ -1,0 +1,1 @@
+"""The methods that the paper compares with, trained and run by the same tools."""

@@ -1,0 +1,113 @@
+"""CycleGAN (Zhu et al., ICCV 2017) as PaddleGAN has it: ppgan's CycleGANModel, photos as A and cartoons as B.
+
+It is that of the authors (github.com/junyanz/pytorch-CycleGAN-and-pix2pix), but for its pools: they keep images with
+the graph behind them, and here are given detached ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+from paddle import Tensor
+
+from ..trainable import Trainable
+
+# isort: split
+from ppgan.models.cycle_gan_model import CycleGANModel
+from ppgan.utils.image_pool import ImagePool
+
+NAMES = {  # in the logs, by ppgan's; of what is judged or compared
+    "D_A_loss": "d_cartoon",
+    "D_B_loss": "d_photo",
+    "G_A_adv_loss": "g_adv_cartoon",
+    "G_B_adv_loss": "g_adv_photo",
+    "G_A_cycle_loss": "g_cycle_photo",
+    "G_B_cycle_loss": "g_cycle_cartoon",
+    "G_idt_A_loss": "g_identity_cartoon",
+    "G_idt_B_loss": "g_identity_photo",
+}
+
+
+class CycleGANBaseline(Trainable, CycleGANModel):
+    """ppgan's CycleGANModel: G_A makes cartoons of photos, G_B photos of cartoons; D_A judges cartoons, D_B photos.
+
+    The images that D_A and D_B are shown again are drawn from pools, which go into the checkpoint: a resumed run needs
+    them. It trains in one process: a checkpoint has the pools of one, and each network runs several times in a step.
+
+    Args:
+        generator: name and arguments of G_A and G_B in ppgan's registry.
+        discriminator: name and arguments of D_A and D_B.
+        gan_mode: "lsgan" or "vanilla".
+        cycle_weight: lambda, of the L1 distance between an image and what comes back.
+        identity_weight: of the identity loss, in units of lambda; 0 for none.
+        pool_size: images of each pool; 0 for none.
+    """
+
+    cartoonizer = "netG_A"
+    parallel = False
+    idt_criterion = None  # which ppgan forgets where there is none
+
+    def __init__(
+        self,
+        generator: dict,
+        discriminator: dict,
+        gan_mode: str = "lsgan",
+        cycle_weight: float = 10.0,
+        identity_weight: float = 0.5,
+        pool_size: int = 50,
+    ) -> None:
+        super().__init__(
+            generator,
+            discriminator,
+            cycle_criterion={"name": "L1Loss"},
+            idt_criterion={"name": "L1Loss", "loss_weight": identity_weight} if identity_weight else None,
+            gan_criterion={"name": "GANLoss", "gan_mode": gan_mode},
+            pool_size=pool_size,
+            lambda_a=cycle_weight,
+            lambda_b=cycle_weight,
+        )
+        self.network = {"generator": dict(generator)}
+
+    @property
+    def pools(self) -> dict[str, ImagePool]:
+        return {"cartoons": self.fake_B_pool, "photos": self.fake_A_pool} if self.fake_A_pool.pool_size else {}
+
+    def setup_input(self, input: dict[str, Tensor]) -> None:
+        super().setup_input(input)
+        self.real_A, self.real_B = self.photo, self.cartoon
+        for pool in self.pools.values():
+            if pool.images and pool.images[0].shape[1:] != self.photo.shape[1:]:  # of a run resumed at another size
+                pool.images, pool.num_imgs = [], 0
+
+    def train_iter(self, optims: dict | None = None) -> None:
+        """One step on the batch: both generators', then both discriminators'."""
+        optimizers = optims or self.optimizers
+        discriminators = [self.nets["netD_A"], self.nets["netD_B"]]
+        self.losses = {}
+        self.forward()
+        self.set_requires_grad(discriminators, False)
+        self.backward_G()
+        _step(optimizers["optimizer_G"])
+        self.set_requires_grad(discriminators, True)
+        self.fake_A, self.fake_B = self.fake_A.detach(), self.fake_B.detach()
+        self.backward_D_A()
+        self.backward_D_B()
+        _step(optimizers["optimizer_D"])
+        terms = {NAMES[name]: loss.detach() for name, loss in self.losses.items() if isinstance(loss, Tensor)}
+        self.losses = {"d_loss": terms["d_cartoon"] + terms["d_photo"], "g_loss": self.loss_G.detach(), **terms}
+        self.steps += 1
+
+    def memory(self) -> dict[str, np.ndarray]:
+        """The images of the pools, [n, 3, H, W] each."""
+        return {name: paddle.concat(pool.images).numpy() for name, pool in self.pools.items() if pool.images}
+
+    def set_memory(self, tensors: dict[str, np.ndarray]) -> None:
+        for name, pool in self.pools.items():
+            images = tensors.get(name, [])[: pool.pool_size]
+            pool.images = [paddle.to_tensor(image[None]) for image in images]
+            pool.num_imgs = len(pool.images)
+
+
+def _step(optimizer: paddle.optimizer.Optimizer) -> None:
+    optimizer.step()
+    optimizer.clear_grad()

@@ -1,0 +1,90 @@
+"""Weights files of any kind as predictors: ours, and those of the baselines."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from .. import weights
+from ..engines import of_paddle
+from ..errors import InputError
+from ..predictor import MEMORY, CartoonPredictor
+from ..weights import Weights
+
+SMALLEST = 5  # pixels of a side: some generators reflect at H/4
+BYTES = 24  # of memory at its peak, for each pixel and each channel at full resolution
+
+
+def open_weights(path: str | os.PathLike, device: str = "auto", precision: str = "auto") -> CartoonPredictor:
+    """The predictor of a weights file, whichever network it is of.
+
+    Args:
+        path: the file.
+        device: "auto", "cpu" or "gpu".
+        precision: of ours, see `CartoonPredictor`; baselines run in fp32.
+
+    Raises:
+        InputError: the file is not to be trusted, or what runs it is not here.
+    """
+    loaded = weights.load(Path(path))
+    if loaded.baseline:
+        return BaselinePredictor(loaded, device)
+    return CartoonPredictor(weights_file=path, device=device, precision=precision)
+
+
+class BaselinePredictor(CartoonPredictor):
+    """Cartoonizes images whole: baselines normalise over all of an image, and have no statistics for tiles to share.
+
+    Args:
+        loaded: weights of a baseline.
+        device: "auto" (a GPU where Paddle sees one), "cpu" or "gpu".
+
+    Raises:
+        InputError: Paddle, ppgan or the GPU is not there, or the tensors are not the network's.
+    """
+
+    smaller = "a smaller --max-size"
+
+    def __init__(self, loaded: Weights, device: str = "auto") -> None:
+        self.weights, self.engine = loaded, Generator(loaded, device)
+        self.batch_size, self.tile = 1, 0
+
+    def tile_of(self, height: int, width: int) -> int:
+        """0: made whole.
+
+        Raises:
+            InputError: the image is too small for the network, or takes more memory than this machine has.
+        """
+        if min(height, width) < SMALLEST:
+            raise InputError(f"{width}x{height} is too small: this network takes {SMALLEST} pixels a side and more")
+        return super().tile_of(height, width)
+
+    def _pixels(self, memory: float = MEMORY) -> float:
+        return memory / self.engine.bytes_per_pixel
+
+
+class Generator:
+    """The network of a baseline, in Paddle's dygraph; as much of `engines.Engine` as images made whole need."""
+
+    name = "paddle-dygraph"
+
+    def __init__(self, loaded: Weights, device: str) -> None:
+        if device == "gpu" and not of_paddle.gpu():
+            raise InputError(of_paddle.NO_GPU)
+        self._paddle, self._lock = of_paddle.paddle(), threading.Lock()
+        from .generators import generator
+
+        device = "gpu" if device != "cpu" and of_paddle.gpu() else "cpu"
+        self._network = generator(loaded).to(device=device)
+        self._place = self._network.parameters()[0].place
+        numbers = [value for value in loaded.network["generator"].values() if isinstance(value, int)]
+        self.bytes_per_pixel = BYTES * max(numbers, default=128)  # the largest is the width; AnimeGenerator's is 128
+        self.description = f"{loaded.baseline} in Paddle dygraph on the {device.upper()}"
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """float32 [N, 3, H, W] in [-1, 1], H and W multiples of 4 -> the cartoons, likewise."""
+        with self._lock, self._paddle.no_grad():
+            return self._network(self._paddle.to_tensor(images, place=self._place)).numpy()
