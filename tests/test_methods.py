@@ -3,12 +3,14 @@
 import os
 import shutil
 
+import baseline_runs
 import pytest
 from conftest import photo
 from folders import drawn, save
 from methods_of import of_epoch, save_run
 
 from ppcartoon import InputError, weights
+from ppcartoon.baselines.predictor import open_weights
 from ppcartoon.data.folders import image_files
 from ppcartoon.evaluation import methods
 from ppcartoon.images import read
@@ -89,6 +91,13 @@ def test_weights_make_their_outputs_once_and_again_when_anything_has_changed(pho
     assert other != folder and (read(other / "1.png").rgb != cartoon).any()
     os.utime(photos[0], (1, 1))
     assert made()[0] not in (folder, other)
+
+
+def test_weights_of_a_baseline_make_outputs_as_ours_do(photos, tmp_path):
+    file = tmp_path / "cyclegan.safetensors"
+    baseline_runs.experiment(tmp_path, "cyclegan").export(file)
+    made = methods.outputs("CycleGAN", file, photos[:1], tmp_path / "work")
+    assert (read(made[0]).rgb == open_weights(file)(photos[0])).all()
 
 
 def test_a_run_gives_its_newest_weights_or_those_of_an_epoch_after_its_initialization(photos, tmp_path, tiny_weights):
