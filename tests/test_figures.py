@@ -109,6 +109,13 @@ def test_fig_8_has_two_rows_and_says_where_nothing_was_run(run):
     assert figures.at_hand(8, ["adv_ours"]).rows.keys() == {"Our losses"}
 
 
+def test_two_parts_have_all_photos_each(run):
+    photos, methods = "photos/0.png photos/1.png", "adv_animegan=a adv_ours=b"
+    assert run(f"figure 8 --photos {photos} --size 32 -o figure.png --methods {methods}")[0] == 0
+    y, _ = corners(drawing(), "a/0.png", "a/1.png", "b/0.png", "b/1.png")
+    assert list(y) == sorted(set(y)), "AnimeGAN's above, ours below"
+
+
 def test_fig_9_shows_references_in_the_corner_of_gatys_results_alone(run):
     command = "figure 9 --photos photos/0.png photos/1.png --size 32 -o figure.png --methods gatys=a CartoonLossGAN=b"
     assert run(command)[0] == 0

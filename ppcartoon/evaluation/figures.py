@@ -137,7 +137,7 @@ def make(
 
     Args:
         number: 4 to 10.
-        photos: image files, each of which is a row, or two in Figs. 7 and 8.
+        photos: image files, each of which is a row; in Figs. 7 and 8 one in the upper part and one in the lower.
         given: paths of methods by name, as in `methods.outputs`; those of the figure that are missing are left out.
         work: folder for the outputs of weights.
         boxes: "PHOTO=LEFT,TOP,RIGHT,BOTTOM" each, drawn in red on all panels of that photo, or without "PHOTO=" of all;
@@ -168,14 +168,14 @@ def make(
 
     rows = [
         [panels.cell(photo, panel, marks[stem])] * figure.photos + [cell(source, i, stem) for source in row]
-        for i, (stem, photo) in enumerate(inputs.items())
         for row in figure.rows.values()
+        for i, (stem, photo) in enumerate(inputs.items())
     ]
     if not figure.photos:
         cells = [each for row in rows for each in row]
         return panels.grid([cells[i : i + FOLD] for i in range(0, len(cells), FOLD)])
     columns = [f"({letter}) {caption}" for letter, caption in zip(ascii_lowercase, ("Input", *figure.columns))]
-    captions = [caption for _ in photos for caption in figure.rows if caption]
+    captions = [caption for caption in figure.rows for _ in photos if caption]
     return panels.grid(rows, columns, captions)
 
 

@@ -31,7 +31,7 @@ def cell(
     for left, top, right, bottom in boxes:
         x, y = round(left * width), round(top * height)
         corners = x, y, max(x, round(right * width) - 1), max(y, round(bottom * height) - 1)
-        pen.rectangle(corners, outline=RED, width=max(1, min(size) // 96))
+        pen.rectangle(corners, outline=RED, width=max(1, min(size) // 80))
     framed = Image.new("RGB", size, "white")
     framed.paste(scaled, ((size[0] - width) // 2, (size[1] - height) // 2))
     return framed
