@@ -53,6 +53,7 @@ def picture(title: str, tables: Sequence[Sequence[Column]]) -> np.ndarray:
 
     rows, widest = len(tables[0][0].values), max(map(len, tables))
     figure = Figure(figsize=(1.5 + 1.6 * widest, len(tables) * (1.2 + 0.3 * rows)), dpi=150, layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.15)
     figure.suptitle(title, parse_math=False)
     for i, columns in enumerate(tables):
         axes = figure.add_subplot(len(tables), 1, i + 1)
