@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 from .errors import InputError, printable
+from .evaluation import layouts
 from .threads import cores
 
 
@@ -65,7 +66,12 @@ def _table(p: argparse.ArgumentParser) -> None:
 
 def _figure(p: argparse.ArgumentParser) -> None:
     p.set_defaults(run=figure)
-    p.add_argument("number", type=int, choices=range(4, 11), help="of the figure in the paper")
+    shown = "; ".join(f"{number}: {', '.join(layouts.takes(number))}" for number in layouts.FIGURES)
+    others = [str(number) for number, each in layouts.FIGURES.items() if each.others]
+    p.epilog = (
+        f"Methods by figure: {shown}. Those not given are left out; figures {', '.join(others)} take others as well."
+    )
+    p.add_argument("number", type=int, choices=layouts.FIGURES, help="of the figure in the paper")
     p.add_argument("--photos", type=Path, nargs="+", required=True, metavar="FILE")
     _methods(p)
     p.add_argument(
@@ -168,7 +174,7 @@ def figure(args: argparse.Namespace) -> int:
     from . import images
     from .evaluation import figures, methods
 
-    known = figures.takes(args.number)
+    known = layouts.takes(args.number)
     given = methods.named(args.methods, known)
     options = {name: getattr(args, name) for name in ("boxes", "references", "size")}
     picture = figures.make(args.number, args.photos, given, args.output.parent / "outputs", **options)

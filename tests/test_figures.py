@@ -12,7 +12,7 @@ from test_panels import red, where
 
 from ppcartoon import InputError, evaluate_cli, weights
 from ppcartoon.data.drawing import draw_cartoon, draw_photo
-from ppcartoon.evaluation import figures
+from ppcartoon.evaluation import layouts
 from ppcartoon.predictor import CartoonPredictor
 
 
@@ -66,7 +66,7 @@ def test_styles_follow_the_photo_in_the_paper_s_order_and_own_ones_come_last(run
     y, x = corners(drawing(), *(f"{folder}/{i}.png" for i in range(2) for folder in ("photos", *"bcad")))
     y, x = y.reshape(2, 5), x.reshape(2, 5)
     assert (np.diff(x) > 32).all() and (x[0] == x[1]).all() and (y == y[:, :1]).all() and y[1, 0] > y[0, 0] + 31
-    figure = figures.at_hand(5, ["shinkai", "hayao", "paprika", "own"])
+    figure = layouts.at_hand(5, ["shinkai", "hayao", "paprika", "own"])
     assert figure.columns == ("Miyazaki Hayao style", "Paprika style", "Makoto Shinkai style", "own")
 
 
@@ -106,7 +106,7 @@ def test_fig_8_has_two_rows_and_says_where_nothing_was_run(run):
     assert ya == yb < yc == yd == ye and xa == xc < xd < xb == xe
     gap = drawing()[ya : ya + 32, xd : xd + 32]
     assert (gap[[0, -1]] == gap[0, 0]).all() and gap.min() < 128, "a gray cell with words"
-    assert figures.at_hand(8, ["adv_ours"]).rows.keys() == {"Our losses"}
+    assert layouts.at_hand(8, ["adv_ours"]).rows.keys() == {"Our losses"}
 
 
 def test_two_parts_have_all_photos_each(run):
@@ -190,10 +190,11 @@ def test_photos_of_other_sizes_share_the_shape_of_the_first(run, tmp_path):
         ("figure 7 --photos photos/0.png --methods own=a -o x.png", "shows CartoonLossGAN, without_init, but no own"),
         (
             "figure 10 --photos photos/0.png --methods CycleGAN=a -o x.png --references cartoons/0.png",
-            "in Fig. 9 alone",
+            "results in figure 9",
         ),
-        ("figure 9 --photos photos/0.png --methods CycleGAN=a -o x.png --references a/0.png b/0.png", "for each photo"),
-        ("figure 9 --photos photos/0.png --methods CycleGAN=a -o x.png --references x.png", "x.png: cannot be read"),
+        ("figure 9 --photos photos/0.png --methods Gatys=a -o x.png --references a/0.png b/0.png", "one for each"),
+        ("figure 9 --photos photos/0.png --methods AnimeGAN=a -o x.png --references a/0.png", "for Gatys' results"),
+        ("figure 9 --photos photos/0.png --methods Gatys=a -o x.png --references x.png", "x.png: cannot be read"),
         *[
             (f"figure 9 --photos photos/0.png --methods CycleGAN=a -o x.png --boxes {box}", f"--boxes {box}: {said}")
             for box, said in {
@@ -217,4 +218,4 @@ def test_mistakes_are_one_line_each_and_leave_no_figure(run, tmp_path, command, 
 
 def test_a_figure_needs_a_method():
     with pytest.raises(InputError, match=r"figure 10: shows CycleGAN$"):
-        figures.at_hand(10, [])
+        layouts.at_hand(10, [])
