@@ -77,6 +77,13 @@ def test_fewer_images_than_dimensions_and_scales_far_apart_leave_it_exact():
     assert frechet_distance(statistics(x), statistics(x)) == pytest.approx(0, abs=1e-12)
 
 
+def test_images_that_are_all_the_same_have_no_variance():
+    x, y = np.full((5, 8), 0.5), np.random.default_rng(0).standard_normal((9, 8))
+    wanted = np.square(y.mean(0) - 0.5).sum() + y.var(0, ddof=1).sum()
+    assert frechet_distance(statistics(x), statistics(y)) == pytest.approx(wanted, rel=1e-12)
+    assert frechet_distance(statistics(x), statistics(x + 1)) == pytest.approx(8)
+
+
 def test_it_does_not_depend_on_the_order():
     x, y = (np.random.default_rng(i).standard_normal((n, 30)) ** 3 for i, n in ((0, 20), (1, 50)))
     assert frechet_distance(statistics(x), statistics(y)) == pytest.approx(
@@ -142,8 +149,9 @@ def test_files_that_are_damaged_or_too_large_are_refused(tmp_path, monkeypatch):
         fid.load_statistics(tmp_path / "no.npz")
 
 
-def test_what_is_no_covariance_has_no_distance():
-    no = Statistics(np.zeros(2), np.array([[0.0, 1.0], [1.0, 0.0]]))
+@pytest.mark.parametrize("sigma", [[[0, 1], [1, 0]], [[1, 2], [2, 1]], [[1, 0], [0, -1]], [[-1, 0], [0, -1]]])
+def test_what_is_no_covariance_has_no_distance(sigma):
+    no = Statistics(np.zeros(2), np.float64(sigma))
     with pytest.raises(InputError, match="an eigenvalue below 0"):
         frechet_distance(no, Statistics(np.zeros(2), np.eye(2)))
 

@@ -158,7 +158,7 @@ def test_a_photo_that_is_none_and_too_few_of_them_are_found_before_training(root
     [
         (["validate.interval=0"], "validate.interval: input should be greater than or equal to 1"),
         (["validate.metrics.fid.name=FID"], "validate.metrics.fid.name: input should be 'CartoonFID' or 'CartoonKID'"),
-        (["validate.metrics={}"], "validate.metrics: dictionary should have at least 1 item"),
+        (["validate.metrics=[fid]"], "validate.metrics: input should be a valid dictionary"),
         (["validate.metrics.a b={name: CartoonFID}"], "validate.metrics.a b"),
         (["validate.photo=x"], "validate.photo: unknown key; did you mean photos?"),
         (["validat.interval=1"], "validat: unknown key; did you mean validate?"),
@@ -175,3 +175,6 @@ def test_what_a_config_says_comes_back_from_the_file_that_a_run_saves(root, tmp_
     saved = loaded.model_dump()
     assert saved["validate"]["metrics"] == METRICS and "validation" not in saved
     assert config.check(saved, "saved") == loaded
+    saved["validate"]["metrics"] = {}
+    with pytest.raises(InputError, match=r"saved: validate.metrics: dictionary should have at least 1 item"):
+        config.check(saved, "saved")

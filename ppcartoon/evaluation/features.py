@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 import paddle
+import paddle.nn.functional as F
 from paddle import Tensor, nn
 from tqdm import tqdm
 
@@ -116,7 +117,7 @@ class _Averaged(nn.Layer):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.vgg(x).mean([2, 3])
+        return F.adaptive_avg_pool2d(self.vgg(x), 1).flatten(1)
 
 
 def of_folder(folder: Path, extractor: Extractor, *, batch_size: int = BATCH, cache: bool = True) -> np.ndarray:

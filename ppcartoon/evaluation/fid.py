@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
+from scipy.linalg import svdvals
+from scipy.linalg.lapack import dpstrf
 
 from ..errors import InputError
 from ..files import atomic
@@ -100,22 +101,23 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
     """
     if one.mu.shape != other.mu.shape:
         raise InputError(f"features of {one.mu.size} and of {other.mu.size} dimensions cannot be compared")
-    root = scipy.linalg.svdvals(_factor(one.sigma) @ _factor(other.sigma).T).sum()
+    root = svdvals(_factor(one.sigma) @ _factor(other.sigma).T).sum()
     distance = np.square(one.mu - other.mu).sum() + np.trace(one.sigma) + np.trace(other.sigma) - 2 * root
     return max(float(distance), 0.0)
 
 
 def _factor(sigma: np.ndarray) -> np.ndarray:
-    """A [rank, D] with A^T A = sigma; what rounding alone has made of eigenvalues 0 is left out.
+    """A [rank, D] with A^T A = sigma, by Cholesky's decomposition with pivots, which ends where only rounding is left.
 
     Raises:
-        InputError: an eigenvalue is below 0.
+        InputError: sigma has an eigenvalue below 0.
     """
-    values, vectors = scipy.linalg.eigh(sigma)
-    if values[0] < -1e-6 * abs(values[-1]):
+    upper, pivots, rank, _ = dpstrf(sigma)
+    factor = np.empty((rank, len(sigma)))
+    factor[:, pivots - 1] = np.triu(upper)[:rank]
+    if np.abs(factor.T @ factor - sigma).max() > 1e-6 * np.abs(sigma).max():
         raise InputError("sigma has an eigenvalue below 0: no covariance")
-    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
-    return np.sqrt(values[kept])[:, None] * vectors[:, kept].T
+    return factor
 
 
 def kid(x: np.ndarray, y: np.ndarray) -> Kid:

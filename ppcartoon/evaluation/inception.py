@@ -49,7 +49,8 @@ class Convolution(nn.Layer):
         super().__init__()
         sides = (kernel, kernel) if isinstance(kernel, int) else kernel
         same = [side // 2 for side in sides] if stride == 1 else 0
-        self.conv = nn.Conv2D(cin, cout, kernel, stride, same if padding is None else padding)
+        zero = nn.initializer.Constant(0.0)  # until `load` has the weights
+        self.conv = nn.Conv2D(cin, cout, kernel, stride, same if padding is None else padding, weight_attr=zero)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.conv(x))
