@@ -170,7 +170,7 @@ class UnpairedCartoonDataset(Loader):
     smooth: Text | None
     gray: Text | None
     size: Side
-    load_size: Side | None
+    load_size: Annotated[int, Field(ge=32)] | None
     random_crop: bool
     cache_dir: Text | None
 

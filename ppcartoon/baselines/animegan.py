@@ -102,6 +102,7 @@ class AnimeGANBaseline(Trainable, AnimeGANV2Model):
 
     def train_iter(self, optims: dict | None = None) -> None:
         """One step on the batch: in stage "init" G's, by the content loss; else D's and G's."""
+        self.losses = {}
         if self.stage == "init":
             self._reconstruct()
         else:
@@ -112,7 +113,6 @@ class AnimeGANBaseline(Trainable, AnimeGANV2Model):
         self.steps += 1
 
     def _reconstruct(self) -> None:
-        self.losses = {}
         self.forward()
         AnimeGANV2PreTrainModel.backward_G(self)
         self.optimizers["optimizer_G"].step()
