@@ -44,6 +44,18 @@ def cartoons_of(style: str) -> Path:
     return CARTOONS[style.casefold()]
 
 
+class Known(NamedTuple):
+    """What is known of a folder of images.
+
+    Attributes:
+        features: float32 [N, D].
+        statistics: of them.
+    """
+
+    features: np.ndarray
+    statistics: Statistics
+
+
 class Score(NamedTuple):
     """How far some images are from others.
 
@@ -74,25 +86,29 @@ def measure(
     Raises:
         InputError: images are missing, cannot be read, or are too few.
     """
-    files = image_files(photos)
-    folders = {CONTENT: photos}
+    if CONTENT in given:
+        raise InputError(f"{CONTENT}={given[CONTENT]}: the photos have that row")
+    files, folders = image_files(photos), {}
+    image_files(cartoons)  # which has to be there before much is done
     for name, path in given.items():
-        folder = methods.outputs(name, path, files, work)[0].parent
+        folders[name] = folder = methods.outputs(name, path, files, work)[0].parent
         if (there := len(image_files(folder))) > len(files):
             raise InputError(f"{folder}: {there} images of {name} for {len(files)} photos; leave one for each")
-        if folders.setdefault(name, folder) is photos:
-            raise InputError(f"{name}={path}: the photos have that row")
-    targets = [(x, statistics(x)) for x in (features_of(cartoons), features_of(photos))]
-    scores: Scores = {}
+
+    def known(folder: Path) -> Known:
+        found = features_of(folder)
+        return Known(found, statistics(found))
+
+    style, content = known(cartoons), known(photos)
+    scores: Scores = {CONTENT: (_score(content, style), "N/A")}
     for name, folder in folders.items():
-        x = features_of(folder)
-        found = [_score((x, statistics(x)), target) for target in targets[: 1 if name == CONTENT else 2]]
-        scores[name] = found[0], found[-1] if len(found) == 2 else "N/A"
+        made = known(folder)
+        scores[name] = _score(made, style), _score(made, content)
     return scores
 
 
-def _score(one: tuple[np.ndarray, Statistics], other: tuple[np.ndarray, Statistics]) -> Score:
-    return Score(frechet_distance(one[1], other[1]), kid(one[0], other[0]))
+def _score(one: Known, other: Known) -> Score:
+    return Score(frechet_distance(one.statistics, other.statistics), kid(one.features, other.features))
 
 
 def columns(scores: Scores, style: str, network: str, is_fid: bool) -> tuple[list[Column], list[Column]]:
