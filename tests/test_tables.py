@@ -133,7 +133,7 @@ def test_a_table_from_weights_and_folders(run, tmp_path, tiny_file):
     assert 0 < value("CartoonLossGAN", "content") != value("CartoonLossGAN", "cartoon") > 0
     assert value("AnimeGAN", "cartoon", "kernel") < value("Content Images", "cartoon", "kernel")
     assert {*rows["CartoonGAN"].values()} == {"CartoonGAN", "not run"} and shown[2][1:] == ["not run", "not run"]
-    assert shown[0][2] == "N/A" and shown[3][1] == "0.00" and shown[0][1] == f"{scale:.2f}"
+    assert shown[0][1:] == [f"{scale:.4g}", "N/A"]
     text = Path("out/own.md").read_text()
     assert out == text and "not FID" in text and "FID" not in text.replace("not FID", "")
     assert f"CartoonLossGAN: {tiny_file}." in text and "6 photos of photos, 6 cartoons of painted" in text

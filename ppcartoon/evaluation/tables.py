@@ -132,7 +132,8 @@ def columns(scores: Scores, style: str, network: str, is_fid: bool) -> tuple[lis
         published = [paper.get(model, ("N/A", "N/A"))[i] for model in models]
         if paper:
             distances.append(Column(f"FID to {target}, paper", ".2f", published))
-        distances.append(Column(f"{frechet} to {target}" + ", ours" * bool(paper), ".2f", ours))
+        form = ".2f" if is_fid else ".4g"
+        distances.append(Column(f"{frechet} to {target}" + ", ours" * bool(paper), form, ours))
         if paper and is_fid:
             distances.append(Column(f"FID to {target}, difference", "+.2f", list(map(_difference, ours, published))))
         kernels.append(Column(f"{kernel} to {target}", ".4g", _each(found, lambda score: score.kid.value)))
