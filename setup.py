@@ -43,7 +43,7 @@ setup(
             "munch",
             "natsort",
             "opencv-python-headless>=4.11",
-            "pydantic>=2.5",
+            "pydantic>=2.11",
             "pyyaml",
             "requests>=2.32",
             "scikit-image>=0.22",

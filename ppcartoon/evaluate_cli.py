@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
+import io
 import os
 import signal
 import sys
 import warnings
 from pathlib import Path
 
+from .engines import of_paddle
 from .errors import InputError, printable
 from .evaluation import layouts
 from .threads import cores
@@ -47,7 +51,7 @@ def _fid(p: argparse.ArgumentParser) -> None:
     what = "folder of images, or statistics .npz as pytorch-fid writes them"
     p.add_argument("a", type=Path, metavar="A", help=what)
     p.add_argument("b", type=Path, nargs="?", metavar="B", help=f"{what}; may be left out with --save")
-    p.add_argument("--save", type=Path, metavar="NPZ", help="write the statistics of A, which may stand for it later")
+    p.add_argument("--save", type=_npz, metavar="NPZ", help="write the statistics of A, which may stand for it later")
     add_features(p)
 
 
@@ -112,6 +116,12 @@ def add_features(p: argparse.ArgumentParser) -> None:
     p.add_argument("--no-cache", action="store_true", help="neither use features kept from before nor keep any")
 
 
+def _npz(text: str) -> Path:
+    if Path(text).suffix != ".npz":
+        raise argparse.ArgumentTypeError(f"{text} does not end in .npz")
+    return Path(text)
+
+
 def _positive(text: str) -> int:
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
@@ -128,13 +138,15 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     args = parser().parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", str(cores()))  # Paddle would take one thread
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
-    for noise in ("No ccache found", r"\s*Non compatible API"):  # Paddle's, of no interest here
-        warnings.filterwarnings("ignore", noise)
+    warnings.filterwarnings("ignore", r"\s*Non compatible API")  # Paddle's, of no interest here
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not in notebooks
             stream.reconfigure(errors="backslashreplace")  # file names may be any bytes
     try:
+        if importlib.util.find_spec("paddle"):
+            with contextlib.redirect_stderr(io.StringIO()):  # it warns of more threads than one
+                of_paddle.paddle()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which Paddle took; so temporary files are removed
         return args.run(args)
     except InputError as error:
         print(f"evaluate: {error}", file=sys.stderr)

@@ -130,7 +130,8 @@ def test_vgg_s_are_its_means_whatever_the_sizes(pictures, tmp_path, monkeypatch)
     assert (made.name, made.dimensions, made.is_fid) == ("VGG19 conv3_1", 8, False)
     network = VGG19("conv3_1", str(path))
     with paddle.no_grad():
-        wanted = [network(paddle.to_tensor(images.to_network(p[None]))).mean([2, 3]).numpy()[0] for p in pictures]
+        found = [network(paddle.to_tensor(images.to_network(picture[None]))) for picture in pictures]
+    wanted = [one.mean([2, 3]).numpy()[0] / 127.5 for one in found]
     assert tiny.relative(made(pictures), wanted) < 1e-4
     monkeypatch.setattr(features, "PIXELS", 300)  # so that larger images go one by one
     assert tiny.relative(made(pictures), wanted) < 1e-4

@@ -109,7 +109,7 @@ class VGGFeatures:
 
 
 class _Averaged(nn.Layer):
-    """[N, 3, H, W] in [-1, 1] -> features [N, C]."""
+    """[N, 3, H, W] in [-1, 1] -> features [N, C] on that scale; VGG19's own is that of [0, 255]."""
 
     def __init__(self, vgg: VGG19) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class _Averaged(nn.Layer):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(self.vgg(x), 1).flatten(1)
+        return F.adaptive_avg_pool2d(self.vgg(x), 1).flatten(1) / 127.5
 
 
 def of_folder(folder: Path, extractor: Extractor, *, batch_size: int = BATCH, cache: bool = True) -> np.ndarray:
