@@ -69,6 +69,14 @@ def test_an_image_that_is_too_large_for_memory_is_refused(baseline_run):
         predictor.tile_of(300000, 400000)
 
 
+def test_what_is_missing_is_named_in_a_line(baseline_run, monkeypatch):
+    with pytest.raises(InputError, match="no GPU that an installed paddlepaddle-gpu can use"):
+        open_weights(baseline_run[1] / "weights.safetensors", "gpu")
+    monkeypatch.setattr("ppcartoon.baselines.predictor.find_spec", lambda _: None)
+    with pytest.raises(InputError, match="Generator runs on Paddle: pip install paddlepaddle"):
+        open_weights(baseline_run[1] / "weights.safetensors")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import baseline_runs
 import numpy as np
 import pytest
 import runs_of
@@ -36,20 +37,21 @@ def launch(folder, *arguments):
     return logs
 
 
-@pytest.mark.parametrize("init_epochs", [0, 1])
-def test_gradients_equal_those_of_one_process_on_the_joined_batch(tmp_path, init_epochs):
+@pytest.mark.parametrize("name, init_epochs", [("tiny", 0), ("tiny", 1), ("animegan", 0)])
+def test_gradients_equal_those_of_one_process_on_the_joined_batch(tmp_path, name, init_epochs):
     """After a single step Adam's first moments are the gradients, times 1 - beta1."""
     folders = []
-    for name, batch_size in (("two", 1), ("one", 2)):
-        folder = tmp_path / name
+    for processes, batch_size in ((2, 1), (1, 2)):
+        folder = tmp_path / str(processes)
         folder.mkdir()
-        options = ["-c", runs_of.write_config(folder), "-o", *ONE_STEP, f"model.init_epochs={init_epochs}"]
+        path = runs_of.write_config(folder) if name == "tiny" else baseline_runs.write_config(folder, name)
+        options = ["-c", path, "-o", *ONE_STEP, f"model.init_epochs={init_epochs}"]
         options.append(f"dataset.train.batch_size={batch_size}")
-        if name == "two":
+        if processes == 2:
             launch(folder, *runs_of.command(*options)[1:])
         else:
             assert runs_of.train(*options).returncode == 0
-        folders.append(folder / "output" / "tiny")
+        folders.append(folder / "output" / name)
         assert [row["step"] for row in runs_of.metrics(folders[-1])] == [1]
         assert len(list(folders[-1].glob("vdlrecords*"))) == 1  # the first process alone writes
     found, wanted = (checkpoints.load(checkpoints.path_of(folder / "checkpoints", 1))[0] for folder in folders)

@@ -32,7 +32,7 @@ class CycleGANBaseline(Trainable, CycleGANModel):
     """ppgan's CycleGANModel: G_A makes cartoons of photos, G_B photos of cartoons; D_A judges cartoons, D_B photos.
 
     The images that D_A and D_B are shown again are drawn from pools, which go into the checkpoint: a resumed run needs
-    them. It trains in one process: a checkpoint has the pools of one, and each network runs several times in a step.
+    them. It trains in one process, as a checkpoint has the pools of one.
 
     Args:
         generator: name and arguments of G_A and G_B in ppgan's registry.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,12 @@ from .. import weights
 from ..engines import of_paddle
 from ..errors import InputError
 from ..predictor import MEMORY, CartoonPredictor
+from ..threads import cores
 from ..weights import Weights
 
 SMALLEST = 5  # pixels of a side: some generators reflect at H/4
-BYTES = 24  # of memory at its peak, for each pixel and each channel at full resolution
+LEAN = "3.2."  # the Paddle whose oneDNN does not unfold whole images for their 7x7 convolutions
+BYTES = {True: 55, False: 210}  # of memory at its peak, for each pixel and channel of the width: there, and elsewhere
 
 
 def open_weights(path: str | os.PathLike, device: str = "auto", precision: str = "auto") -> CartoonPredictor:
@@ -43,7 +47,8 @@ class BaselinePredictor(CartoonPredictor):
         device: "auto" (a GPU where Paddle sees one), "cpu" or "gpu".
 
     Raises:
-        InputError: Paddle, ppgan or the GPU is not there, or the tensors are not the network's.
+        InputError: Paddle or the GPU is not there, or the tensors are not the network's.
+        ModuleNotFoundError: ppgan is not installed.
     """
 
     smaller = "a smaller --max-size"
@@ -67,24 +72,27 @@ class BaselinePredictor(CartoonPredictor):
 
 
 class Generator:
-    """The network of a baseline, in Paddle's dygraph; as much of `engines.Engine` as images made whole need."""
+    """The network of a baseline, in Paddle Inference; as much of `engines.Engine` as images made whole need."""
 
-    name = "paddle-dygraph"
+    name = "paddle"
 
     def __init__(self, loaded: Weights, device: str) -> None:
+        if not find_spec("paddle"):
+            raise InputError(f"{loaded.baseline} runs on Paddle: pip install paddlepaddle==3.2.2, or the GPU build")
         if device == "gpu" and not of_paddle.gpu():
             raise InputError(of_paddle.NO_GPU)
-        self._paddle, self._lock = of_paddle.paddle(), threading.Lock()
+        version, self._lock = of_paddle.paddle().__version__, threading.Lock()
         from .generators import generator
 
         device = "gpu" if device != "cpu" and of_paddle.gpu() else "cpu"
-        self._network = generator(loaded).to(device=device)
-        self._place = self._network.parameters()[0].place
-        numbers = [value for value in loaded.network["generator"].values() if isinstance(value, int)]
-        self.bytes_per_pixel = BYTES * max(numbers, default=128)  # the largest is the width; AnimeGenerator's is 128
-        self.description = f"{loaded.baseline} in Paddle dygraph on the {device.upper()}"
+        with tempfile.TemporaryDirectory() as folder:
+            program = of_paddle.save(generator(loaded), Path(folder) / "model", **of_paddle.IMAGE)
+            self._program = of_paddle.Program(program, device, cores())
+        width = max((v for v in loaded.network["generator"].values() if isinstance(v, int)), default=64)
+        self.bytes_per_pixel = BYTES[version.startswith(LEAN)] * max(width, 16)
+        self.description = f"{loaded.baseline}, {self._program.description}"
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """float32 [N, 3, H, W] in [-1, 1], H and W multiples of 4 -> the cartoons, likewise."""
-        with self._lock, self._paddle.no_grad():
-            return self._network(self._paddle.to_tensor(images, place=self._place)).numpy()
+        with self._lock:
+            return self._program(images)[0]
