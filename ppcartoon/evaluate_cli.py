@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import importlib.util
 import io
-import math
 import os
 import signal
 import sys
@@ -17,104 +16,12 @@ from typing import TYPE_CHECKING
 
 from .engines import of_paddle
 from .errors import InputError, printable
+from .evaluation import layouts
+from .evaluation.flags import parser
 from .threads import cores
 
 if TYPE_CHECKING:
     from .plan import Job
-
-
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        description="Measures cartoons and compares them, as the paper does.",
-        epilog="Exit code: 0 all done, 1 something failed and is named, 2 nothing could be done as asked.",
-    )
-    commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _fid(commands.add_parser("fid", help="FID and KID of two folders of images"))
-    _run(commands.add_parser("run", help="the cartoons that any weights make of photos, a baseline's or ours"))
-    _gatys(commands.add_parser("gatys", help="photos in the style of an image, by optimisation (Gatys et al.)"))
-    return p
-
-
-def _run(p: argparse.ArgumentParser) -> None:
-    p.set_defaults(run=run)
-    p.add_argument("-w", "--weights", type=Path, required=True, metavar="FILE", help="a .safetensors weights file")
-    p.add_argument(
-        "-i", "--input", nargs="+", action="extend", required=True, metavar="PATH",
-        help="photos, folders, glob patterns",
-    )  # fmt: skip
-    p.add_argument("-r", "--recursive", action="store_true", help="go into subfolders of folders")
-    p.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the cartoons")
-    p.add_argument("--ext", choices=("png", "jpg", "webp"), default="png", help="their format (default: png)")
-    p.add_argument("--max-size", type=_positive, metavar="N", help="reduce photos so that no side is longer, in pixels")
-    p.add_argument("--skip-existing", action="store_true", help="leave out photos whose cartoon is there already")
-    p.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="(default: auto)")
-
-
-def _fid(p: argparse.ArgumentParser) -> None:
-    p.set_defaults(run=fid)
-    what = "folder of images, or statistics .npz as pytorch-fid writes them"
-    p.add_argument("a", type=Path, metavar="A", help=what)
-    p.add_argument("b", type=Path, nargs="?", metavar="B", help=f"{what}; may be left out with --save")
-    p.add_argument("--save", type=_npz, metavar="NPZ", help="write the statistics of A, which may stand for it later")
-    add_features(p)
-
-
-def add_features(p: argparse.ArgumentParser) -> None:
-    """The flags that say what is compared of an image: `args.features` and `args.weights_file`, and how."""
-    p.add_argument(
-        "--features", default="inception", metavar="NETWORK",
-        help="inception, which makes it FID, or vgg19:LAYER like vgg19:conv3_4, which does not (default: inception)",
-    )  # fmt: skip
-    p.add_argument(
-        "--weights-file", type=Path, metavar="FILE",
-        help="of that network; random for VGG19 on trial (default: downloaded once, and verified)",
-    )  # fmt: skip
-    p.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="images at once (default: 16)")
-    p.add_argument("--no-cache", action="store_true", help="neither use features kept from before nor keep any")
-
-
-def _gatys(p: argparse.ArgumentParser) -> None:
-    p.set_defaults(run=gatys)
-    p.add_argument("photo", metavar="PHOTO", help="image, folder or pattern; each gets the same style")
-    p.add_argument("style", type=Path, metavar="STYLE", help="the image that has the style")
-    p.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder, or file for a single photo")
-    p.add_argument("--max-size", type=_positive, default=400, metavar="PIXELS", help="longer side (default: 400)")
-    p.add_argument("--skip-existing", action="store_true", help="go on after an interruption")
-    p.add_argument("--vgg", metavar="FILE", help="like vgg19_no_fc.npy; random on trial (default: downloaded once)")
-    optimisation = p.add_argument_group("optimisation", argument_default=argparse.SUPPRESS)
-    add = optimisation.add_argument
-    add("--iterations", type=_positive, metavar="N", help="of L-BFGS, at most (default: 1000)")
-    add("--init", choices=("content", "noise", "style"), help="what to start from (default: content, the photo)")
-    add("--seed", type=_natural, metavar="N", help="of the noise (default: 0)")
-    add("--content-layer", metavar="LAYER", help="of VGG19 (default: conv4_2)")
-    add("--style-layers", nargs="+", metavar="LAYER", help="(default: conv1_1 conv2_1 conv3_1 conv4_1 conv5_1)")
-    add("--content-weight", type=_weight, metavar="W", help="(default: 100000)")
-    add("--style-weight", type=_weight, metavar="W", help="(default: 30000; 1000 suits noise, and 10 the style)")
-    add("--tv-weight", type=_weight, metavar="W", help="of the total variation (default: 1)")
-
-
-def _natural(text: str) -> int:
-    if (value := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
-
-
-def _weight(text: str) -> float:
-    if not 0 <= (value := float(text)) < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no weight")
-    return value
-
-
-def _npz(text: str) -> Path:
-    if Path(text).suffix != ".npz":
-        raise argparse.ArgumentTypeError(f"{text} does not end in .npz")
-    return Path(text)
-
-
-def _positive(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -130,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
             with contextlib.redirect_stderr(io.StringIO()):  # it warns of more threads than one
                 of_paddle.paddle()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which Paddle took; so temporary files are removed
-        return args.run(args)
+        return COMMANDS[args.command](args)
     except InputError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
@@ -151,6 +58,32 @@ def fid(args: argparse.Namespace) -> int:
 
     asked = Features(args.features, args.weights_file, args.batch_size, not args.no_cache)
     print("\n".join(compare(args.a, args.b, asked, args.save)))
+    return 0
+
+
+def table(args: argparse.Namespace) -> int:
+    from .evaluation import methods, tables
+    from .evaluation.comparing import Features
+
+    given = methods.named(args.methods, tables.MODELS)
+    photos, cartoons = args.photos or tables.PHOTOS, args.cartoons or tables.cartoons_of(args.style)
+    asked = Features(args.features, args.weights_file, args.batch_size, not args.no_cache)
+    print(tables.make(args.style, photos, cartoons, given, args.output, asked))
+    return 0
+
+
+def figure(args: argparse.Namespace) -> int:
+    from . import images
+    from .evaluation import figures, methods
+
+    known = layouts.takes(args.number)
+    given = methods.named(args.methods, known)
+    options = {name: getattr(args, name) for name in ("boxes", "references", "size")}
+    picture = figures.make(args.number, args.photos, given, args.output.parent / "outputs", **options)
+    images.write(args.output, images.Picture(picture))
+    if missing := [name for name in known if name not in given]:
+        print(f"evaluate: figure {args.number}: not given: {', '.join(missing)}", file=sys.stderr)
+    print(args.output)
     return 0
 
 
@@ -198,3 +131,6 @@ def _report(output: Path, jobs: list[Job], failed: int, remark: str) -> int:
     words += [f"{failed} failed"] * (failed > 0)
     print(f"{', '.join(words)}; {remark}")
     return 1 if failed else 0
+
+
+COMMANDS = {command.__name__: command for command in (fid, table, figure, run, gatys)}

@@ -22,18 +22,21 @@ LEAN = "3.2."  # the Paddle whose oneDNN does not unfold whole images for their 
 BYTES = {True: 55, False: 210}  # of memory at its peak, for each pixel and channel of the width: there, and elsewhere
 
 
-def open_weights(path: str | os.PathLike, device: str = "auto") -> CartoonPredictor:
+def open_weights(path: str | os.PathLike, device: str = "auto", precision: str = "auto") -> CartoonPredictor:
     """The predictor of a weights file, whichever network it is of.
 
     Args:
         path: the file.
         device: "auto", "cpu" or "gpu".
+        precision: of ours, see `CartoonPredictor`; baselines run in fp32.
 
     Raises:
         InputError: the file is not to be trusted, or what runs it is not here.
     """
     loaded = weights.load(Path(path))
-    return BaselinePredictor(loaded, device) if loaded.baseline else CartoonPredictor(weights_file=path, device=device)
+    if loaded.baseline:
+        return BaselinePredictor(loaded, device)
+    return CartoonPredictor(weights_file=path, device=device, precision=precision)
 
 
 class BaselinePredictor(CartoonPredictor):

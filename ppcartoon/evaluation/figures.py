@@ -1,0 +1,108 @@
+"""The paper's Figs. 4 to 10, from the weights of runs and the outputs of other methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from string import ascii_lowercase
+
+import numpy as np
+from PIL import Image
+
+from ..data.folders import by_stem
+from ..errors import InputError
+from . import methods, panels
+from .layouts import Source, at_hand
+
+FOLD = 4  # panels a row, where there is nothing else to order them
+
+
+def make(
+    number: int,
+    photos: list[Path],
+    given: dict[str, Path],
+    work: Path,
+    *,
+    boxes: Sequence[str] = (),
+    references: Sequence[Path] = (),
+    size: int = 256,
+) -> np.ndarray:
+    """Draws a figure of the paper.
+
+    Args:
+        number: 4 to 10.
+        photos: image files, each of which is a row; in Figs. 7 and 8 one in the upper part and one in the lower.
+        given: paths of methods by name, as in `methods.outputs`; those of the figure that are missing are left out.
+        work: folder for the outputs of weights.
+        boxes: "PHOTO=LEFT,TOP,RIGHT,BOTTOM" each, drawn in red on all panels of that photo, or without "PHOTO=" of all;
+            in fractions of the photo if none is above 1, else in its pixels.
+        references: cartoons that Gatys' results refer to: one for each photo, or one for all.
+        size: longer side of the panels, in pixels.
+
+    Returns:
+        RGB uint8 [H, W, 3].
+
+    Raises:
+        InputError: something of it is missing, cannot be read, or makes no sense.
+    """
+    figure = at_hand(number, list(given))
+    if references and (figure.inset not in given or len(references) not in (1, len(photos))):
+        raise InputError("--references: are for Gatys' results in figure 9, one for each photo, or one for all")
+    inputs = {stem: methods.read(path) for stem, path in by_stem(photos).items()}
+    marks = _boxes(boxes, inputs)
+    insets = [methods.read(path) for path in references] or [None]
+    panel = _scaled(next(iter(inputs.values())), size)
+    made = {source: _outputs(source, given, photos, work) for source in figure.sources() if source.method in given}
+
+    def cell(source: Source, i: int, stem: str) -> Image.Image:
+        if source not in made:
+            return panels.blank(panel, "not run")
+        inset = insets[i % len(insets)] if source.method == figure.inset else None
+        return panels.cell(methods.read(made[source][i]), panel, marks[stem], inset)
+
+    rows = [
+        [panels.cell(photo, panel, marks[stem])] * figure.photos + [cell(source, i, stem) for source in row]
+        for row in figure.rows.values()
+        for i, (stem, photo) in enumerate(inputs.items())
+    ]
+    if not figure.photos:
+        cells = [each for row in rows for each in row]
+        return panels.grid([cells[i : i + FOLD] for i in range(0, len(cells), FOLD)])
+    columns = [f"({letter}) {caption}" for letter, caption in zip(ascii_lowercase, ("Input", *figure.columns))]
+    captions = [caption for caption in figure.rows for _ in photos if caption]
+    return panels.grid(rows, columns, captions)
+
+
+def _outputs(source: Source, given: dict[str, Path], photos: list[Path], work: Path) -> list[Path]:
+    path = given[source.method]
+    if source.epoch is not None:
+        path = methods.of_epoch(source.method, path, source.epoch)
+    return methods.outputs(source.method, path, photos, work)
+
+
+def _boxes(texts: Sequence[str], photos: dict[str, np.ndarray]) -> dict[str, list[panels.Box]]:
+    """The boxes of each photo, in fractions of it."""
+    found: dict[str, list[panels.Box]] = {stem: [] for stem in photos}
+    for text in texts:
+        stem, _, sides = text.rpartition("=")
+        try:
+            left, top, right, bottom = map(float, sides.split(","))
+        except ValueError as error:
+            raise InputError(f"--boxes {text}: is not [PHOTO=]LEFT,TOP,RIGHT,BOTTOM") from error
+        if stem and stem not in photos:
+            raise InputError(f"--boxes {text}: no photo of that name; there are {', '.join(photos)}")
+        for name in [stem] if stem else photos:
+            height, width = photos[name].shape[:2]
+            x, y = (1, 1) if max(left, top, right, bottom) <= 1 else (width, height)
+            box = left / x, top / y, right / x, bottom / y
+            if not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+                raise InputError(f"--boxes {text}: no rectangle inside {name}, which has {width}x{height} pixels")
+            found[name].append(box)
+    return found
+
+
+def _scaled(image: np.ndarray, size: int) -> tuple[int, int]:
+    """Width and height with the longer one at `size`."""
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
