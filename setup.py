@@ -7,7 +7,7 @@ from setuptools import setup
 
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "ppcartoon/__init__.py").read_text())[1]
-PARTS = ("baselines", "benchmark", "cluster", "data", "engines", "evaluation", "study", "video")
+PARTS = ("baselines", "benchmark", "cluster", "data", "engines", "evaluation", "schema", "study", "video")
 
 setup(
     name="ppcartoon",

@@ -10,7 +10,8 @@ import pydantic
 import yaml
 
 from .errors import InputError
-from .schema import Config, Section
+from .schema import Config
+from .schema.section import Section
 
 
 def load(path: Path, options: list[str] = ()) -> Config:
