@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from .models import AnimeGANBaseline, CartoonGANModel, CartoonLossGANModel, CycleGANBaseline
+from .of_models import AnimeGANBaseline, CartoonGANModel, CartoonLossGANModel, CycleGANBaseline
 from .section import Count, Momentum, Positive, Rate, Section, Seed, Side, Text
 
 
