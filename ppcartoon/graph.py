@@ -17,32 +17,37 @@ import onnx
 from onnx import TensorProto, helper
 
 from .errors import InputError
-from .nodes import Blended, Folded, Measuring, Nodes, Together
+from .nodes import Blended, Folded, Given, Measuring, Nodes, Together
 from .weights import Weights, of_cartoonizer
 
 OPSET = 18
+KINDS = {"own": Nodes, "measured": Measuring, "given": Given, "blended": Blended, "together": Together}
 
 
-def build(weights: Weights, kind: Literal["own", "measured", "blended", "together"] = "own") -> onnx.ModelProto:
+def build(
+    weights: Weights, kind: Literal["own", "measured", "given", "blended", "together"] = "own"
+) -> onnx.ModelProto:
     """The ONNX model of a style.
 
     Args:
         weights: its tensors and network.
         kind: "own": image -> cartoon, where each LN normalises by its input's statistics. "measured": image -> the
-            same cartoon, and those statistics. "blended": image, given [N or 1, L, 2] and share [1] -> cartoon and
-            statistics; each LN normalises by `share` times its input's statistics plus `1 - share` times those given,
-            and that is what is put out. "together": image -> statistics [1, L, 2] of all images as if they were one;
-            nothing is padded, so that borders do not count.
+            same cartoon, and those statistics. "given": image, given [N or 1, L, 2] -> cartoon by those. "blended":
+            image, given and share [1] -> cartoon and statistics; each LN normalises by `share` times its input's
+            statistics plus `1 - share` times those given, and that is what is put out. "together": image ->
+            statistics [1, L, 2] of all images as if they were one; nothing is padded, so that borders do not count.
 
     Raises:
         InputError: a tensor is missing, left over, or of another shape than the network says; or it is a baseline's.
     """
-    g = {"own": Nodes, "measured": Measuring, "blended": Blended, "together": Together}[kind](weights)
+    g = KINDS[kind](weights)
     cartoon = _cartoonizer(g)
     inputs, outputs = [_image("image")], [cartoon]
+    if kind in ("given", "blended"):
+        inputs.append(_value("given", "S", g.norms, 2))
     if kind == "blended":
-        inputs += [_value("given", "S", g.norms, 2), _value("share", 1)]
-    if kind != "own":
+        inputs.append(_value("share", 1))
+    if isinstance(g, Measuring):
         g.put_out_statistics()
         outputs.append(_value("statistics", "N", g.norms, 2))
     return _model(g, inputs, outputs[-1:] if kind == "together" else outputs)

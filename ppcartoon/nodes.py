@@ -1,4 +1,4 @@
-"""The layers of an ONNX graph, one after the other, in the four ways in which LN can have its statistics."""
+"""The layers of an ONNX graph, one after the other, in the ways in which LN can have its statistics."""
 
 from __future__ import annotations
 
@@ -133,20 +133,30 @@ class Measuring(Nodes):
         self.node("Squeeze", self.node("Concat", means, variances, axis=2), self.integers(3), output="statistics")
 
 
-class Blended(Measuring):
-    """Each LN mixes its own statistics with those given."""
+class Given(Nodes):
+    """Each LN takes the statistics given."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
         self.given = self.node("Unsqueeze", "given", self.integers(3, 4, 5))  # [N, L, 2, 1, 1, 1]
-        self.rest = self.node("Sub", self.constant("one", np.float32(1)), "share")
 
     def statistics(self, x: str) -> tuple[str, str]:
         row = self.node("Gather", self.given, self.constant(f"index_{self.norms}", np.int64(self.norms)), axis=1)
-        given = (self.node("Gather", row, self.constant(f"index_{j}", np.int64(j)), axis=1) for j in (0, 1))
-        own = self.quickly(x)
+        mean, variance = (self.node("Gather", row, self.constant(f"index_{j}", np.int64(j)), axis=1) for j in (0, 1))
+        return mean, variance
+
+
+class Blended(Given, Measuring):
+    """Each LN mixes its own statistics with those given."""
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__(weights)
+        self.rest = self.node("Sub", self.constant("one", np.float32(1)), "share")
+
+    def statistics(self, x: str) -> tuple[str, str]:
         mean, variance = (
-            self.node("Add", self.node("Mul", a, "share"), self.node("Mul", b, self.rest)) for a, b in zip(own, given)
+            self.node("Add", self.node("Mul", own, "share"), self.node("Mul", given, self.rest))
+            for own, given in zip(self.quickly(x), super().statistics(x))
         )
         self.used.append((mean, variance))
         return mean, variance

@@ -92,10 +92,13 @@ class CartoonPredictor:
         tile = self.tile_of(height, width)
         with _in_a_line():
             if tile:
-                statistics = self._sampled(photo, tiling.SAMPLES if given is None else tiling.SAMPLES // 4)
-                if given is not None:
-                    statistics = np.float32(share * statistics + (1 - share) * given[0])
-                return tiling.cartoonize(self.engine, photo, tile, statistics), statistics[None]
+                if given is None:
+                    statistics = self._sampled(photo)[None]
+                elif share == 0:
+                    statistics = given
+                else:
+                    statistics = np.float32(share * self._sampled(photo, tiling.SAMPLES // 4) + (1 - share) * given)
+                return tiling.cartoonize(self.engine, photo, tile, statistics[0]), statistics
             padded = images.to_network(images.pad(photo)[None])
             if given is None:
                 cartoons, statistics = self.engine.measured(padded)

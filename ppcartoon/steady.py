@@ -23,6 +23,7 @@ except ImportError as error:
     raise InputError('films need OpenCV: pip install "ppcartoon[video]"') from error
 
 SECONDS = 0.5  # in which LN statistics follow the film, unless it changes fast
+DUE = 0.15  # of their change: with less they are left as they are, which is faster than to measure them
 KEPT = 0.85  # of the cartoon before, at most
 FINE, WIDE = 0.7, 32  # pixels, as Gaussians' deviations: between them is what is averaged
 AROUND = 10  # pixels, likewise, that are compared around each
@@ -45,6 +46,7 @@ class Steady:
         self._predictor = predictor
         self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._time = 0.0
+        self._left = 1.0  # of the statistics, when what is due has been taken off
         self._statistics: np.ndarray | None = None
         self._gray: np.ndarray | None = None
         self._cartoon: np.ndarray | None = None
@@ -58,8 +60,10 @@ class Steady:
         gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         before, self._gray = self._gray, gray
         change = 1.0 if before is None or before.shape != gray.shape else _change(before, gray)
-        share = max(change, 1 - math.exp(-max(time - self._time, 0.0) / SECONDS))
+        self._left *= min(1 - change, math.exp(-max(time - self._time, 0.0) / SECONDS))
+        share = 1 - self._left if self._left <= 1 - DUE else 0.0
         cartoon, self._statistics = self._predictor.blended(frame, None if share == 1 else self._statistics, share)
+        self._left = 1.0 if share else self._left
         self._time = time
         if change == 1 or min(gray.shape) < SMALLEST:
             self._cartoon = np.float32(cartoon)

@@ -84,6 +84,18 @@ def test_blended_statistics_agree_with_paddle(pair, share):
 
 
 @paddle.no_grad()
+def test_given_statistics_agree_with_paddle_and_nothing_is_measured(pair):
+    net, weights = pair
+    own = Statistics()
+    net(paddle.to_tensor(image()[:1]), own)
+    wanted = net(paddle.to_tensor(image()), Statistics(own.used())).numpy()
+    model = graph.build(weights, "given")
+    assert not {"ReduceMean", "ReduceL2"} & {node.op_type for node in model.graph.node}
+    (cartoon,) = run(model, image=image(), given=own.used().numpy())
+    np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
+
+
+@paddle.no_grad()
 def test_folded_statistics_agree_with_paddle(pair):
     net, weights = pair
     own = Statistics()

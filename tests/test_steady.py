@@ -137,6 +137,20 @@ def test_statistics_follow_time_and_not_the_number_of_frames(predictor):
         np.testing.assert_allclose((each - start) / (end - start), 1 - math.exp(-0.2), atol=0.03)
 
 
+def test_statistics_are_left_until_a_change_of_them_is_due(predictor, monkeypatch):
+    shares = []
+
+    def blended(frame, given, share):
+        shares.append(share)
+        return CartoonPredictor.blended(predictor, frame, given, share)
+
+    monkeypatch.setattr(predictor, "blended", blended)
+    through(predictor, [CUP] * 13 + [CAT])
+    assert shares[0] == shares[-1] == 1
+    taken = [share for share in shares[1:-1] if share]
+    assert 2 < len(taken) < 7 and all(steady.DUE <= share < 2 * steady.DUE for share in taken)
+
+
 @pytest.mark.parametrize("height, width", [(1, 1), (1, 40), (15, 3), (16, 16), (17, 200), (31, 500), (32, 33)])
 def test_frames_of_every_size(predictor, height, width):
     for made in through(predictor, noisy([photo(height, width)] * 3)):

@@ -41,7 +41,10 @@ class Engine(Protocol):
         """Cartoons, and the LN statistics [N, L, 2] of each image."""
 
     def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-        """Cartoons, and the LN statistics [N, L, 2] behind them: `share` of each image's own, the rest `given`."""
+        """Cartoons, and the LN statistics [N, L, 2] behind them: `share` of each image's own, the rest `given`.
+
+        With a share of 0 nothing has to be measured, which may be faster.
+        """
 
     def folded(self, statistics: np.ndarray) -> Network:
         """The network with LN statistics [L, 2] built in, for the tiles of an image."""

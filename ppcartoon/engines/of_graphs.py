@@ -39,6 +39,10 @@ class _OfGraphs:
         return self._compile(graph.build(self._weights, "measured"))
 
     @cached_property
+    def _given(self) -> Callable[..., Outputs]:
+        return self._compile(graph.build(self._weights, "given"))
+
+    @cached_property
     def _blended(self) -> Callable[..., Outputs]:
         return self._compile(graph.build(self._weights, "blended"))
 
@@ -50,6 +54,8 @@ class _OfGraphs:
         return cartoons, statistics
 
     def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+        if share == 0:
+            return self._given(image=images, given=given)[0], given
         cartoons, statistics = self._blended(image=images, given=given, share=np.float32([share]))
         return cartoons, statistics
 
