@@ -1,5 +1,6 @@
 """Runs notebooks/ai_studio_quickstart.ipynb from the first cell to the last, and stores its outputs in it."""
 
+import hashlib
 import os
 import re
 import tempfile
@@ -28,7 +29,14 @@ def execute(folder: Path, **variables: str) -> nbformat.NotebookNode:
     for output in (output for cell in book.cells for output in cell.get("outputs", ()) if "text" in output):
         output.text = TIMES.sub("", output.text.replace(f"{folder}/", ""))
     book.metadata.language_info = {"name": "python"}  # and no versions, which are another machine's
+    book.metadata.outputs_of = digest(book)
     return book
+
+
+def digest(book: nbformat.NotebookNode) -> str:
+    """Tells the code by which outputs were made from code that was changed since."""
+    sources = [cell.source for cell in book.cells if cell.cell_type == "code"]
+    return hashlib.sha256("\0".join(sources).encode()).hexdigest()
 
 
 if __name__ == "__main__":
