@@ -46,7 +46,7 @@ def test_a_wheel_holds_the_package_and_its_weights(tmp_path):
         names = set(archive.namelist())
         metadata = archive.read(next(n for n in names if n.endswith("METADATA"))).decode()
     required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra" not in line]
-    assert "paddle" not in str(required) and "ppgan" not in str(required) and len(required) == 6
+    assert "paddle" not in str(required) and "ppgan" not in str(required) and len(required) == 7
     shipped = {
         f"ppcartoon/_weights/{name}" for name in [*(f"{s}.safetensors" for s in weights.manifest()), weights.MANIFEST]
     }
