@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import ppcartoon
 from ppcartoon import weights
 
 ROOT = Path(__file__).parents[1]
@@ -45,23 +46,49 @@ def test_the_flags_name_the_engines_that_exist():
     assert {f".{ending}" for ending in flags.ENDINGS[1:]} == {*images.WRITABLE, *encoding.ENDINGS} - {".jpeg", ".m4v"}
 
 
-def test_a_wheel_holds_the_package_and_its_weights(tmp_path):
-    build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, "."]
-    source = tmp_path / "source"
-    for name in ("ppcartoon", "weights"):
-        shutil.copytree(ROOT / name, source / name)
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    subprocess.run([sys.executable, "-m", *build], check=True, capture_output=True, cwd=source)
-    (wheel,) = tmp_path.glob("ppcartoon-*-py3-none-any.whl")
-    with zipfile.ZipFile(wheel) as archive:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> tuple[set[str], set[str], set[str], str]:
+    """Names of what is in the repository, in the sdist, and in the wheel made of the sdist; the wheel's metadata."""
+    folder = tmp_path_factory.mktemp("built")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    tracked = {name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()}
+    for name in tracked:
+        (folder / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / "clone" / name)
+    build = "from setuptools import build_meta; build_meta.build_sdist('..')"
+    subprocess.run([sys.executable, "-c", build], cwd=folder / "clone", check=True, capture_output=True)
+    (sdist,) = folder.glob("ppcartoon-*.tar.gz")
+    shutil.unpack_archive(sdist, folder / "source")
+    (source,) = (folder / "source").iterdir()
+    wheel = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, source]
+    unpacked = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    subprocess.run([sys.executable, "-m", *wheel], check=True, capture_output=True)
+    with zipfile.ZipFile(next(folder.glob("ppcartoon-*-py3-none-any.whl"))) as archive:
         names = set(archive.namelist())
         metadata = archive.read(next(n for n in names if n.endswith("METADATA"))).decode()
-    required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra" not in line]
-    assert "paddle" not in str(required) and "ppgan" not in str(required) and len(required) == 6
-    shipped = {
-        f"ppcartoon/_weights/{name}" for name in [*(f"{s}.safetensors" for s in weights.manifest()), weights.MANIFEST]
-    }
-    files = [path for path in (ROOT / "ppcartoon").rglob("*.*") if path.suffix != ".pyc"]
-    ours = {str(path.relative_to(ROOT)) for path in files}
-    assert shipped | ours <= names
+    return tracked, unpacked, names, metadata
+
+
+def test_the_sdist_is_the_repository(built):
+    tracked, sdist, _, _ = built
+    assert {name for name in sdist - tracked if ".egg-info/" not in name} == {"PKG-INFO", "setup.cfg"}
+    assert tracked - sdist == set()
+
+
+def test_the_wheel_made_of_it_holds_the_package_and_its_weights_and_nothing_else(built):
+    tracked, _, wheel, metadata = built
+    ours = {name for name in tracked if name.startswith("ppcartoon/")}
+    shipped = {f"ppcartoon/_weights/{name}.safetensors" for name in weights.manifest()}
+    shipped |= {f"ppcartoon/_weights/{name}" for name in (weights.MANIFEST, "README.md")}
+    assert {name for name in wheel if ".dist-info/" not in name} == ours | shipped
+    assert f"Version: {ppcartoon.__version__}" in metadata
+
+
+def test_the_wheel_brings_neither_paddle_nor_ppgan(built):
+    required = [line for line in built[3].splitlines() if line.startswith("Requires-Dist")]
+    assert required and not [line for line in required if "paddle" in line or "ppgan" in line]
