@@ -1,5 +1,6 @@
 """What `import ppcartoon` costs, and what a wheel holds."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 import ppcartoon
 from ppcartoon import weights
@@ -92,3 +94,20 @@ def test_the_wheel_made_of_it_holds_the_package_and_its_weights_and_nothing_else
 def test_the_wheel_brings_neither_paddle_nor_ppgan(built):
     required = [line for line in built[3].splitlines() if line.startswith("Requires-Dist")]
     assert required and not [line for line in required if "paddle" in line or "ppgan" in line]
+
+
+def test_changelog_and_citation_are_of_this_version():
+    newest = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)[1]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert newest == citation["version"] == ppcartoon.__version__
+
+
+def test_the_citation_has_what_its_format_asks_for():
+    """Citation File Format 1.2.0."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0" and citation["type"] == "software"
+    assert {"message", "title", "authors"} <= citation.keys()
+    paper = citation["preferred-citation"]
+    assert {"type", "title", "authors"} <= paper.keys()
+    assert [author["family-names"] for author in paper["authors"]] == ["Dong", "Tan", "Tao", "Zheng", "Li"]
+    assert re.fullmatch(r"10\.\d{4,9}/\S+", paper["doi"])
