@@ -9,20 +9,15 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+# isort: split
+from distutils.core import run_setup
+
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.10", "3.11", "3.12")
 LOCKS = re.findall(r"setup\.py (.*) -o (requirements/\S+)", (ROOT / "Makefile").read_text())  # arguments and file
 
 
-def declared() -> tuple[list[str], dict[str, list[str]]]:
-    """What setup.py requires, and its extras."""
-    from distutils.core import run_setup
-
-    made = run_setup(str(ROOT / "setup.py"), stop_after="init")
-    return made.install_requires, made.extras_require
-
-
-REQUIRED, EXTRAS = declared()
+MADE = run_setup(str(ROOT / "setup.py"), stop_after="init")  # what setup.py says
 
 
 def environment(python: str) -> dict[str, str]:
@@ -47,7 +42,9 @@ def pins(path: str, python: str) -> dict[str, str]:
 
 def wanted(arguments: str) -> list[Requirement]:
     """What a lock must hold, by the arguments with which it is made."""
-    lines = REQUIRED + [line for extra in re.findall(r"--extra (\w+)", arguments) for line in EXTRAS[extra]]
+    lines = MADE.install_requires + [
+        line for extra in re.findall(r"--extra (\w+)", arguments) for line in MADE.extras_require[extra]
+    ]
     for name in re.findall(r"(requirements/\S+\.in)", arguments):
         lines += [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
     return [Requirement(line) for line in lines]
@@ -92,7 +89,7 @@ def test_extras_that_documents_and_messages_name_exist():
     named = {
         extra for extras in re.findall(r"""["'](?:\.|ppcartoon)\[([\w,-]+)\]""", text) for extra in extras.split(",")
     }
-    assert {"demo", "train", "openvino"} <= named <= EXTRAS.keys()
+    assert {"demo", "train", "openvino"} <= named <= MADE.extras_require.keys()
 
 
 def test_pre_commit_has_the_ruff_of_the_tests():

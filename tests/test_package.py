@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from test_locks import MADE
 
 import ppcartoon
 from ppcartoon import weights
@@ -25,11 +26,13 @@ def test_import_is_light():
     assert not {"paddle", "ppgan", "numpy", "PIL", "onnx", "onnxruntime", "skimage"} & set(loaded)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
-def test_help_needs_no_library(arguments):
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_the_console_script_needs_no_library_to_help(argument):
     """Reading the standard library is all that it takes, which is why it is quick."""
-    run = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
-    done = python(f"{run}from ppcartoon.cli import main; main({arguments})")
+    (script,) = MADE.entry_points["console_scripts"]
+    module, function = script.split(" = ")[1].split(":")
+    report = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+    done = python(f"{report}sys.argv = ['ppcartoon', '{argument}']; from {module} import {function} as run; run()")
     loaded = {name.partition(".")[0] for name in done.stderr.split()}
     assert loaded - sys.stdlib_module_names <= {"ppcartoon"} | at_start()
     assert done.stdout
