@@ -4,9 +4,9 @@ import re
 
 import pytest
 import runs_of
+from documents import MARKS
 
 CODE = re.compile(r"```(\w*)\n(.*?)```|((?:^    [^\n]*\n)+)", re.MULTILINE | re.DOTALL)
-MARKS = re.compile(r"GPU|the paper's data|downloads")  # what a command needs that the tests lack
 
 
 def read(name):
@@ -14,10 +14,10 @@ def read(name):
 
 
 def commands(text):
-    """Each line of code without its comment, and the marks in that."""
+    """Each line of code without its comment, and what that says that it needs."""
     lines = [line for block in CODE.finditer(text) for line in (block[2] or block[3]).splitlines() if line.strip()]
     parts = [re.split(r"\s+# ?", line.strip(), maxsplit=1) for line in lines]
-    return [(command, MARKS.findall(*comment) if comment else []) for command, *comment in parts]
+    return [(command, {mark for mark in MARKS if mark in "".join(comment)}) for command, *comment in parts]
 
 
 def blocks(text):
