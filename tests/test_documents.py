@@ -9,12 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import requests
 import runs_of
+import studies
 from documents import DOCUMENTS, ROOT, Command, blocks, commands, lay_out, programs
 from packaging.requirements import Requirement
 
@@ -99,7 +100,9 @@ class Reader:
         arguments = [*start, *program[1:], "--port", str(port), "--host", "127.0.0.1"]
         server = subprocess.Popen(arguments, cwd=self.folder, env=self._environment(), start_new_session=True)
         try:
-            runs_of.wait_for(lambda: _answers(f"http://127.0.0.1:{port}/"), server)
+            runs_of.wait_for(lambda: _answers(f"http://127.0.0.1:{port}"), server)
+            if "tools/study.py" in program:
+                _vote(f"http://127.0.0.1:{port}")
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGINT)
@@ -122,11 +125,23 @@ def _code_of(run) -> int | str:
     return result if isinstance(result, int) else 0
 
 
-def _answers(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with contextlib.suppress(OSError), opener.open(url, timeout=10) as page:
-        return page.status == 200
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False  # no proxy
+    return session
+
+
+def _answers(address: str) -> bool:
+    with contextlib.suppress(requests.ConnectionError):
+        return _session().get(address, timeout=10).ok
     return False
+
+
+def _vote(address: str) -> None:
+    """What a voter does, whose vote the report then has."""
+    voter = _session()
+    voter.post(f"{address}/start")
+    voter.post(f"{address}/vote", data={"choice": studies.choices(voter.get(address).text)[0]})
 
 
 def check_pip(arguments: list[str]) -> None:
@@ -179,7 +194,7 @@ def test_what_a_document_says_works_when_it_is_typed(command, readers):
 
 
 @pytest.mark.parametrize("command", [command for command in ALL if command.marks], ids=str)
-def test_what_needs_more_than_a_cpu_is_right_as_far_as_it_can_be_seen_without(command, readers):
+def test_what_needs_more_than_a_cpu_is_right_as_far_as_it_can_be_seen_without(command, readers, known):
     found = programs(command, readers(command.document).folder)
     assert found, "starts nothing that is known"
     for program in found:
@@ -189,6 +204,8 @@ def test_what_needs_more_than_a_cpu_is_right_as_far_as_it_can_be_seen_without(co
             args = PARSERS[name]().parse_args(program[program.index(tool or "ppcartoon") + 1 :])
             if name == "train.py":
                 config.load(args.config_file, args.opt)
+        elif tool:
+            assert {part for part in program if part.startswith("--")} <= known[name]
         elif name == "docker":
             assert all((ROOT / path).exists() for path in re.findall(r"-f (\S+)", " ".join(program)))
         else:
