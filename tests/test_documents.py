@@ -128,6 +128,7 @@ def _code_of(run) -> int | str:
 def _session() -> requests.Session:
     session = requests.Session()
     session.trust_env = False  # no proxy
+    session.headers["Accept-Language"] = "en"  # VisualDL wants to know
     return session
 
 
