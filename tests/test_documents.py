@@ -24,6 +24,7 @@ from ppcartoon.evaluation import flags as evaluation_flags
 
 SMALLER = {  # appended to a command, by what it has in it
     "configs/demo.yaml": ["-o", "dataset.train.count=2"],
+    "configs/demo_custom.yaml": ["-o", "dataset.train.num_workers=0"],
     "evaluate.py fid": ["--features", "vgg19:conv1_1", "--weights-file", "random"],
 }
 PARSERS = {
