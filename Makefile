@@ -18,7 +18,7 @@ test: $(VENV)/.test
 paddle-2.6 paddle-3.3: paddle-%: .venv-paddle-%/.test
 	.venv-paddle-$*/bin/python -m pytest -n 2 --dist loadfile tests/test_networks.py tests/test_engines.py tests/test_export.py tests/test_register.py tests/test_parity.py tests/test_models.py tests/test_trainer.py
 
-# A wheel in an empty environment, from another folder, without Paddle.
+# An sdist, and the wheel made of it in an empty environment, from another folder, without Paddle.
 wheel: $(VENV)/.test
 	.ci/wheel $(VENV)/bin/python
 
@@ -26,6 +26,8 @@ wheel: $(VENV)/.test
 lock:
 	$(UV_COMPILE) --universal setup.py requirements/limits.in --extra demo -o requirements/demo.txt
 	$(UV_COMPILE) --universal setup.py requirements/paddle.in requirements/limits.in --extra demo --extra openvino --extra video --extra ray --extra study --extra web --extra train --extra test -c requirements/demo.txt -o requirements/test.txt
+	$(UV_COMPILE) --universal setup.py requirements/build.in requirements/limits.in --extra openvino --extra video --extra web -c requirements/test.txt -o requirements/cpu.txt
+	$(UV_COMPILE) --universal setup.py requirements/build.in requirements/limits.in --extra train --extra video --extra web -c requirements/test.txt -o requirements/gpu.txt
 	for v in 2.6.2 3.3.1; do echo "paddlepaddle==$$v" | $(UV_COMPILE) - --python-platform x86_64-manylinux_2_28 -c requirements/demo.txt -o requirements/paddle-$${v%.*}.txt || exit 1; done
 
 clean:

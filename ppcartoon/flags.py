@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import __version__
 from .clock import parse_time
+from .completion import SHELLS, PrintCompletion
 from .video.encoding import CODECS
 
 DEMO_SIZE = 384  # the shipped style was trained on small crops: here its strokes are bold
@@ -80,6 +81,10 @@ def parser() -> argparse.ArgumentParser:
     film.add_argument("--crf", type=_integer(0, 63), metavar="N", help="compression, from 0 for the best")
     film.add_argument("--fps", type=_positive, metavar="N", help="images a second, of numbered ones (default: 25)")
     p.add_argument("--version", action="version", version=__version__)
+    p.add_argument(
+        "--print-completion", choices=SHELLS, action=PrintCompletion,
+        help='what makes a shell complete this command; in bash and zsh: eval "$(ppcartoon --print-completion bash)"',
+    )  # fmt: skip
     return p
 
 

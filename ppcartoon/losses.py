@@ -9,6 +9,9 @@ VGG19's [N, C, H', W']. Half precision is computed in float32. The signs are tho
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
@@ -16,6 +19,22 @@ from paddle import Tensor
 LUMA = (0.299, 0.587, 0.114)
 RGB_TO_YUV = (LUMA, (-0.14714119, -0.28886916, 0.43601035), (0.61497538, -0.51496512, -0.10001026))  # PaddleGAN's
 GAN_MODES = ("vanilla", "lsgan")
+IMAGES = ("fake", "photo", "cartoon", "smooth")  # what an additional loss may take: G(E(p)), p, c and e
+ADDITIONAL: dict[str, Callable[..., Tensor]] = {}
+
+
+def additional(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Lets configs add a loss to Eq. 5: `model.additional_losses: {its name: its weight}`.
+
+    Args:
+        loss: a function of images, by the names of its parameters (`IMAGES`), that returns a scalar.
+    """
+    if not set(inspect.signature(loss).parameters) <= set(IMAGES):
+        raise TypeError(f"{loss.__name__}: an additional loss takes no other parameters than {', '.join(IMAGES)}")
+    if loss.__name__ in ("adv", "content", "gray", "color", "tv", "loss"):
+        raise TypeError(f"{loss.__name__}: g_{loss.__name__} is another loss in the logs")
+    ADDITIONAL[loss.__name__] = loss
+    return loss
 
 
 def discriminator_loss(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import paddle
 from paddle import Tensor
@@ -15,7 +17,7 @@ from ppgan.models.generators.builder import build_generator
 
 from . import losses
 from .cost import Cost, step_cost
-from .networks import Cartoonizer
+from .networks import OURS, Cartoonizer
 from .trainable import Trainable, bare, learning
 from .vgg import VGG19
 from .weights import fold
@@ -45,6 +47,7 @@ class CartoonLossGANModel(Trainable):
         huber_delta: where the Huber loss of Eq. 4 turns linear.
         vgg_layer: l of Eqs. 2 and 3, "conv1_1" to "conv5_4".
         vgg_path: see `vgg.VGG19`.
+        additional_losses: weights of losses that Eq. 5 has besides, by their names in `losses.ADDITIONAL`.
         amp: None for float32; "float16" (with loss scaling) or "bfloat16" for mixed precision O1, on GPUs.
 
     Raises:
@@ -70,11 +73,12 @@ class CartoonLossGANModel(Trainable):
         huber_delta: float = 1.0,
         vgg_layer: str = "conv4_4",
         vgg_path: str | None = None,
+        additional_losses: dict[str, float] | None = None,
         amp: str | None = None,
     ) -> None:
         super().__init__()
-        width = {key: value for key, value in generator.items() if key != "name"}
-        self.network = {"encoder": dict(discriminator), "generator": width}  # as a weights file tells it
+        told = {key: value for key, value in generator.items() if (key, value) != ("name", OURS)}
+        self.network = {"encoder": dict(discriminator), "generator": told}  # as a weights file has it
         self.nets["netD"] = build_discriminator(discriminator)
         self.nets["netG"] = build_generator(generator) if reuse_encoder else Cartoonizer(**self.network)
         self.nets["netG"].train()
@@ -83,6 +87,7 @@ class CartoonLossGANModel(Trainable):
         self.adv_weight, self.content_weight, self.gray_weight = adv_weight, content_weight, gray_weight
         self.color_weight, self.tv_weight, self.edge_weight = color_weight, tv_weight, edge_weight
         self.huber_delta, self.amp = huber_delta, amp
+        self.additional_losses = {name: weight for name, weight in (additional_losses or {}).items() if weight}
         self.vgg = VGG19(vgg_layer, vgg_path) if content_weight or gray_weight else None
         scaled = amp == "float16"
         self.scalers = {name: paddle.amp.GradScaler(enable=scaled) for name in ("optimizer_D", "optimizer_G")}
@@ -143,7 +148,16 @@ class CartoonLossGANModel(Trainable):
             terms["g_color"] = self.color_weight * self._color_loss()
         if not init and self.tv_weight:
             terms["g_tv"] = self.tv_weight * AnimeGANV2Model.variation_loss(self.fake)
+        if not init:
+            terms |= self._additional_losses()
         return {"g_loss": sum(terms.values()), **terms}
+
+    def _additional_losses(self) -> dict[str, Tensor]:
+        terms = {}
+        for name, weight in self.additional_losses.items():
+            loss = losses.ADDITIONAL[name]
+            terms[f"g_{name}"] = weight * loss(*(getattr(self, image) for image in inspect.signature(loss).parameters))
+        return terms
 
     def _color_loss(self) -> Tensor:
         if self.color_loss == "reconstruction":

@@ -6,6 +6,7 @@ Images are float32 [N, 3, H, W] in [-1, 1], H and W multiples of 4. LN is the pa
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import paddle
@@ -14,6 +15,23 @@ from paddle import Tensor, nn
 from paddle.nn.utils import spectral_norm
 
 from .norms import LayerNorm, Statistics
+
+OURS = "CartoonLossGenerator"
+GENERATORS: dict[str, type[nn.Layer]] = {}  # by the names that configs have for them
+
+
+def generator(network: type[nn.Layer]) -> type[nn.Layer]:
+    """Lets configs name a generator: `model.generator: {name: its name, in_channels: ..., ...}`.
+
+    Args:
+        network: maps E's features [N, in_channels, H/4, W/4] to images [N, 3, H, W] in [-1, 1], and behaves alike in
+            training and afterwards. Its constructor takes `in_channels` and other whole numbers and switches.
+    """
+    parameters = inspect.signature(network, eval_str=True).parameters
+    if "in_channels" not in parameters or not {p.annotation for p in parameters.values()} <= {int, bool}:
+        raise TypeError(f"{network.__name__}: a generator takes in_channels, and other arguments that are int or bool")
+    GENERATORS[network.__name__] = network
+    return network
 
 
 class Sequential(nn.Sequential):
@@ -182,19 +200,22 @@ class Cartoonizer(nn.Layer):
 
     Args:
         encoder: whose encoder, {"name": a key of `ENCODERS`, and its arguments}.
-        generator: arguments of `Generator`.
+        generator: arguments of `Generator`; or those of another one with its `name`, a key of `GENERATORS`.
     """
 
     def __init__(self, encoder: dict, generator: dict) -> None:
         super().__init__()
         arguments = {k: v for k, v in encoder.items() if k != "name"}
-        decoder = Generator(**generator)  # first, so that its random weights are those of a Generator on its own
+        decoder = {"name": OURS, **generator}
+        decoder = GENERATORS[decoder.pop("name")](**decoder)  # first, so that its weights are those of one on its own
         self.encoder = ENCODERS[encoder["name"]](**arguments, wrap=lambda layer: layer)
         self.generator = decoder
         self.eval()
 
     def forward(self, image: Tensor, statistics: Statistics | None = None) -> Tensor:
         """Image [N, 3, H, W] in [-1, 1] -> cartoon of the same shape and range."""
+        if statistics is None:
+            return self.generator(self.encoder(image))
         return self.generator(self.encoder(image, statistics), statistics)
 
 
@@ -216,4 +237,5 @@ class WithStatistics(nn.Layer):
         return self.cartoonizer(image, statistics), statistics.used()
 
 
+GENERATORS[OURS] = Generator
 ENCODERS = {"CartoonLossDiscriminator": encoder, "CartoonLossNLayerDiscriminator": n_layer_encoder}

@@ -17,14 +17,14 @@ from ppgan.models.discriminators.builder import DISCRIMINATORS
 from ppgan.models.generators.builder import GENERATORS
 from ppgan.solver.builder import LRSCHEDULERS
 
-from . import losses
+from . import losses, networks
 from .baselines import cartoongan
 from .baselines.animegan import AnimeGANBaseline
 from .baselines.cyclegan import CycleGANBaseline
 from .datasets import DrawnCartoonDataset, UnpairedCartoonDataset
 from .evaluation.metrics import CartoonFID, CartoonKID
 from .models import CartoonLossGANModel
-from .networks import Discriminator, Generator, NLayerDiscriminator
+from .networks import Discriminator, NLayerDiscriminator
 from .schedules import FinalLinearDecay
 
 
@@ -39,7 +39,8 @@ def _with_options(loss: Callable) -> Callable:
     return criterion
 
 
-GENERATORS.register(Generator, name="CartoonLossGenerator")
+for name, network in networks.GENERATORS.items():
+    GENERATORS.register(network, name=name)
 DISCRIMINATORS.register(Discriminator, name="CartoonLossDiscriminator")
 DISCRIMINATORS.register(NLayerDiscriminator, name="CartoonLossNLayerDiscriminator")
 GENERATORS.register(cartoongan.Generator, name="CartoonGANGenerator")

@@ -25,7 +25,7 @@ FORMAT = "ppcartoon"
 MANIFEST = "SHA256SUMS"
 TEXTS = ("style", "command", "attribution", "licence", "config")
 ENCODERS = ("CartoonLossDiscriminator", "CartoonLossNLayerDiscriminator")
-WIDTHS = range(1, 1025)
+WIDTHS, SWITCH = range(1, 1025), (False, True)
 BASELINES = {  # generators by name, and what their arguments may be
     "AnimeGenerator": {},
     "CartoonGANGenerator": {"channels": range(1, 129), "blocks": range(17)},
@@ -41,8 +41,8 @@ class Weights:
     Attributes:
         tensors: float32 by name, as in the `state_dict()` of a Cartoonizer, or of a baseline's generator.
         network: arguments of the Cartoonizer: {"encoder": {"name", "channels"}, "generator": {"in_channels",
-            "channels", "depthwise"}}; or {"generator": {"name", ...}}, a key of `BASELINES` and arguments that it
-            allows.
+            "channels", "depthwise"}}, where another generator has a "name" and its own arguments; or, of a baseline,
+            {"generator": {"name", ...}}, a key of `BASELINES` and arguments that it allows.
         style: short name.
         command: the command that trained it.
         attribution: whom to name, and for what.
@@ -59,20 +59,20 @@ class Weights:
     config: str = "unknown"
 
     @property
-    def baseline(self) -> str | None:
-        """The name of a baseline's generator; None for a Cartoonizer."""
-        return None if "encoder" in self.network else self.network["generator"]["name"]
+    def other(self) -> str | None:
+        """The name of a generator that is not the paper's, which runs in Paddle alone; None for the paper's."""
+        return self.network["generator"].get("name")
 
 
 def of_cartoonizer(weights: Weights) -> Weights:
     """The same weights.
 
     Raises:
-        InputError: they are a baseline's.
+        InputError: they are of another generator than the paper's.
     """
-    if weights.baseline:
+    if weights.other:
         raise InputError(
-            f"{weights.style}: weights of a baseline ({weights.baseline}); tools/evaluate.py run --weights runs them"
+            f"{weights.style}: weights of another network ({weights.other}); tools/evaluate.py run --weights runs them"
         )
     return weights
 
@@ -154,34 +154,36 @@ def load(path: Path, sha256: str | None = None) -> Weights:
 
 def _network(path: Path, text: str) -> dict[str, dict]:
     """The network's arguments from their JSON: known networks and sensible widths, nothing else."""
-    generator = {"in_channels": int, "channels": int, "depthwise": bool}
-    wanted = {"encoder": {"name": str, "channels": int}, "generator": generator}
     try:
         network = json.loads(text)
-        if _is_baseline(network):
-            return network
-        network["generator"] = {"depthwise": False, **network["generator"]}  # earlier files do not tell
-        types = {part: {key: type(value) for key, value in table.items()} for part, table in network.items()}
-        widths = [value for table in network.values() for value in table.values() if type(value) is int]
+        if "encoder" in network and "name" not in network["generator"]:
+            network["generator"] = {"depthwise": False, **network["generator"]}  # earlier files do not tell
+        possible = _possible(**network)
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
-        types, widths = None, []
-    if types != wanted or network["encoder"]["name"] not in ENCODERS or not all(width in WIDTHS for width in widths):
+        possible = False
+    if not possible:
         raise InputError(
             f"{path}: metadata key network must hold the arguments of encoder and generator, got {text[:80]!r}"
         )
     return network
 
 
-def _is_baseline(network: object) -> bool:
-    """Whether it is {"generator": {"name": a key of `BASELINES`, and arguments that this allows}}."""
-    generator = network.get("generator") if isinstance(network, dict) and len(network) == 1 else None
-    if not isinstance(generator, dict) or not isinstance(generator.get("name"), str):
+def _possible(generator: dict, encoder: dict | None = None) -> bool:
+    """Whether names are known, except a generator's beside an encoder, and arguments sensible."""
+    arguments = {key: value for key, value in generator.items() if key != "name"}
+    if encoder is None:
+        return _fit(arguments, BASELINES[generator["name"]])
+    if not _fit(encoder, {"name": ENCODERS, "channels": WIDTHS}):
         return False
-    allowed, given = BASELINES.get(generator["name"]), {k: v for k, v in generator.items() if k != "name"}
-    return (
-        allowed is not None
-        and given.keys() == allowed.keys()
-        and all(type(value) is int and value in allowed[key] for key, value in given.items())
+    if "name" not in generator:
+        return _fit(arguments, {"in_channels": WIDTHS, "channels": WIDTHS, "depthwise": SWITCH})
+    kinds = {key: SWITCH if type(value) is bool else range(1025) for key, value in arguments.items()}
+    return generator["name"].isidentifier() and _fit(arguments, kinds)
+
+
+def _fit(given: dict, allowed: dict) -> bool:
+    return given.keys() == allowed.keys() and all(
+        type(value) is type(allowed[key][0]) and value in allowed[key] for key, value in given.items()
     )
 
 

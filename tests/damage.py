@@ -78,7 +78,7 @@ FILES = {
     "MPO": [made("RGB", "MPO", **MORE)],
     "PNG": [made("RGBA", "PNG", exif=exif(), icc_profile=PROFILE), made("1", "PNG"), interlaced()],
     "PNG, 16 bits": [made("I;16", "PNG", transparency=771)],
-    "PNG, palette": [made("P", "PNG"), made("P", "PNG", **MORE)],
+    "PNG, palette": [made("P", "PNG"), made("P", "PNG", save_all=True, append_images=[Image.new("P", (20, 12))])],
     "WebP": [made("RGBA", "WEBP", exif=exif(), icc_profile=PROFILE), made("RGB", "WEBP", lossless=True, **MORE)],
     "JPEG 2000": [made("RGBA", "JPEG2000"), made("I;16", "JPEG2000", no_jp2=True)],
     "TIFF": [made("RGBA", "TIFF", exif=exif(), icc_profile=PROFILE), made("F", "TIFF"), made("I", "TIFF")],

@@ -59,7 +59,7 @@ def test_what_runs_on_onnx_says_what_runs_a_baseline(baseline_run, tmp_path, cap
     file = str(run / "weights.safetensors")
     assert cli.main(["-i", str(tmp_path / "a.png"), "-w", file, "-o", str(tmp_path / "made")]) == 2
     error = capsys.readouterr().err
-    assert "weights of a baseline" in error and "tools/evaluate.py run" in error and error.count("\n") == 1
+    assert "weights of another network" in error and "tools/evaluate.py run" in error and error.count("\n") == 1
 
 
 def test_an_image_that_is_too_large_for_memory_is_refused(baseline_run):

@@ -34,7 +34,7 @@ ORDER += [
     "datasets",
     "vgg",
 ]
-ORDER += ["predictor", "steady", "photos", "cluster", "flags", "cli", "export", "trainable", "models"]
+ORDER += ["predictor", "steady", "photos", "cluster", "completion", "flags", "cli", "export", "trainable", "models"]
 ORDER += ["baselines", "evaluation"]
 ORDER += [
     "checkpoints",
@@ -69,7 +69,7 @@ WITHOUT_PADDLE = {
     "export",
 }
 WITHOUT_PADDLE |= {"clock", "signals", "video", "steady", "photos"}
-WITHOUT_PADDLE |= {"flags", "cluster", "study"}
+WITHOUT_PADDLE |= {"completion", "flags", "cluster", "study"}
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "evaluate_cli", "__init__"}
 WITH_PPGAN = {"vgg", "trainable", "models", "baselines", "register", "validation", "experiment", "benchmark"}
 

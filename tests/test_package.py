@@ -1,11 +1,17 @@
 """What `import ppcartoon` costs, and what a wheel holds."""
 
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+import yaml
+from test_locks import MADE
+
+import ppcartoon
 from ppcartoon import weights
 
 ROOT = Path(__file__).parents[1]
@@ -20,9 +26,21 @@ def test_import_is_light():
     assert not {"paddle", "ppgan", "numpy", "PIL", "onnx", "onnxruntime", "skimage"} & set(loaded)
 
 
-def test_help_needs_no_library():
-    loaded = python("import sys; from ppcartoon import cli; cli.parser(); print(*sys.modules)").stdout.split()
-    assert not {"paddle", "numpy", "PIL", "onnx", "onnxruntime", "skimage"} & set(loaded)
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_the_console_script_needs_no_library_to_help(argument):
+    """Reading the standard library is all that it takes, which is why it is quick."""
+    (script,) = MADE.entry_points["console_scripts"]
+    module, function = script.split(" = ")[1].split(":")
+    report = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+    done = python(f"{report}sys.argv = ['ppcartoon', '{argument}']; from {module} import {function} as run; run()")
+    loaded = {name.partition(".")[0] for name in done.stderr.split()}
+    assert loaded - sys.stdlib_module_names <= {"ppcartoon"} | at_start()
+    assert done.stdout
+
+
+def at_start() -> set[str]:
+    """Modules that this Python imports before any program, by files ending in .pth."""
+    return {name.partition(".")[0] for name in python("import sys; print(*sys.modules)").stdout.split()}
 
 
 def test_the_flags_name_the_engines_that_exist():
@@ -33,23 +51,66 @@ def test_the_flags_name_the_engines_that_exist():
     assert {f".{ending}" for ending in flags.ENDINGS[1:]} == {*images.WRITABLE, *encoding.ENDINGS} - {".jpeg", ".m4v"}
 
 
-def test_a_wheel_holds_the_package_and_its_weights(tmp_path):
-    build = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, "."]
-    source = tmp_path / "source"
-    for name in ("ppcartoon", "weights"):
-        shutil.copytree(ROOT / name, source / name)
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    subprocess.run([sys.executable, "-m", *build], check=True, capture_output=True, cwd=source)
-    (wheel,) = tmp_path.glob("ppcartoon-*-py3-none-any.whl")
-    with zipfile.ZipFile(wheel) as archive:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> tuple[set[str], set[str], set[str], str]:
+    """Names of what is in the repository, in the sdist, and in the wheel made of the sdist; the wheel's metadata."""
+    folder = tmp_path_factory.mktemp("built")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    tracked = {name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()}
+    for name in tracked:
+        (folder / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / "clone" / name)
+    build = "from setuptools import build_meta; build_meta.build_sdist('..')"
+    subprocess.run([sys.executable, "-c", build], cwd=folder / "clone", check=True, capture_output=True)
+    (sdist,) = folder.glob("ppcartoon-*.tar.gz")
+    shutil.unpack_archive(sdist, folder / "source")
+    (source,) = (folder / "source").iterdir()
+    wheel = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, source]
+    unpacked = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    subprocess.run([sys.executable, "-m", *wheel], check=True, capture_output=True)
+    with zipfile.ZipFile(next(folder.glob("ppcartoon-*-py3-none-any.whl"))) as archive:
         names = set(archive.namelist())
         metadata = archive.read(next(n for n in names if n.endswith("METADATA"))).decode()
-    required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra" not in line]
-    assert "paddle" not in str(required) and "ppgan" not in str(required) and len(required) == 6
-    shipped = {
-        f"ppcartoon/_weights/{name}" for name in [*(f"{s}.safetensors" for s in weights.manifest()), weights.MANIFEST]
-    }
-    files = [path for path in (ROOT / "ppcartoon").rglob("*.*") if path.suffix != ".pyc"]
-    ours = {str(path.relative_to(ROOT)) for path in files}
-    assert shipped | ours <= names
+    return tracked, unpacked, names, metadata
+
+
+def test_the_sdist_is_the_repository(built):
+    tracked, sdist, _, _ = built
+    assert {name for name in sdist - tracked if ".egg-info/" not in name} == {"PKG-INFO", "setup.cfg"}
+    assert tracked - sdist == set()
+
+
+def test_the_wheel_made_of_it_holds_the_package_and_its_weights_and_nothing_else(built):
+    tracked, _, wheel, metadata = built
+    ours = {name for name in tracked if name.startswith("ppcartoon/")}
+    shipped = {f"ppcartoon/_weights/{name}.safetensors" for name in weights.manifest()}
+    shipped |= {f"ppcartoon/_weights/{name}" for name in (weights.MANIFEST, "README.md")}
+    assert {name for name in wheel if ".dist-info/" not in name} == ours | shipped
+    assert f"Version: {ppcartoon.__version__}" in metadata
+
+
+def test_the_wheel_brings_neither_paddle_nor_ppgan(built):
+    required = [line for line in built[3].splitlines() if line.startswith("Requires-Dist")]
+    assert required and not [line for line in required if "paddle" in line or "ppgan" in line]
+
+
+def test_changelog_and_citation_are_of_this_version():
+    newest = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)[1]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert newest == citation["version"] == ppcartoon.__version__
+
+
+def test_the_citation_has_what_its_format_asks_for():
+    """Citation File Format 1.2.0."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0" and citation["type"] == "software"
+    assert {"message", "title", "authors"} <= citation.keys()
+    paper = citation["preferred-citation"]
+    assert {"type", "title", "authors"} <= paper.keys()
+    assert [author["family-names"] for author in paper["authors"]] == ["Dong", "Tan", "Tao", "Zheng", "Li"]
+    assert re.fullmatch(r"10\.\d{4,9}/\S+", paper["doi"])

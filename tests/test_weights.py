@@ -116,6 +116,14 @@ def network(**encoder):
         network(channels=True),
         network(x=1),
         network().replace('"channels": 4', '"channels": 4, "depthwise": 1'),
+        network().replace('"channels": 4', '"name": "os.system"'),
+        network().replace('"channels": 4', '"name": null, "channels": 4'),
+        network().replace('"channels": 4', '"name": "Other", "width": 1e3'),
+        network().replace('"channels": 4', '"name": "Other", "width": 9999999'),
+        network().replace('"channels": 4', '"name": "Other", "path": "/etc/passwd"'),
+        '{"generator": {"name": "Other", "in_channels": 8}}',
+        '{"generator": {"name": ["AnimeGenerator"]}}',
+        '{"generator": {"name": "CartoonGANGenerator", "channels": true, "blocks": 1}}',
     ],
 )
 def test_strange_network_arguments_are_refused(tmp_path, tiny_weights, network):

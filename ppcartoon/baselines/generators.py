@@ -1,6 +1,8 @@
-"""The generators of the baselines, from their weights files."""
+"""Generators that are not the paper's, from their weights files."""
 
 from __future__ import annotations
+
+import inspect
 
 from .. import compat  # noqa: F401  before ppgan, which it makes importable
 
@@ -9,6 +11,7 @@ from paddle import nn
 from ppgan.models.generators.generater_animegan import AnimeGenerator
 from ppgan.models.generators.resnet import ResnetGenerator
 
+from .. import networks
 from ..errors import InputError
 from ..weights import Weights
 from . import cartoongan
@@ -21,17 +24,27 @@ GENERATORS = {  # the keys of `weights.BASELINES`
 
 
 def generator(weights: Weights) -> nn.Layer:
-    """The network of a baseline's weights, in eval mode: image [N, 3, H, W] in [-1, 1] -> cartoon, likewise.
+    """The network of such weights, in eval mode: image [N, 3, H, W] in [-1, 1] -> cartoon, likewise.
 
     Raises:
-        InputError: a tensor is missing, left over, or of another shape than the network says.
+        InputError: there is no such generator, or a tensor is missing, left over, or of another shape than it says.
     """
     arguments = {key: value for key, value in weights.network["generator"].items() if key != "name"}
-    net = GENERATORS[weights.baseline](**arguments)
+    if "encoder" not in weights.network:
+        net = GENERATORS[weights.other](**arguments)
+    else:
+        try:
+            inspect.signature(networks.GENERATORS[weights.other]).bind(**arguments)
+        except (KeyError, TypeError) as error:
+            given = ", ".join(f"{key}={value}" for key, value in arguments.items())
+            raise InputError(
+                f"{weights.style}: ppcartoon/networks.py does not have the generator {weights.other}({given})"
+            ) from error
+        net = networks.Cartoonizer(**weights.network)
     wanted = {(name, *tensor.shape) for name, tensor in net.state_dict().items()}
     there = {(name, *tensor.shape) for name, tensor in weights.tensors.items()}
     for name, *shape in sorted(wanted ^ there)[:1]:
-        raise InputError(f"{weights.style}: {name} {shape} is not in both the file and {weights.baseline}")
+        raise InputError(f"{weights.style}: {name} {shape} is not in both the file and {weights.other}")
     net.set_state_dict(weights.tensors)
     net.eval()
     return net

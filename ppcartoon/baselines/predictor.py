@@ -1,4 +1,4 @@
-"""Weights files of any kind as predictors: ours, and those of the baselines."""
+"""Weights files of any kind as predictors: ours, and those of the baselines and of other generators."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def open_weights(path: str | os.PathLike, device: str = "auto", precision: str =
         InputError: the file is not to be trusted, or what runs it is not here.
     """
     loaded = weights.load(Path(path))
-    if loaded.baseline:
+    if loaded.other:
         return BaselinePredictor(loaded, device)
     return CartoonPredictor(weights_file=path, device=device, precision=precision)
 
@@ -43,7 +43,7 @@ class BaselinePredictor(CartoonPredictor):
     """Cartoonizes images whole: baselines normalise over all of an image, and have no statistics for tiles to share.
 
     Args:
-        loaded: weights of a baseline.
+        loaded: weights of another generator than the paper's.
         device: "auto" (a GPU where Paddle sees one), "cpu" or "gpu".
 
     Raises:
@@ -72,13 +72,13 @@ class BaselinePredictor(CartoonPredictor):
 
 
 class Generator:
-    """The network of a baseline, in Paddle Inference; as much of `engines.Engine` as images made whole need."""
+    """The network of such weights, in Paddle Inference; as much of `engines.Engine` as images made whole need."""
 
     name = "paddle"
 
     def __init__(self, loaded: Weights, device: str) -> None:
         if not find_spec("paddle"):
-            raise InputError(f"{loaded.baseline} runs on Paddle: pip install paddlepaddle==3.2.2, or the GPU build")
+            raise InputError(f"{loaded.other} runs on Paddle: pip install paddlepaddle==3.2.2, or the GPU build")
         if device == "gpu" and not of_paddle.gpu():
             raise InputError(of_paddle.NO_GPU)
         version, self._lock = of_paddle.paddle().__version__, threading.Lock()
@@ -90,7 +90,7 @@ class Generator:
             self._program = of_paddle.Program(program, device, cores())
         width = max((v for v in loaded.network["generator"].values() if isinstance(v, int)), default=64)
         self.bytes_per_pixel = BYTES[version.startswith(LEAN)] * max(width, 16)
-        self.description = f"{loaded.baseline}, {self._program.description}"
+        self.description = f"{loaded.other}, {self._program.description}"
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """float32 [N, 3, H, W] in [-1, 1], H and W multiples of 4 -> the cartoons, likewise."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+import inspect
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainValidator, SerializeAsAny, create_model, field_validator, model_validator
 
 from .section import Count, Section, Text, VggLayer, Weight, Width
 
@@ -14,6 +15,22 @@ class Generator(Section):
     in_channels: Width
     channels: Annotated[int, Field(ge=2, le=1024, multiple_of=2)]
     depthwise: bool = False
+
+
+def any_generator(value: Any) -> Section:
+    """Ours, or another of `networks.GENERATORS`, whose keys are the arguments of its constructor."""
+    name = value.get("name") if isinstance(value, dict) else None
+    if not isinstance(name, str) or name == "CartoonLossGenerator":
+        return Generator.model_validate(value)
+    from ..networks import GENERATORS  # and Paddle, which configs of ours do without
+
+    if name not in GENERATORS:
+        raise ValueError(f"{name}: unknown; ppcartoon/networks.py has {', '.join(sorted(GENERATORS))}")
+    fields: dict[str, Any] = {"name": (Literal[name], ...)}
+    for key, parameter in inspect.signature(GENERATORS[name], eval_str=True).parameters.items():
+        kind = Annotated[int, Field(ge=0, le=1024)] if parameter.annotation is int else bool
+        fields[key] = (kind, ... if parameter.default is parameter.empty else parameter.default)
+    return create_model(name, __base__=Section, **fields).model_validate(value)
 
 
 class Discriminator(Section):
@@ -41,7 +58,7 @@ class Model(Section):
 
 class CartoonLossGANModel(Model):
     name: Literal["CartoonLossGANModel"]
-    generator: Generator
+    generator: Annotated[SerializeAsAny[Section], PlainValidator(any_generator)]
     discriminator: Discriminator
     reuse_encoder: bool
     gan_mode: Literal["vanilla", "lsgan"]
@@ -55,10 +72,21 @@ class CartoonLossGANModel(Model):
     color_weight: Weight
     tv_weight: Weight
     edge_weight: Weight
+    additional_losses: dict[str, Weight] = Field(default_factory=dict)
     huber_delta: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     vgg_layer: VggLayer
     vgg_path: Text | None
     amp: Literal["auto", "float16", "bfloat16"] | None
+
+    @field_validator("additional_losses")
+    @classmethod
+    def known(cls, weights: dict[str, float]) -> dict[str, float]:
+        if weights:
+            from ..losses import ADDITIONAL  # and Paddle, which configs of the paper's losses do without
+
+            for name in weights.keys() - ADDITIONAL.keys():
+                raise ValueError(f"{name}: unknown; ppcartoon/losses.py has {', '.join(sorted(ADDITIONAL)) or 'none'}")
+        return weights
 
     @model_validator(mode="after")
     def possible(self) -> CartoonLossGANModel:
@@ -68,13 +96,14 @@ class CartoonLossGANModel(Model):
         if self.init_epochs and not self.content_weight:
             raise ValueError("content_weight is all that stage init has: above 0, or init_epochs: 0")
         weights = (self.adv_weight, self.content_weight, self.gray_weight, self.color_weight, self.tv_weight)
-        if not any(weights):
+        if not any((*weights, *self.additional_losses.values())):
             raise ValueError("all losses of the generator have weight 0")
         return self
 
     def losses(self) -> set[str]:
         terms = ("adv", "content", "gray", "color", "tv")
-        return {"d_loss", "g_loss"} | {f"g_{term}" for term in terms if getattr(self, f"{term}_weight")}
+        ours = {f"g_{term}" for term in terms if getattr(self, f"{term}_weight")}
+        return {"d_loss", "g_loss"} | ours | {f"g_{name}" for name, weight in self.additional_losses.items() if weight}
 
 
 class AnimeGenerator(Section):
