@@ -18,6 +18,7 @@ import runs_of
 import studies
 from documents import DOCUMENTS, ROOT, Command, blocks, commands, lay_out, programs
 from packaging.requirements import Requirement
+from test_locks import MADE, pins
 
 from ppcartoon import config, flags, prepare_cli, train_cli, weights
 from ppcartoon.evaluation import flags as evaluation_flags
@@ -34,9 +35,6 @@ PARSERS = {
 SERVERS = re.compile(r"visualdl |ppcartoon demo|tools/demo.py|tools/study.py serve")
 ALL = [command for document in DOCUMENTS for command in commands(document)]
 RUN = [command for command in ALL if not command.marks]
-with patch("setuptools.setup") as setup:
-    runpy.run_path(str(ROOT / "setup.py"))
-SETUP = setup.call_args.kwargs
 
 
 OTHER_FLAGS = {"--shm-size"}  # docker's
@@ -112,7 +110,7 @@ class Reader:
 
 def _console_script():
     """What setup.py calls `ppcartoon`."""
-    (script,) = SETUP["entry_points"]["console_scripts"]
+    (script,) = MADE.entry_points["console_scripts"]
     module, name = re.fullmatch(r"ppcartoon = ([\w.]+):(\w+)", script).groups()
     return getattr(__import__(module, fromlist=[name]), name)
 
@@ -147,15 +145,16 @@ def _vote(address: str) -> None:
 
 
 def check_pip(arguments: list[str]) -> None:
-    """Extras that setup.py has, which the lock satisfies, and versions that the locks have."""
-    locks = "".join((ROOT / f"requirements/{name}.txt").read_text() for name in ("test", "ppgan"))
-    locked = dict(re.findall(r"(?m)^([\w.-]+)(?:\[.*\])?==([^\s;]+)", locks))
+    """Extras that setup.py has, and versions that are locked; test_locks.py has the rest."""
+    ppgan = re.findall(r"(?m)^(ppgan)==(\S+)", (ROOT / "requirements/ppgan.txt").read_text())
+    locked = pins("requirements/test.txt", "3.11") | dict(ppgan)
     for argument in (a for a in arguments[1:] if not a.startswith("-")):
-        extras = re.fullmatch(r"\.\[(.+)\]", argument)
-        names = extras[1].split(",") if extras else []
-        wanted = [each for name in names for each in SETUP["extras_require"][name]] if extras else [argument]
-        for requirement in map(Requirement, wanted if arguments[0] == "install" else []):
-            assert requirement.specifier.contains(locked[requirement.name]), requirement
+        if extras := re.fullmatch(r"\.\[(.+)\]", argument):
+            assert set(extras[1].split(",")) <= MADE.extras_require.keys()
+        else:
+            assert arguments[0] == "uninstall" or Requirement(argument).specifier.contains(
+                locked[argument.split("=")[0]]
+            )
 
 
 def check_make(arguments: list[str]) -> None:
