@@ -9,20 +9,23 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import requests
 import runs_of
+import studies
 from documents import DOCUMENTS, ROOT, Command, blocks, commands, lay_out, programs
 from packaging.requirements import Requirement
+from test_locks import MADE, pins
 
 from ppcartoon import config, flags, prepare_cli, train_cli, weights
 from ppcartoon.evaluation import flags as evaluation_flags
 
 SMALLER = {  # appended to a command, by what it has in it
     "configs/demo.yaml": ["-o", "dataset.train.count=2"],
+    "configs/demo_custom.yaml": ["-o", "dataset.train.num_workers=0"],
     "evaluate.py fid": ["--features", "vgg19:conv1_1", "--weights-file", "random"],
 }
 PARSERS = {
@@ -32,9 +35,6 @@ PARSERS = {
 SERVERS = re.compile(r"visualdl |ppcartoon demo|tools/demo.py|tools/study.py serve")
 ALL = [command for document in DOCUMENTS for command in commands(document)]
 RUN = [command for command in ALL if not command.marks]
-with patch("setuptools.setup") as setup:
-    runpy.run_path(str(ROOT / "setup.py"))
-SETUP = setup.call_args.kwargs
 
 
 OTHER_FLAGS = {"--shm-size"}  # docker's
@@ -99,7 +99,9 @@ class Reader:
         arguments = [*start, *program[1:], "--port", str(port), "--host", "127.0.0.1"]
         server = subprocess.Popen(arguments, cwd=self.folder, env=self._environment(), start_new_session=True)
         try:
-            runs_of.wait_for(lambda: _answers(f"http://127.0.0.1:{port}/"), server)
+            runs_of.wait_for(lambda: _answers(f"http://127.0.0.1:{port}"), server)
+            if "tools/study.py" in program:
+                _vote(f"http://127.0.0.1:{port}")
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGINT)
@@ -108,7 +110,7 @@ class Reader:
 
 def _console_script():
     """What setup.py calls `ppcartoon`."""
-    (script,) = SETUP["entry_points"]["console_scripts"]
+    (script,) = MADE.entry_points["console_scripts"]
     module, name = re.fullmatch(r"ppcartoon = ([\w.]+):(\w+)", script).groups()
     return getattr(__import__(module, fromlist=[name]), name)
 
@@ -122,23 +124,37 @@ def _code_of(run) -> int | str:
     return result if isinstance(result, int) else 0
 
 
-def _answers(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with contextlib.suppress(OSError), opener.open(url, timeout=10) as page:
-        return page.status == 200
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False  # no proxy
+    session.headers["Accept-Language"] = "en"  # VisualDL wants to know
+    return session
+
+
+def _answers(address: str) -> bool:
+    with contextlib.suppress(requests.ConnectionError):
+        return _session().get(address, timeout=10).ok
     return False
 
 
+def _vote(address: str) -> None:
+    """What a voter does, whose vote the report then has."""
+    voter = _session()
+    voter.post(f"{address}/start")
+    voter.post(f"{address}/vote", data={"choice": studies.choices(voter.get(address).text)[0]})
+
+
 def check_pip(arguments: list[str]) -> None:
-    """Extras that setup.py has, which the lock satisfies, and versions that the locks have."""
-    locks = "".join((ROOT / f"requirements/{name}.txt").read_text() for name in ("test", "ppgan"))
-    locked = dict(re.findall(r"(?m)^([\w.-]+)(?:\[.*\])?==([^\s;]+)", locks))
+    """Extras that setup.py has, and versions that are locked; test_locks.py has the rest."""
+    ppgan = re.findall(r"(?m)^(ppgan)==(\S+)", (ROOT / "requirements/ppgan.txt").read_text())
+    locked = pins("requirements/test.txt", "3.11") | dict(ppgan)
     for argument in (a for a in arguments[1:] if not a.startswith("-")):
-        extras = re.fullmatch(r"\.\[(.+)\]", argument)
-        names = extras[1].split(",") if extras else []
-        wanted = [each for name in names for each in SETUP["extras_require"][name]] if extras else [argument]
-        for requirement in map(Requirement, wanted if arguments[0] == "install" else []):
-            assert requirement.specifier.contains(locked[requirement.name]), requirement
+        if extras := re.fullmatch(r"\.\[(.+)\]", argument):
+            assert set(extras[1].split(",")) <= MADE.extras_require.keys()
+        else:
+            assert arguments[0] == "uninstall" or Requirement(argument).specifier.contains(
+                locked[argument.split("=")[0]]
+            )
 
 
 def check_make(arguments: list[str]) -> None:
@@ -179,7 +195,7 @@ def test_what_a_document_says_works_when_it_is_typed(command, readers):
 
 
 @pytest.mark.parametrize("command", [command for command in ALL if command.marks], ids=str)
-def test_what_needs_more_than_a_cpu_is_right_as_far_as_it_can_be_seen_without(command, readers):
+def test_what_needs_more_than_a_cpu_is_right_as_far_as_it_can_be_seen_without(command, readers, known):
     found = programs(command, readers(command.document).folder)
     assert found, "starts nothing that is known"
     for program in found:
@@ -189,6 +205,8 @@ def test_what_needs_more_than_a_cpu_is_right_as_far_as_it_can_be_seen_without(co
             args = PARSERS[name]().parse_args(program[program.index(tool or "ppcartoon") + 1 :])
             if name == "train.py":
                 config.load(args.config_file, args.opt)
+        elif tool:
+            assert {part for part in program if part.startswith("--")} <= known[name]
         elif name == "docker":
             assert all((ROOT / path).exists() for path in re.findall(r"-f (\S+)", " ".join(program)))
         else:
