@@ -25,7 +25,7 @@ def execute(folder: Path, **variables: str) -> nbformat.NotebookNode:
         (folder / name).symlink_to(ROOT / name)
     (folder / "notebooks").mkdir()
     book = nbformat.read(NOTEBOOK, as_version=4)
-    client = NotebookClient(book, timeout=600, record_timing=False, coalesce_streams=True)
+    client = NotebookClient(book, timeout=1800, record_timing=False, coalesce_streams=True)
     client.execute(cwd=folder / "notebooks", env={**os.environ, **variables})
     for output in (output for cell in book.cells for output in cell.get("outputs", ()) if "text" in output):
         output.text = TIMES.sub("", output.text.replace(f"{folder}/", ""))
