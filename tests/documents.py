@@ -133,7 +133,6 @@ def lay_out(folder: Path, tiny: Weights) -> Path:
     (folder / "shipped/SHA256SUMS").write_bytes(sums)
     for seed, name in enumerate(("photo.jpg", "a.jpg", "b.jpg", "photos/c.jpg", "photos/d.jpg", "more/e.png")):
         Image.fromarray(draw_photo(seed, 80)[:62]).save(folder / name)
-    (folder / "list.txt").write_text("photo.jpg\na.jpg\n")
     for number in range(3):
         Image.fromarray(films.scene(number, 48, 64)).save(folder / f"frames/{number:05}.png")
     films.write(folder / "clip.mp4", films.scenes(0, 1, height=48, width=64))

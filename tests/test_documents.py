@@ -23,11 +23,10 @@ from test_locks import MADE, pins
 from ppcartoon import config, flags, prepare_cli, train_cli, weights
 from ppcartoon.evaluation import flags as evaluation_flags
 
-SMALLER = {  # appended to a command, by what it has in it
-    "configs/demo.yaml": ["-o", "dataset.train.count=2"],
-    "configs/demo_custom.yaml": ["-o", "dataset.train.num_workers=0"],
-    "evaluate.py fid": ["--features", "vgg19:conv1_1", "--weights-file", "random"],
-}
+SMALLER = {  # appended to a command that names a config
+    "configs/demo.yaml": ["model.generator.channels=2", "dataset.train.count=2"],
+    "configs/demo_custom.yaml": ["model.generator.channels=2", "dataset.train.batch_size=4", "dataset.train.num_workers=0"],
+}  # fmt: skip
 PARSERS = {
     "train.py": train_cli.parser, "prepare_data.py": prepare_cli.parser, "evaluate.py": evaluation_flags.parser,
     "infer.py": flags.parser, "ppcartoon": flags.parser,
@@ -73,8 +72,8 @@ class Reader:
 
     def _start(self, program: list[str]) -> None:
         """Runs a tool in this process, which has imported what takes time; all else in one of its own."""
-        smaller = [more for part, more in SMALLER.items() if part in " ".join(program)]
-        program = program + [argument for more in smaller for argument in more]
+        smaller = next((["-o", *keys] for name, keys in SMALLER.items() if name in program), [])
+        program = program + smaller
         if program[0] == "python" and program[1].startswith("tools/"):
             with patch.object(sys, "argv", program[1:]):
                 code = _code_of(lambda: runpy.run_path(program[1], run_name="__main__"))
