@@ -78,6 +78,15 @@ def blocks(document: str) -> Iterator[tuple[int, str, list[str]]]:
             found = []
 
 
+def prose(document: str) -> str:
+    """A document without its blocks of code."""
+    lines = (ROOT / document).read_text().splitlines()
+    for start, _, found in blocks(document):
+        for number in range(start, start + len(found)):
+            lines[number - 1] = ""
+    return "\n".join(lines)
+
+
 def commands(document: str) -> Iterator[Command]:
     for start, language, lines in blocks(document) if document not in OTHERWISE else ():
         if language == "python":

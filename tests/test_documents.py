@@ -16,7 +16,7 @@ import pytest
 import requests
 import runs_of
 import studies
-from documents import DOCUMENTS, ROOT, Command, blocks, commands, lay_out, programs
+from documents import DOCUMENTS, ROOT, Command, commands, lay_out, programs, prose
 from packaging.requirements import Requirement
 from test_locks import MADE, pins
 
@@ -25,7 +25,9 @@ from ppcartoon.evaluation import flags as evaluation_flags
 
 SMALLER = {  # appended to a command that names a config
     "configs/demo.yaml": ["model.generator.channels=2", "dataset.train.count=2"],
-    "configs/demo_custom.yaml": ["model.generator.channels=2", "dataset.train.batch_size=4", "dataset.train.num_workers=0"],
+    "configs/demo_custom.yaml": [
+        "model.generator.channels=2", "dataset.train.batch_size=4", "dataset.train.num_workers=0",
+    ],
 }  # fmt: skip
 PARSERS = {
     "train.py": train_cli.parser, "prepare_data.py": prepare_cli.parser, "evaluate.py": evaluation_flags.parser,
@@ -34,8 +36,6 @@ PARSERS = {
 SERVERS = re.compile(r"visualdl |ppcartoon demo|tools/demo.py|tools/study.py serve")
 ALL = [command for document in DOCUMENTS for command in commands(document)]
 RUN = [command for command in ALL if not command.marks]
-
-
 OTHER_FLAGS = {"--shm-size"}  # docker's
 
 
@@ -210,15 +210,6 @@ def test_what_needs_more_than_a_cpu_is_right_as_far_as_it_can_be_seen_without(co
             assert all((ROOT / path).exists() for path in re.findall(r"-f (\S+)", " ".join(program)))
         else:
             assert name in ("nvidia-smi", "paddle_lite_opt", "pip"), program
-
-
-def prose(document: str) -> str:
-    """A document without its blocks of code."""
-    lines = (ROOT / document).read_text().splitlines()
-    for start, _, found in blocks(document):
-        for number in range(start, start + len(found)):
-            lines[number - 1] = ""
-    return "\n".join(lines)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
