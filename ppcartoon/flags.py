@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         "ppcartoon",
         description="Photos and films into cartoons with CartoonLossGAN. Without --input: a demonstration on sample "
-        f"photos, at --max-size {DEMO_SIZE}.",
+        f"photos, at --max-size {DEMO_SIZE}. `ppcartoon demo` serves a page in the browser instead.",
         epilog="Exit code: 0 all done, 1 some files failed and are named, 2 nothing could be done as asked.",
     )
     p.add_argument(

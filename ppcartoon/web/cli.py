@@ -88,7 +88,7 @@ def serve(args: argparse.Namespace, place: Place, folder: Path) -> None:
     try:
         server.run(sockets=[place.sock])
     finally:
-        studio.closed.set()
+        studio.close()
 
 
 def predictors(files: list[Path]) -> dict:

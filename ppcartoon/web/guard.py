@@ -19,9 +19,9 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 API = "/gradio_api/"
 READ = re.compile(  # what the page itself asks for; Gradio's descriptions, monitoring, proxy and editor stay shut
     r"/|/theme\.css|/favicon\.ico|/manifest\.json|/(assets|static)/.+"
-    rf"|{API}(heartbeat/\w+|queue/data|upload_progress|startup-events|info|theme\.css)"
+    rf"|{API}(heartbeat/\w+|queue/data|upload_progress)"
 )
-WRITTEN = tuple(API + name for name in ("upload", "queue/join", "cancel", "reset"))
+WRITTEN = tuple(API + name for name in ("upload", "queue/join", "cancel"))
 SMALL = 1 << 16  # bytes of a request without a file, and of what surrounds one
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' "

@@ -127,7 +127,7 @@ def _choices(studio: Studio, sizes: tuple[str, ...], usual: str) -> tuple[gr.Dro
     styles = list(studio.predictors)
     with gr.Row():
         style = gr.Dropdown(styles, value=styles[0], label="Style", min_width=120)
-        size = gr.Dropdown(sizes, value=usual, label="Size", info="pixels of the longer side", min_width=120)
+        size = gr.Dropdown(sizes, value=usual, label="Size: pixels of the longer side", min_width=120)
     return style, size
 
 

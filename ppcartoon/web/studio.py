@@ -45,7 +45,13 @@ class Studio:
 
     def __init__(self, predictors: dict[str, CartoonPredictor], folder: Path, limits: Limits) -> None:
         self.predictors, self.folder, self.limits = predictors, folder, limits
-        self.closed = threading.Event()  # ends a film that is being made
+        self._closed, self._work = threading.Event(), threading.Lock()
+
+    def close(self) -> None:
+        """Ends what is being made, and comes back when it has ended."""
+        self._closed.set()
+        with self._work:
+            pass
 
     def photo(self, file: Path, style: str, size: str) -> tuple[Path, Path]:
         """A photo in the size that is wanted, and its cartoon in the photo's format, or as PNG; both without metadata.
@@ -61,7 +67,8 @@ class Studio:
         predictor = self._checked(file, style, size, SIZES)
         photo = images.read(file, self.limits.pixels)
         photo = photo if size == ORIGINAL else images.shrink(photo, int(size))
-        cartoon = images.Picture(predictor(photo.rgb), photo.alpha)
+        with self._work:
+            cartoon = images.Picture(predictor(photo.rgb), photo.alpha)
         suffix = file.suffix.lower() if file.suffix.lower() in images.WRITABLE else ".png"
         before, after = self._new(f"{file.stem}{suffix}"), self._new(f"{file.stem}_cartoon{suffix}")
         images.write(before, photo)
@@ -93,7 +100,7 @@ class Studio:
 
         def cartoon(rgb: np.ndarray, time: float) -> np.ndarray:
             nonlocal done
-            if self.closed.is_set():
+            if self._closed.is_set():
                 raise InputError("stopped, as the page is closed")
             if done == FASTEST * self.limits.seconds:
                 raise InputError(f"more than {FASTEST} pictures a second, which are the most here")
@@ -103,14 +110,15 @@ class Studio:
 
         target = self._new(f"{file.stem}_cartoon.mp4")
         options = pipeline.Options(duration=self.limits.seconds, max_size=int(size))
-        report = pipeline.cartoonize(file, target, cartoon, options)
+        with self._work:
+            report = pipeline.cartoonize(file, target, cartoon, options)
         remarks = [f"{report.pictures} pictures, {report.seconds:.1f} s", *report.faults]
         return target, "; ".join(remarks).replace(f"{file}: ", "")
 
     def _checked(self, file: Path, style: str, size: str, sizes: tuple[str, ...]) -> CartoonPredictor:
         if not file.resolve().is_relative_to(self.folder) or not file.is_file():
             raise InputError("this is no file that was uploaded here, or it was deleted; upload it again")
-        if style not in self.predictors or size not in sizes:
+        if style not in list(self.predictors) or size not in sizes:
             raise InputError("choose a style and a size from the lists")
         return self.predictors[style]
 
