@@ -17,7 +17,9 @@ from .studio import FILM_SIZES, SIZES, Studio
 WAITING = 8  # that may wait while one is at work
 HOUR = 3600  # seconds after which uploads and cartoons are deleted
 THEME = gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-CSS = "footer {display: none !important}"
+CSS = """
+footer, button[aria-label^="Trim"] {display: none !important} /* trimming would load a program from elsewhere */
+"""
 log = logging.getLogger(__name__)
 
 INTRODUCTION = """# ppcartoon
@@ -31,13 +33,13 @@ def in_sentences(file: Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        text = str(error).replace(str(file), file.name)
+        text = str(error).replace(f"{file}: ", "")
     except Exception as error:
         log.error("%s: %s: %s", file.name, type(error).__name__, error)
-        text = "Something went wrong here; the terminal, where the page was started, says what."
+        text = "something went wrong here; the terminal where the page was started says what"
     else:
         return
-    raise gr.Error(html.escape(text), duration=None, title="No cartoon", print_exception=False)
+    raise gr.Error(html.escape(f"{file.name}: {text}"), duration=30, print_exception=False)
 
 
 def uploaded(file: dict[str, Any] | None) -> Path:
@@ -47,7 +49,7 @@ def uploaded(file: dict[str, Any] | None) -> Path:
         gr.Error: it is empty.
     """
     if not file or not file.get("path"):
-        raise gr.Error("Drop a file first.", title="No cartoon", print_exception=False)
+        raise gr.Error("Drop a file first.", print_exception=False)
     return Path(file["path"])
 
 
@@ -79,12 +81,25 @@ def _photo_tab(studio: Studio, examples: list[Path]) -> None:
     limits = studio.limits
     with gr.Row():
         with gr.Column():
-            given = gr.Image(label="Photo", type="filepath", sources=["upload", "clipboard"], height=340, buttons=[])
+            given = gr.Image(
+                label="Photo",
+                type="filepath",
+                sources=["upload", "clipboard"],
+                height=340,
+                buttons=[],
+                elem_id="photo-given",
+            )
             gr.Markdown(f"At most {limits.upload} MB and {limits.pixels} megapixels.")
             style, size = _choices(studio, SIZES, "768")
             button = gr.Button("Make a cartoon", variant="primary", elem_id="make-photo")
         with gr.Column():
-            shown = gr.ImageSlider(label="Photo | cartoon", interactive=False, buttons=["fullscreen"], max_height=560)
+            shown = gr.ImageSlider(
+                label="Photo | cartoon",
+                interactive=False,
+                buttons=["fullscreen"],
+                max_height=560,
+                elem_id="photo-shown",
+            )
             download = gr.DownloadButton("Download the cartoon", interactive=False, elem_id="download-photo")
     if examples:
         gr.Examples([[str(path)] for path in examples], [given], label="Examples")
@@ -110,7 +125,7 @@ def _film_tab(studio: Studio, example: Path | None) -> None:
     limits = studio.limits
     with gr.Row():
         with gr.Column():
-            given = gr.Video(label="Film", sources=["upload"], height=340, buttons=[])
+            given = gr.Video(label="Film", sources=["upload"], height=340, buttons=[], elem_id="film-given")
             gr.Markdown(f"At most {limits.upload} MB; the first {limits.seconds} seconds are taken.")
             style, size = _choices(studio, FILM_SIZES, "384")
             button = gr.Button("Make a cartoon", variant="primary", elem_id="make-film")
@@ -126,8 +141,8 @@ def _film_tab(studio: Studio, example: Path | None) -> None:
 def _choices(studio: Studio, sizes: tuple[str, ...], usual: str) -> tuple[gr.Dropdown, gr.Dropdown]:
     styles = list(studio.predictors)
     with gr.Row():
-        style = gr.Dropdown(styles, value=styles[0], label="Style", min_width=120)
-        size = gr.Dropdown(sizes, value=usual, label="Size: pixels of the longer side", min_width=120)
+        style = gr.Dropdown(styles, value=styles[0], label="Style", min_width=180)
+        size = gr.Dropdown(sizes, value=usual, label="Size, longer side in pixels", min_width=180)
     return style, size
 
 
