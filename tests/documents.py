@@ -22,7 +22,7 @@ DOCUMENTS = [
     for pattern in ("README.md", "CONTRIBUTING.md", "docs/*.md", "weights/README.md", "docker/*.md")
     for path in sorted(ROOT.glob(pattern))
 ]
-OTHERWISE = {"docs/api.md", "CONTRIBUTING.md"}  # whose Python is no program: tests of their own take care of it
+OTHERWISE = {"docs/api.md", "CONTRIBUTING.md"}  # signatures, and code for certain files: tests of their own run these
 MARKS = {"GPU", "the paper's data", "downloads", "Docker", "Paddle Lite"}  # what a command needs that is not here
 SHELL, OTHERS = {"", "sh", "bash", "shell"}, {"text", "yaml", "json", "bibtex", "diff"}
 STUBS = "python", "pip", "make", "ppcartoon", "visualdl", "docker", "nvidia-smi", "paddle_lite_opt"
@@ -78,11 +78,19 @@ def blocks(document: str) -> Iterator[tuple[int, str, list[str]]]:
             found = []
 
 
+def prose(document: str) -> str:
+    """A document without its blocks of code."""
+    lines = (ROOT / document).read_text().splitlines()
+    for start, _, found in blocks(document):
+        for number in range(start, start + len(found)):
+            lines[number - 1] = ""
+    return "\n".join(lines)
+
+
 def commands(document: str) -> Iterator[Command]:
-    for start, language, lines in blocks(document):
+    for start, language, lines in blocks(document) if document not in OTHERWISE else ():
         if language == "python":
-            if document not in OTHERWISE:
-                yield Command(document, start, "\n".join(lines), "", "python")
+            yield Command(document, start, "\n".join(lines), "", "python")
         elif language in SHELL:
             yield from _lines_of(document, start, lines)
         else:
@@ -134,7 +142,6 @@ def lay_out(folder: Path, tiny: Weights) -> Path:
     (folder / "shipped/SHA256SUMS").write_bytes(sums)
     for seed, name in enumerate(("photo.jpg", "a.jpg", "b.jpg", "photos/c.jpg", "photos/d.jpg", "more/e.png")):
         Image.fromarray(draw_photo(seed, 80)[:62]).save(folder / name)
-    (folder / "list.txt").write_text("photo.jpg\na.jpg\n")
     for number in range(3):
         Image.fromarray(films.scene(number, 48, 64)).save(folder / f"frames/{number:05}.png")
     films.write(folder / "clip.mp4", films.scenes(0, 1, height=48, width=64))

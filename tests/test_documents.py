@@ -16,17 +16,19 @@ import pytest
 import requests
 import runs_of
 import studies
-from documents import DOCUMENTS, ROOT, Command, blocks, commands, lay_out, programs
+from documents import DOCUMENTS, ROOT, Command, commands, lay_out, programs, prose
 from packaging.requirements import Requirement
+from test_locks import MADE, pins
 
 from ppcartoon import config, flags, prepare_cli, train_cli, weights
 from ppcartoon.evaluation import flags as evaluation_flags
 
-SMALLER = {  # appended to a command, by what it has in it
-    "configs/demo.yaml": ["-o", "dataset.train.count=2"],
-    "configs/demo_custom.yaml": ["-o", "dataset.train.num_workers=0"],
-    "evaluate.py fid": ["--features", "vgg19:conv1_1", "--weights-file", "random"],
-}
+SMALLER = {  # appended to a command that names a config
+    "configs/demo.yaml": ["model.generator.channels=2", "dataset.train.count=2"],
+    "configs/demo_custom.yaml": [
+        "model.generator.channels=2", "dataset.train.batch_size=4", "dataset.train.num_workers=0",
+    ],
+}  # fmt: skip
 PARSERS = {
     "train.py": train_cli.parser, "prepare_data.py": prepare_cli.parser, "evaluate.py": evaluation_flags.parser,
     "infer.py": flags.parser, "ppcartoon": flags.parser,
@@ -34,11 +36,6 @@ PARSERS = {
 SERVERS = re.compile(r"visualdl |ppcartoon demo|tools/demo.py|tools/study.py serve")
 ALL = [command for document in DOCUMENTS for command in commands(document)]
 RUN = [command for command in ALL if not command.marks]
-with patch("setuptools.setup") as setup:
-    runpy.run_path(str(ROOT / "setup.py"))
-SETUP = setup.call_args.kwargs
-
-
 OTHER_FLAGS = {"--shm-size"}  # docker's
 
 
@@ -75,8 +72,8 @@ class Reader:
 
     def _start(self, program: list[str]) -> None:
         """Runs a tool in this process, which has imported what takes time; all else in one of its own."""
-        smaller = [more for part, more in SMALLER.items() if part in " ".join(program)]
-        program = program + [argument for more in smaller for argument in more]
+        smaller = next((["-o", *keys] for name, keys in SMALLER.items() if name in program), [])
+        program = program + smaller
         if program[0] == "python" and program[1].startswith("tools/"):
             with patch.object(sys, "argv", program[1:]):
                 code = _code_of(lambda: runpy.run_path(program[1], run_name="__main__"))
@@ -112,7 +109,7 @@ class Reader:
 
 def _console_script():
     """What setup.py calls `ppcartoon`."""
-    (script,) = SETUP["entry_points"]["console_scripts"]
+    (script,) = MADE.entry_points["console_scripts"]
     module, name = re.fullmatch(r"ppcartoon = ([\w.]+):(\w+)", script).groups()
     return getattr(__import__(module, fromlist=[name]), name)
 
@@ -147,15 +144,16 @@ def _vote(address: str) -> None:
 
 
 def check_pip(arguments: list[str]) -> None:
-    """Extras that setup.py has, which the lock satisfies, and versions that the locks have."""
-    locks = "".join((ROOT / f"requirements/{name}.txt").read_text() for name in ("test", "ppgan"))
-    locked = dict(re.findall(r"(?m)^([\w.-]+)(?:\[.*\])?==([^\s;]+)", locks))
+    """Extras that setup.py has, and versions that are locked; test_locks.py has the rest."""
+    ppgan = re.findall(r"(?m)^(ppgan)==(\S+)", (ROOT / "requirements/ppgan.txt").read_text())
+    locked = pins("requirements/test.txt", "3.11") | dict(ppgan)
     for argument in (a for a in arguments[1:] if not a.startswith("-")):
-        extras = re.fullmatch(r"\.\[(.+)\]", argument)
-        names = extras[1].split(",") if extras else []
-        wanted = [each for name in names for each in SETUP["extras_require"][name]] if extras else [argument]
-        for requirement in map(Requirement, wanted if arguments[0] == "install" else []):
-            assert requirement.specifier.contains(locked[requirement.name]), requirement
+        if extras := re.fullmatch(r"\.\[(.+)\]", argument):
+            assert set(extras[1].split(",")) <= MADE.extras_require.keys()
+        else:
+            assert arguments[0] == "uninstall" or Requirement(argument).specifier.contains(
+                locked[argument.split("=")[0]]
+            )
 
 
 def check_make(arguments: list[str]) -> None:
@@ -212,15 +210,6 @@ def test_what_needs_more_than_a_cpu_is_right_as_far_as_it_can_be_seen_without(co
             assert all((ROOT / path).exists() for path in re.findall(r"-f (\S+)", " ".join(program)))
         else:
             assert name in ("nvidia-smi", "paddle_lite_opt", "pip"), program
-
-
-def prose(document: str) -> str:
-    """A document without its blocks of code."""
-    lines = (ROOT / document).read_text().splitlines()
-    for start, _, found in blocks(document):
-        for number in range(start, start + len(found)):
-            lines[number - 1] = ""
-    return "\n".join(lines)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -1,5 +1,6 @@
 """Runs notebooks/ai_studio_quickstart.ipynb from the first cell to the last, and stores its outputs in it."""
 
+import argparse
 import hashlib
 import os
 import re
@@ -40,5 +41,6 @@ def digest(book: nbformat.NotebookNode) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         nbformat.write(execute(Path(folder)), NOTEBOOK)
