@@ -24,7 +24,7 @@ ADDITIONAL: dict[str, Callable[..., Tensor]] = {}
 
 
 def additional(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Lets configs add a loss to Eq. 5, in stage "cartoon": `model.additional_losses: {its name: its weight}`.
+    """Lets configs add a loss to G's, in stage "cartoon": `model.additional_losses: {its name: its weight}`.
 
     Args:
         loss: a function of images, by the names of its parameters (`IMAGES`), that returns a scalar.
