@@ -131,7 +131,7 @@ def _session() -> requests.Session:
 
 
 def _answers(address: str) -> bool:
-    with contextlib.suppress(requests.ConnectionError):
+    with contextlib.suppress(requests.ConnectionError, requests.Timeout):
         return _session().get(address, timeout=10).ok
     return False
 
