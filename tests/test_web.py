@@ -1,0 +1,318 @@
+"""The demo page: what becomes of photos and films, what is refused, and how it looks to people in a browser."""
+
+import io
+import json
+import signal
+import socket
+import subprocess
+import sys
+
+import av
+import films
+import numpy as np
+import pytest
+import requests
+from chromium import browsing, needs_browser
+from conftest import photo
+from PIL import Image
+from runs_of import ROOT
+from visitors import Visitor, demo
+
+from ppcartoon.web.page import WAITING
+
+
+@pytest.fixture(scope="module")
+def page(tiny_file, tmp_path_factory):
+    """The folder of its temporary files, and its address."""
+    folder = tmp_path_factory.mktemp("demo") / "tmp"
+    options = ["-w", tiny_file, "--max-upload", 2, "--max-pixels", 1, "--max-seconds", 2]
+    with demo(folder, *options) as (_, address):
+        yield folder, address
+
+
+@pytest.fixture
+def visitor(page, request):
+    return Visitor(page[1], request.node.name)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    path = tmp_path_factory.mktemp("film") / "clip.mkv"
+    return films.write(path, films.scenes(1, 2, seconds=1.5)).read_bytes()
+
+
+def encoded(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def turned():
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "secret"
+    return exif
+
+
+@pytest.mark.parametrize("size, expected", [("384", (216, 384)), ("original", (288, 512))])
+def test_a_photo_comes_back_upright_in_its_format_and_the_size_that_is_wanted(visitor, size, expected):
+    data = encoded(Image.fromarray(photo(288, 512)), "JPEG", exif=turned())
+    (before, after), download = visitor.make("photo", "my photo.jpg", data, size=size)
+    assert download["value"]["path"] == after["path"] and after["path"].endswith("/my photo_cartoon.jpg")
+    source, cartoon = (Image.open(io.BytesIO(visitor.get(each))) for each in (before, after))
+    assert cartoon.format == "JPEG" and cartoon.size == source.size == expected and not cartoon.getexif()
+    assert np.abs(np.int16(cartoon) - np.int16(source)).mean() > 5
+    assert b"secret" in data and b"secret" not in visitor.get(after)
+
+
+def test_transparency_is_kept_and_styles_differ(visitor):
+    rgba = np.dstack([photo(64, 96), np.tile(np.uint8([0, 255]), (64, 48))])
+    cartoons = []
+    for style in ("tiny", "peppercarrot"):
+        (_, after), _ = visitor.make("photo", "a.png", encoded(Image.fromarray(rgba)), style)
+        cartoons.append(np.asarray(Image.open(io.BytesIO(visitor.get(after)))))
+    assert all(np.array_equal(cartoon[..., 3], rgba[..., 3]) for cartoon in cartoons)
+    assert np.abs(np.int16(cartoons[0]) - np.int16(cartoons[1]))[..., :3].mean() > 5
+
+
+def test_of_a_film_the_beginning_comes_back_as_what_browsers_play(visitor, film):
+    video, download, remark = visitor.make("film", "clip.mkv", film, size="256")
+    assert remark == f"{2 * films.RATE} pictures, 2.0 s"
+    assert download["value"]["path"].endswith("/clip_cartoon.mp4")
+    with av.open(io.BytesIO(visitor.get(download["value"]))) as made:
+        stream = made.streams.video[0]
+        assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+        assert (stream.width, stream.height, stream.frames) == (256, 144, 2 * films.RATE)
+    assert video["path"] == download["value"]["path"]
+
+
+@pytest.mark.parametrize(
+    "kind, name, data, said",
+    [
+        ("photo", "a.jpg", b"no image at all", "not an image that can be read here"),
+        ("photo", "a.png", encoded(Image.fromarray(photo(64, 64)))[:200], "cannot be read"),
+        ("photo", "a.png", encoded(Image.new("1", (1500, 1000))), "1500x1000: more than 1 megapixels"),
+        ("film", "a.mp4", b"no film at all", "not a video that FFmpeg can read"),
+    ],
+)
+def test_a_file_that_cannot_be_used_gives_a_sentence(page, visitor, kind, name, data, said):
+    sentence = visitor.make(kind, name, data)
+    assert (
+        sentence.startswith(f"{name}: ")
+        and said in sentence
+        and str(page[0]) not in sentence
+        and "Traceback" not in sentence
+    )
+
+
+def test_a_film_with_large_pictures_is_refused_before_it_is_decoded(visitor, tmp_path):
+    path = films.write(tmp_path / "large.mp4", [np.zeros((900, 1200, 3), np.uint8)])
+    assert "1200x900: more than 1 megapixels" in visitor.make("film", "large.mp4", path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "style, size",
+    [("../x", "384"), ("tiny", "99999"), (["tiny"], "384"), ("tiny", None)],
+    ids=["style", "size", "list", "none"],
+)
+def test_what_is_in_no_list_cannot_be_chosen(visitor, style, size):
+    data = encoded(Image.fromarray(photo(32, 32)))
+    assert visitor.make("photo", "a.png", data, style, size) == "a.png: choose a style and a size from the lists"
+
+
+def test_a_click_without_a_file_gives_a_sentence(visitor):
+    assert visitor.join("photo", None, "tiny", "384").ok
+    assert visitor.results() == ["Drop a file first."]
+
+
+def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(page, visitor):
+    before = sorted(page[0].rglob("*"))
+    for size, said in ((2**21 + 1, "maximum allowed size"), (2**23, "at most 2 MB")):  # as it comes, and as announced
+        answer = visitor.upload("a.png", bytes(size))
+        assert answer.status_code == 413 and said in answer.text
+    assert sorted(page[0].rglob("*")) == before
+
+
+def test_neither_files_of_this_machine_nor_urls_are_taken(page, visitor, web, tmp_path):
+    url = web.put("/a.png", encoded(Image.fromarray(photo(32, 32))))
+    (tmp_path / "a.png").write_bytes(web.files["/a.png"])
+    (ours,) = page[0].iterdir()
+    outside = [
+        str(tmp_path / "a.png"),
+        f"{ours}/../../{tmp_path.name}/a.png",
+        url,
+        f"file://{tmp_path}/a.png",
+        "a\0b",
+        7,
+    ]
+    for path in outside:
+        answer = visitor.join("photo", path, "tiny", "384")
+        assert (answer.status_code, answer.text) == (403, "This is no file that was uploaded here.")
+        given = visitor.http.get(f"{visitor.address}/gradio_api/file={path}")
+        assert given.status_code in (400, 404) and b"PNG" not in given.content
+    (ours / "link.png").symlink_to(tmp_path / "a.png")
+    assert visitor.join("photo", str(ours / "link.png"), "tiny", "384").status_code == 403
+    assert web.log == []
+
+
+def test_pages_of_others_and_what_the_page_does_not_need_are_refused(page):
+    def status(path="/", method="GET", **headers):
+        return requests.request(method, page[1] + path, headers=headers, proxies={"http": ""}).status_code
+
+    assert status() == 200 and status(Host="localhost") == 200
+    assert status(Host="evil.example") == 400  # its name made to mean this machine
+    join = "/gradio_api/queue/join"
+    assert status(join, "POST", Origin="http://evil.example") == 403
+    assert status(join, "POST", Origin="null") == 403
+    for path in ("/config", "/monitoring", "/gradio_api/info", "/gradio_api/openapi.json", "/docs", "/gradio_api/runs"):
+        assert status(path) == 404
+    for path in ("/gradio_api/call/make", "/gradio_api/run/make", "/gradio_api/vibe-edit", "/login"):
+        assert status(path, "POST") == 404
+
+
+def test_clicks_wait_for_each_other_and_too_many_are_told_so(visitor, film):
+    (path,) = visitor.upload("clip.mkv", film).json()
+    answers = [visitor.join("film", path, "tiny", "256").status_code for _ in range(2 * WAITING + 4)]
+    taken = answers.count(200)
+    assert set(answers) == {200, 503} and taken >= WAITING
+    results = visitor.results()
+    assert len({video["path"] for video, _, _ in results}) == len(results) == taken
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_cleanly_amid_a_film_and_has_told_nobody(tmp_path, tiny_file, film, number):
+    with demo(tmp_path / "tmp", "-w", tiny_file) as (process, address):
+        visitor = Visitor(address)
+        (path,) = visitor.upload("clip.mkv", film).json()
+        for _ in range(3):
+            assert visitor.join("film", path, "peppercarrot", "768").ok
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_where_it_cannot_listen_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = subprocess.run([sys.executable, ROOT / "tools/demo.py", "--port", port], capture_output=True, text=True)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and done.stdout == "" and f"127.0.0.1, port {port}: cannot listen" in line
+
+
+class Browser:
+    """Somebody at the page in Chromium."""
+
+    def __init__(self, driver, address, folder):
+        from selenium.webdriver.support.wait import WebDriverWait
+
+        self.driver, self.address, self.folder = driver, address, folder
+        self.wait = WebDriverWait(driver, 30, 0.05)
+        driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
+        self.open()
+
+    def open(self):
+        self.driver.get(self.address)
+        self.until("#make-photo")
+
+    def until(self, selector):
+        """The first element that a selector finds and that is seen, when there is one."""
+        return self.wait.until(
+            lambda driver: next((e for e in driver.find_elements("css selector", selector) if e.is_displayed()), None)
+        )
+
+    def runs(self, script):
+        """What a script returns, when that is something."""
+        return self.wait.until(lambda driver: driver.execute_script(script))
+
+    def drop(self, kind, path):
+        panel = f"#{kind}-given"
+        self.driver.find_element("css selector", f"{panel} input[type=file]").send_keys(str(path))
+        self.until(f"{panel} img, {panel} video")
+
+    def choose(self, label, option):
+        from selenium.webdriver import Keys
+
+        field = self.until(f"input[aria-label^={label}]")
+        field.click()
+        field.send_keys(Keys.CONTROL + "a", option, Keys.ENTER)
+
+    def download(self, kind, name):
+        """Makes it, and gives the file when it has come."""
+        self.until(f"#make-{kind}").click()
+        self.until(f"#download-{kind}:not([disabled])").click()
+        self.wait.until(lambda _: (self.folder / name).exists())
+        return self.folder / name
+
+    def asked(self):
+        """The addresses of all requests so far."""
+        logged = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))
+        return [each["params"]["request"]["url"] for each in logged if each["method"] == "Network.requestWillBeSent"]
+
+
+@pytest.fixture(scope="module")
+def browser(page, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("downloads")
+    with browsing(tmp_path_factory.mktemp("profile"), 1400, 1000, {"performance": "ALL"}) as driver:
+        yield Browser(driver, page[1], folder)
+
+
+SLIDER = """
+    const pictures = [...document.querySelectorAll("#photo-shown img")];
+    return pictures.length == 2 && pictures.every((img) => img.complete) &&
+        pictures.map((img) => [img.naturalWidth, img.naturalHeight]);
+"""
+PLAYS = """
+    const video = document.querySelector("#film-shown video");
+    return video && video.readyState >= 2 && [video.videoWidth, video.videoHeight, Math.round(video.duration)];
+"""
+
+
+@needs_browser
+def test_in_a_browser_a_photo_is_uploaded_compared_and_downloaded(browser, tmp_path):
+    source = photo(300, 400)
+    Image.fromarray(source).save(tmp_path / "mine.png")
+    browser.open()
+    browser.drop("photo", tmp_path / "mine.png")
+    cartoon = np.asarray(Image.open(browser.download("photo", "mine_cartoon.png")))
+    assert cartoon.shape == source.shape and np.abs(np.int16(cartoon) - np.int16(source)).mean() > 5
+    assert browser.runs(SLIDER) == [[400, 300]] * 2
+    browser.choose("Size", "384")
+    (browser.folder / "mine_cartoon.png").unlink()
+    browser.until("#make-photo").click()
+    browser.wait.until(lambda driver: driver.execute_script(SLIDER) == [[384, 288]] * 2)
+
+
+@needs_browser
+def test_in_a_browser_errors_are_sentences(browser, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    browser.open()
+    browser.until("#make-photo").click()
+    assert "Drop a file first." in browser.until(".toast-body").text
+    browser.open()
+    browser.drop("photo", tmp_path / "bad.jpg")
+    browser.until("#make-photo").click()
+    assert "bad.jpg: not an image that can be read here" in browser.until(".toast-body").text
+
+
+@needs_browser
+def test_in_a_browser_a_film_plays(browser, tmp_path):
+    films.write(tmp_path / "clip.mp4", films.scenes(1, 2, 3))
+    browser.open()
+    browser.driver.find_elements("css selector", "button[role=tab]")[-1].click()
+    browser.drop("film", tmp_path / "clip.mp4")
+    with av.open(str(browser.download("film", "clip_cartoon.mp4"))) as film:
+        assert film.streams.video[0].frames == 2 * films.RATE
+    assert browser.runs(PLAYS) == [320, 180, 2]
+
+
+@needs_browser
+def test_in_a_browser_it_fits_a_phone_and_asks_nobody_else(browser):
+    metrics = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.open()
+    browser.until("#photo-given + *")
+    width, seen = browser.driver.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    assert width <= seen == 360
+    asked = [url for url in browser.asked() if not url.startswith(("data:", "blob:", "chrome"))]
+    assert any("/assets/" in url for url in asked) and any("queue/join" in url for url in asked)
+    assert [url for url in asked if not url.startswith(browser.address + "/")] == []
