@@ -84,7 +84,7 @@ def prose(document: str) -> str:
     for start, _, found in blocks(document):
         for number in range(start, start + len(found)):
             lines[number - 1] = ""
-    return "\n".join(lines)
+    return "\n".join(line for line in lines if not line.startswith("```"))
 
 
 def commands(document: str) -> Iterator[Command]:
