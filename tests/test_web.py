@@ -25,7 +25,7 @@ from ppcartoon.web.page import WAITING
 def page(tiny_file, tmp_path_factory):
     """The folder of its temporary files, and its address."""
     folder = tmp_path_factory.mktemp("demo") / "tmp"
-    options = ["-w", tiny_file, "--max-upload", 2, "--max-pixels", 1, "--max-seconds", 2]
+    options = ["-w", tiny_file, "-s", "peppercarrot", "--max-upload", 2, "--max-pixels", 1, "--max-seconds", 2]
     with demo(folder, *options) as (_, address):
         yield folder, address
 
@@ -183,8 +183,8 @@ def test_it_ends_cleanly_amid_a_film_and_has_told_nobody(tmp_path, tiny_file, fi
     with demo(tmp_path / "tmp", "-w", tiny_file) as (process, address):
         visitor = Visitor(address)
         (path,) = visitor.upload("clip.mkv", film).json()
-        for _ in range(3):
-            assert visitor.join("film", path, "peppercarrot", "768").ok
+        for _ in range(8):
+            assert visitor.join("film", path, "tiny", "768").ok
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, "", "")
