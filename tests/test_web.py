@@ -5,9 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import av
 import films
+import gradio
 import numpy as np
 import pytest
 import requests
@@ -16,7 +18,10 @@ from PIL import Image
 from runs_of import ROOT
 from visitors import Visitor, demo
 
-from ppcartoon.web.page import WAITING
+import ppcartoon
+from ppcartoon.errors import InputError
+from ppcartoon.web import studio
+from ppcartoon.web.page import WAITING, build, in_sentences
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +192,62 @@ def test_it_ends_cleanly_amid_a_film_and_has_told_nobody(tmp_path, tiny_file, fi
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, "", "")
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_film_with_too_many_pictures_is_stopped(predictor, film, tmp_path, monkeypatch):
+    monkeypatch.setattr(studio, "FASTEST", films.RATE - 1)
+    (tmp_path / "clip.mkv").write_bytes(film)
+    making = studio.Studio({"tiny": predictor}, tmp_path, studio.Limits(2, 1, 1))
+    told = []
+    with pytest.raises(InputError, match="more than 11 pictures a second"):
+        making.film(tmp_path / "clip.mkv", "tiny", "256", lambda *done: told.append(done))
+    assert told == [(number, films.RATE) for number in range(1, films.RATE)]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["clip.mkv"]
+
+
+def test_what_nobody_expected_is_told_in_general_and_logged_in_a_line(caplog):
+    with pytest.raises(gradio.Error) as caught, in_sentences(Path("/folder/<b>.png")):
+        raise RuntimeError("<secret>")
+    assert caught.value.message.startswith("&lt;b&gt;.png: something went wrong") and "secret" not in str(caught.value)
+    assert caplog.messages == ["<b>.png: RuntimeError: <secret>"]
+
+
+def test_without_opencv_the_film_tab_says_what_to_install(predictor, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.delitem(sys.modules, "ppcartoon.steady", raising=False)
+    monkeypatch.delattr(ppcartoon, "steady", raising=False)
+    page = build(studio.Studio({"tiny": predictor}, tmp_path, studio.Limits(1, 1, 1)), [], None)
+    ids = {each["props"].get("elem_id"): each for each in page.config["components"]}
+    assert "make-photo" in ids and "make-film" not in ids
+    assert 'films need OpenCV: pip install "ppcartoon[video]"' in str(page.config["components"])
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+
+
+def test_without_gradio_it_says_what_to_install_and_help_needs_it_not():
+    start = "import sys; sys.modules['gradio'] = None; from ppcartoon.__main__ import main; sys.exit(main(%s))"
+    done = python(start % ["demo", "--port", "0"])
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "ppcartoon demo: gradio is not installed; this needs: pip install 'ppcartoon[web]'\n"
+    for wanted, said in ((["demo", "--help"], "--max-upload"), (["--help"], "ppcartoon demo")):
+        done = python(start % wanted)
+        assert done.returncode == 0 and said in " ".join(done.stdout.split())
+
+
+def test_weights_that_cannot_be_used_are_one_line(tmp_path):
+    (tmp_path / "peppercarrot.safetensors").write_bytes(b"none")
+    for options, said in (
+        (["-w", tmp_path / "peppercarrot.safetensors"], "peppercarrot.safetensors: "),
+        (["-w", tmp_path / "peppercarrot.safetensors", "-s", "peppercarrot"], "several styles of this name"),
+        (["-s", "peppercarot"], "did you mean peppercarrot"),
+    ):
+        done = subprocess.run(
+            [sys.executable, ROOT / "tools/demo.py", "--port", "0", *options], capture_output=True, text=True
+        )
+        (line,) = done.stderr.splitlines()
+        assert done.returncode == 2 and done.stdout == "" and said in line
 
 
 def test_where_it_cannot_listen_is_one_line():

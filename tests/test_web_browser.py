@@ -55,11 +55,9 @@ class Browser:
         self.until(f"{panel} img, {panel} video")
 
     def choose(self, label, option):
-        from selenium.webdriver import Keys
-
-        field = self.until(f"input[aria-label^={label}]")
-        field.click()
-        field.send_keys(Keys.CONTROL + "a", option, Keys.ENTER)
+        self.until(f"input[aria-label^={label}]").click()
+        self.until(f"[role=option][aria-label='{option}']").click()
+        self.wait.until(lambda _: self.until(f"input[aria-label^={label}]").get_property("value") == option)
 
     def download(self, kind, name):
         """Makes it, and gives the file when it has come."""
