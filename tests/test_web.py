@@ -1,31 +1,34 @@
-"""The demo page: what becomes of photos and films, what is refused, and how it looks to people in a browser."""
+"""The demo page: what becomes of photos and films, and what is refused."""
 
 import io
-import json
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import av
 import films
+import gradio
 import numpy as np
 import pytest
 import requests
-from chromium import browsing, needs_browser
 from conftest import photo
 from PIL import Image
 from runs_of import ROOT
 from visitors import Visitor, demo
 
-from ppcartoon.web.page import WAITING
+import ppcartoon
+from ppcartoon.errors import InputError
+from ppcartoon.web import studio
+from ppcartoon.web.page import WAITING, build, in_sentences
 
 
 @pytest.fixture(scope="module")
 def page(tiny_file, tmp_path_factory):
     """The folder of its temporary files, and its address."""
     folder = tmp_path_factory.mktemp("demo") / "tmp"
-    options = ["-w", tiny_file, "--max-upload", 2, "--max-pixels", 1, "--max-seconds", 2]
+    options = ["-w", tiny_file, "-s", "peppercarrot", "--max-upload", 2, "--max-pixels", 1, "--max-seconds", 2]
     with demo(folder, *options) as (_, address):
         yield folder, address
 
@@ -183,12 +186,68 @@ def test_it_ends_cleanly_amid_a_film_and_has_told_nobody(tmp_path, tiny_file, fi
     with demo(tmp_path / "tmp", "-w", tiny_file) as (process, address):
         visitor = Visitor(address)
         (path,) = visitor.upload("clip.mkv", film).json()
-        for _ in range(3):
-            assert visitor.join("film", path, "peppercarrot", "768").ok
+        for _ in range(8):
+            assert visitor.join("film", path, "tiny", "768").ok
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, "", "")
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_film_with_too_many_pictures_is_stopped(predictor, film, tmp_path, monkeypatch):
+    monkeypatch.setattr(studio, "FASTEST", films.RATE - 1)
+    (tmp_path / "clip.mkv").write_bytes(film)
+    making = studio.Studio({"tiny": predictor}, tmp_path, studio.Limits(2, 1, 1))
+    told = []
+    with pytest.raises(InputError, match="more than 11 pictures a second"):
+        making.film(tmp_path / "clip.mkv", "tiny", "256", lambda *done: told.append(done))
+    assert told == [(number, films.RATE) for number in range(1, films.RATE)]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["clip.mkv"]
+
+
+def test_what_nobody_expected_is_told_in_general_and_logged_in_a_line(caplog):
+    with pytest.raises(gradio.Error) as caught, in_sentences(Path("/folder/<b>.png")):
+        raise RuntimeError("<secret>")
+    assert caught.value.message.startswith("&lt;b&gt;.png: something went wrong") and "secret" not in str(caught.value)
+    assert caplog.messages == ["<b>.png: RuntimeError: <secret>"]
+
+
+def test_without_opencv_the_film_tab_says_what_to_install(predictor, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.delitem(sys.modules, "ppcartoon.steady", raising=False)
+    monkeypatch.delattr(ppcartoon, "steady", raising=False)
+    page = build(studio.Studio({"tiny": predictor}, tmp_path, studio.Limits(1, 1, 1)), [], None)
+    ids = {each["props"].get("elem_id"): each for each in page.config["components"]}
+    assert "make-photo" in ids and "make-film" not in ids
+    assert 'films need OpenCV: pip install "ppcartoon[video]"' in str(page.config["components"])
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+
+
+def test_without_gradio_it_says_what_to_install_and_help_needs_it_not():
+    start = "import sys; sys.modules['gradio'] = None; from ppcartoon.__main__ import main; sys.exit(main(%s))"
+    done = python(start % ["demo", "--port", "0"])
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "ppcartoon demo: gradio is not installed; this needs: pip install 'ppcartoon[web]'\n"
+    for wanted, said in ((["demo", "--help"], "--max-upload"), (["--help"], "ppcartoon demo")):
+        done = python(start % wanted)
+        assert done.returncode == 0 and said in " ".join(done.stdout.split())
+
+
+def test_weights_that_cannot_be_used_are_one_line(tmp_path):
+    (tmp_path / "peppercarrot.safetensors").write_bytes(b"none")
+    for options, said in (
+        (["-w", tmp_path / "peppercarrot.safetensors"], "peppercarrot.safetensors: "),
+        (["-w", tmp_path / "peppercarrot.safetensors", "-s", "peppercarrot"], "several styles of this name"),
+        (["-s", "peppercarot"], "did you mean peppercarrot"),
+    ):
+        done = subprocess.run(
+            [sys.executable, ROOT / "tools/demo.py", "--port", "0", *options], capture_output=True, text=True
+        )
+        (line,) = done.stderr.splitlines()
+        assert done.returncode == 2 and done.stdout == "" and said in line
 
 
 def test_where_it_cannot_listen_is_one_line():
@@ -197,122 +256,3 @@ def test_where_it_cannot_listen_is_one_line():
         done = subprocess.run([sys.executable, ROOT / "tools/demo.py", "--port", port], capture_output=True, text=True)
     (line,) = done.stderr.splitlines()
     assert done.returncode == 2 and done.stdout == "" and f"127.0.0.1, port {port}: cannot listen" in line
-
-
-class Browser:
-    """Somebody at the page in Chromium."""
-
-    def __init__(self, driver, address, folder):
-        from selenium.webdriver.support.wait import WebDriverWait
-
-        self.driver, self.address, self.folder = driver, address, folder
-        self.wait = WebDriverWait(driver, 30, 0.05)
-        driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
-        self.open()
-
-    def open(self):
-        self.driver.get(self.address)
-        self.until("#make-photo")
-
-    def until(self, selector):
-        """The first element that a selector finds and that is seen, when there is one."""
-        return self.wait.until(
-            lambda driver: next((e for e in driver.find_elements("css selector", selector) if e.is_displayed()), None)
-        )
-
-    def runs(self, script):
-        """What a script returns, when that is something."""
-        return self.wait.until(lambda driver: driver.execute_script(script))
-
-    def drop(self, kind, path):
-        panel = f"#{kind}-given"
-        self.driver.find_element("css selector", f"{panel} input[type=file]").send_keys(str(path))
-        self.until(f"{panel} img, {panel} video")
-
-    def choose(self, label, option):
-        from selenium.webdriver import Keys
-
-        field = self.until(f"input[aria-label^={label}]")
-        field.click()
-        field.send_keys(Keys.CONTROL + "a", option, Keys.ENTER)
-
-    def download(self, kind, name):
-        """Makes it, and gives the file when it has come."""
-        self.until(f"#make-{kind}").click()
-        self.until(f"#download-{kind}:not([disabled])").click()
-        self.wait.until(lambda _: (self.folder / name).exists())
-        return self.folder / name
-
-    def asked(self):
-        """The addresses of all requests so far."""
-        logged = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))
-        return [each["params"]["request"]["url"] for each in logged if each["method"] == "Network.requestWillBeSent"]
-
-
-@pytest.fixture(scope="module")
-def browser(page, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("downloads")
-    with browsing(tmp_path_factory.mktemp("profile"), 1400, 1000, {"performance": "ALL"}) as driver:
-        yield Browser(driver, page[1], folder)
-
-
-SLIDER = """
-    const pictures = [...document.querySelectorAll("#photo-shown img")];
-    return pictures.length == 2 && pictures.every((img) => img.complete) &&
-        pictures.map((img) => [img.naturalWidth, img.naturalHeight]);
-"""
-PLAYS = """
-    const video = document.querySelector("#film-shown video");
-    return video && video.readyState >= 2 && [video.videoWidth, video.videoHeight, Math.round(video.duration)];
-"""
-
-
-@needs_browser
-def test_in_a_browser_a_photo_is_uploaded_compared_and_downloaded(browser, tmp_path):
-    source = photo(300, 400)
-    Image.fromarray(source).save(tmp_path / "mine.png")
-    browser.open()
-    browser.drop("photo", tmp_path / "mine.png")
-    cartoon = np.asarray(Image.open(browser.download("photo", "mine_cartoon.png")))
-    assert cartoon.shape == source.shape and np.abs(np.int16(cartoon) - np.int16(source)).mean() > 5
-    assert browser.runs(SLIDER) == [[400, 300]] * 2
-    browser.choose("Size", "384")
-    (browser.folder / "mine_cartoon.png").unlink()
-    browser.until("#make-photo").click()
-    browser.wait.until(lambda driver: driver.execute_script(SLIDER) == [[384, 288]] * 2)
-
-
-@needs_browser
-def test_in_a_browser_errors_are_sentences(browser, tmp_path):
-    (tmp_path / "bad.jpg").write_bytes(b"no image")
-    browser.open()
-    browser.until("#make-photo").click()
-    assert "Drop a file first." in browser.until(".toast-body").text
-    browser.open()
-    browser.drop("photo", tmp_path / "bad.jpg")
-    browser.until("#make-photo").click()
-    assert "bad.jpg: not an image that can be read here" in browser.until(".toast-body").text
-
-
-@needs_browser
-def test_in_a_browser_a_film_plays(browser, tmp_path):
-    films.write(tmp_path / "clip.mp4", films.scenes(1, 2, 3))
-    browser.open()
-    browser.driver.find_elements("css selector", "button[role=tab]")[-1].click()
-    browser.drop("film", tmp_path / "clip.mp4")
-    with av.open(str(browser.download("film", "clip_cartoon.mp4"))) as film:
-        assert film.streams.video[0].frames == 2 * films.RATE
-    assert browser.runs(PLAYS) == [320, 180, 2]
-
-
-@needs_browser
-def test_in_a_browser_it_fits_a_phone_and_asks_nobody_else(browser):
-    metrics = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
-    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    browser.open()
-    browser.until("#photo-given + *")
-    width, seen = browser.driver.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
-    assert width <= seen == 360
-    asked = [url for url in browser.asked() if not url.startswith(("data:", "blob:", "chrome"))]
-    assert any("/assets/" in url for url in asked) and any("queue/join" in url for url in asked)
-    assert [url for url in asked if not url.startswith(browser.address + "/")] == []

@@ -7,10 +7,14 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..flags import bounded
 from ..listening import Place, listening
+
+if TYPE_CHECKING:
+    from ..predictor import CartoonPredictor
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,8 +24,12 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit code: 0 ended by Ctrl-C or SIGTERM, 2 nothing could be done as asked, and why is said.",
     )
     p.add_argument(
+        "-s", "--style", nargs="+", default=[], action="extend", metavar="STYLE",
+        help="shipped styles to offer (default: all, unless there are weights of your own)",
+    )  # fmt: skip
+    p.add_argument(
         "-w", "--weights", type=Path, nargs="+", default=[], action="extend", metavar="FILE",
-        help=".safetensors weights files of your own, offered before the shipped styles",
+        help=".safetensors weights files of your own, offered by their names",
     )  # fmt: skip
     p.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS",
@@ -76,7 +84,7 @@ def serve(args: argparse.Namespace, place: Place, folder: Path) -> None:
     from .studio import Limits, Studio
 
     limits = Limits(args.max_upload, args.max_pixels, args.max_seconds)
-    studio = Studio(predictors(args.weights), folder, limits)
+    studio = Studio(predictors(args.style, args.weights), folder, limits)
     page = build(studio, photos(), a_film(folder))
     app = Guard(application(page, limits.upload << 20), place, folder, limits.upload << 20)
     server = uvicorn.Server(
@@ -91,20 +99,19 @@ def serve(args: argparse.Namespace, place: Place, folder: Path) -> None:
         studio.close()
 
 
-def predictors(files: list[Path]) -> dict:
-    """Those of weights files, by the files' names, and of the shipped styles.
+def predictors(styles: list[str], files: list[Path]) -> dict[str, CartoonPredictor]:
+    """Those of weights files, by the files' names, and of shipped styles, all of which they are if nothing is named.
 
     Raises:
-        InputError: weights cannot be used, or two files have one name.
+        InputError: weights cannot be used, or two have one name.
     """
     from .. import weights
     from ..predictor import CartoonPredictor
 
-    found: dict[str, CartoonPredictor] = {}
-    for file in files:
-        if file.stem in found:
-            raise InputError(f"{file}: there is another {file.stem}; give it another name")
-        found[file.stem] = CartoonPredictor(weights_file=file)
-    for style in weights.manifest():
-        found.setdefault(style, CartoonPredictor(style))
-    return found
+    styles = list(dict.fromkeys(styles if styles or files else weights.manifest()))
+    names = [file.stem for file in files] + styles
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{name}: there are several styles of this name; rename your file")
+    made = [CartoonPredictor(weights_file=file) for file in files] + [CartoonPredictor(style) for style in styles]
+    return dict(zip(names, made))

@@ -15,7 +15,7 @@ from ..errors import InputError
 from .studio import FILM_SIZES, SIZES, Studio
 
 WAITING = 8  # that may wait while one is at work
-HOUR = 3600  # seconds after which uploads and cartoons are deleted
+DELETION = 60, 3600  # of uploads and cartoons: how often they are looked at, and how old they get, in seconds
 THEME = gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 CSS = """
 footer, button[aria-label^="Trim"] {display: none !important} /* trimming would load a program from elsewhere */
@@ -61,7 +61,7 @@ def build(studio: Studio, photos: list[Path], film: Path | None) -> gr.Blocks:
         photos: examples.
         film: an example.
     """
-    with gr.Blocks(title="ppcartoon", analytics_enabled=False, delete_cache=(60, HOUR)) as page:
+    with gr.Blocks(title="ppcartoon", analytics_enabled=False, delete_cache=DELETION) as page:
         gr.Markdown(INTRODUCTION)
         with gr.Tab("Photo", id="photo"):
             _photo_tab(studio, photos)
