@@ -7,7 +7,7 @@ from setuptools import setup
 
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "ppcartoon/__init__.py").read_text())[1]
-PARTS = ("baselines", "benchmark", "cluster", "data", "engines", "evaluation", "schema", "study", "video")
+PARTS = ("baselines", "benchmark", "cluster", "data", "engines", "evaluation", "schema", "study", "video", "web")
 
 setup(
     name="ppcartoon",
@@ -70,5 +70,5 @@ setup(
             "setuptools>=68",
         ],
     },
-    entry_points={"console_scripts": ["ppcartoon = ppcartoon.cli:main"]},
+    entry_points={"console_scripts": ["ppcartoon = ppcartoon.__main__:main"]},
 )

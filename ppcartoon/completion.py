@@ -1,4 +1,4 @@
-"""What a shell completes after `ppcartoon`: options, their values, styles and files."""
+"""What a shell completes after `ppcartoon`: `demo`, options, their values, styles and files."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
 
     from . import weights
 
+    parser.add_argument("command", nargs="?", choices=["demo"])  # `__main__` takes it before a parser sees it
     for action in parser._actions:
         if action.dest in PATHS:
             action.complete = {**shtab.FILE, "bash": "_ppcartoon_files"}

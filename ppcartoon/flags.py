@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         "ppcartoon",
         description="Photos and films into cartoons with CartoonLossGAN. Without --input: a demonstration on sample "
-        f"photos, at --max-size {DEMO_SIZE}.",
+        f"photos, at --max-size {DEMO_SIZE}. `ppcartoon demo` serves a page in the browser instead.",
         epilog="Exit code: 0 all done, 1 some files failed and are named, 2 nothing could be done as asked.",
     )
     p.add_argument(
@@ -47,14 +47,12 @@ def parser() -> argparse.ArgumentParser:
         "--ext", choices=ENDINGS, default="auto",
         help="format, of photos or of films; auto: the input's where it can be written, else png or mp4",
     )  # fmt: skip
+    p.add_argument("--quality", type=bounded(1, 100), default=95, metavar="1-100", help="of jpg and webp (default: 95)")
     p.add_argument(
-        "--quality", type=_integer(1, 100), default=95, metavar="1-100", help="of jpg and webp (default: 95)"
+        "--max-size", type=bounded(1), metavar="N", help="reduce images so that no side is longer, in pixels"
     )
     p.add_argument(
-        "--max-size", type=_integer(1), metavar="N", help="reduce images so that no side is longer, in pixels"
-    )
-    p.add_argument(
-        "--batch-size", type=_integer(1), default=1, metavar="N", help="images at once, for GPUs (default: 1)"
+        "--batch-size", type=bounded(1), default=1, metavar="N", help="images at once, for GPUs (default: 1)"
     )
     p.add_argument("--skip-existing", action="store_true", help="leave out images whose cartoon is there already")
     p.add_argument("--side-by-side", action="store_true", help="write photo and cartoon next to each other")
@@ -68,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         default="auto",
         help="auto: bf16 where the CPU has it and it holds, else fp32",
     )
-    p.add_argument("--threads", type=_integer(1), metavar="N", help="of the CPU (default: its cores)")
+    p.add_argument("--threads", type=bounded(1), metavar="N", help="of the CPU (default: its cores)")
     p.add_argument(
         "--tile", type=_tile, default="auto", metavar="N|auto|0",
         help="make larger images of tiles of N pixels a side; 0: never; auto: where memory would run short",
@@ -78,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     film.add_argument("--start", type=_time, default=0, metavar="TIME", help="leave out what comes before, like 1:30")
     film.add_argument("--duration", type=_time, metavar="TIME", help="take no more than this, in seconds or like 0:10")
     film.add_argument("--codec", choices=CODECS, help="(default: what is usual in the file's format)")
-    film.add_argument("--crf", type=_integer(0, 63), metavar="N", help="compression, from 0 for the best")
+    film.add_argument("--crf", type=bounded(0, 63), metavar="N", help="compression, from 0 for the best")
     film.add_argument("--fps", type=_positive, metavar="N", help="images a second, of numbered ones (default: 25)")
     p.add_argument("--version", action="version", version=__version__)
     p.add_argument(
@@ -88,7 +86,9 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def _integer(least: int, most: int | None = None) -> Callable[[str], int]:
+def bounded(least: int, most: int | None = None) -> Callable[[str], int]:
+    """What argparse takes for an integer from `least` to `most`."""
+
     def integer(text: str) -> int:
         value = int(text)
         if value < least or (most is not None and value > most):

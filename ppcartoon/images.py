@@ -48,8 +48,12 @@ class Picture(NamedTuple):
     alpha: np.ndarray | None = None
 
 
-def read(source: Path | BinaryIO) -> Picture:
+def read(source: Path | BinaryIO, most: int | None = None) -> Picture:
     """The first frame of an image file, by its path or opened.
+
+    Args:
+        source: the file.
+        most: megapixels that it may have by its header, before anything is decoded; None for what Pillow allows.
 
     Raises:
         InputError: the file cannot be read, is no image of a known format, is damaged, or unreasonably large; the
@@ -63,6 +67,8 @@ def read(source: Path | BinaryIO) -> Picture:
         with open(source, "rb") if named else source as file, Image.open(file, formats=_readable()) as image:
             if max(image.size) > LONGEST:
                 raise InputError(f"{image.width}x{image.height}: no side may be longer than {LONGEST} pixels")
+            if most and image.width * image.height > most * 1_000_000:
+                raise InputError(f"{image.width}x{image.height}: more than {most} megapixels, which are the most here")
             return decode(image)
     except Image.UnidentifiedImageError as error:
         raise InputError("not an image that can be read here") from error

@@ -1,7 +1,7 @@
-"""The losses of CartoonLossGAN, Eqs. 1 to 6 of the paper: pure functions, unweighted, means over everything.
+"""The losses of CartoonLossGAN, Eqs. 1 to 4 and 6: pure functions, unweighted, means over everything.
 
-Beside them stand the three of AnimeGAN (Chen et al., ISICA 2019) that Fig. 8 compares with: the grayscale adversarial
-loss, the grayscale style loss and the color reconstruction loss.
+Their weighted sum is made in `models`. Beside them stand the three of AnimeGAN (Chen et al., ISICA 2019) that Fig. 8
+compares with: the grayscale adversarial loss, the grayscale style loss and the color reconstruction loss.
 
 Images are float32 [N, 3, H, W] in [-1, 1], RGB. Logits are D's output before any sigmoid, of any shape. Features are
 VGG19's [N, C, H', W']. Half precision is computed in float32. The signs are those of minimisation.
@@ -24,7 +24,7 @@ ADDITIONAL: dict[str, Callable[..., Tensor]] = {}
 
 
 def additional(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Lets configs add a loss to Eq. 5, in stage "cartoon": `model.additional_losses: {its name: its weight}`.
+    """Lets configs add a loss to G's, in stage "cartoon": `model.additional_losses: {its name: its weight}`.
 
     Args:
         loss: a function of images, by the names of its parameters (`IMAGES`), that returns a scalar.
@@ -116,7 +116,7 @@ def gray_style_loss(f_gray_fake: Tensor, f_gray_cartoon: Tensor) -> Tensor:
 
 
 def grayscale_style_loss(f_fake: Tensor, f_gray_cartoon: Tensor) -> Tensor:
-    """AnimeGAN's: Eq. 3 with the features of G(E(p)) in color, and of Gray(c) as there."""
+    """AnimeGAN's, for Fig. 8: Eq. 3 with the features of G(E(p)) in color, and of Gray(c) as there."""
     return gray_style_loss(f_fake, f_gray_cartoon)
 
 
@@ -135,7 +135,7 @@ def color_style_loss(output: Tensor, cartoon: Tensor, delta: float = 1.0) -> Ten
 
 
 def color_reconstruction_loss(fake: Tensor, photo: Tensor, delta: float = 1.0) -> Tensor:
-    """AnimeGAN's: Eq. 4 of G(E(p)) and p, so that cartoons keep the colors of their photos.
+    """AnimeGAN's, for Fig. 8: Eq. 4 of G(E(p)) and p, so that cartoons keep the colors of their photos.
 
     Args:
         fake: G(E(p)).

@@ -26,7 +26,8 @@ from .weights import fold
 class CartoonLossGANModel(Trainable):
     """CartoonLossGAN (Dong et al., 2021): G decodes the features of E, the encoder of D, which D's step alone trains.
 
-    A weight of 0 switches its loss off, with all that only this loss needs.
+    There is one generator and one discriminator (Fig. 3), and no cycle. A weight of 0 switches its loss off, with all
+    that only this loss needs.
 
     Args:
         generator: name and arguments of G in ppgan's registry.
@@ -93,7 +94,7 @@ class CartoonLossGANModel(Trainable):
         self.scalers = {name: paddle.amp.GradScaler(enable=scaled) for name in ("optimizer_D", "optimizer_G")}
 
     def train_iter(self, optims: dict | None = None) -> None:
-        """One step on the batch: first D's, then G's; `losses` then has the terms of both, weighted, by name."""
+        """One step on the batch (Fig. 1): first D's, then G's; `losses` has the terms of both, weighted, by name."""
         optimizers = optims or self.optimizers
         self.forward()
         with learning(self.nets["netD"]):

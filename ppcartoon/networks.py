@@ -161,7 +161,7 @@ def settle_spectral_norm(discriminator: nn.Layer, iterations: int = 20) -> None:
 
 
 class Generator(nn.Layer):
-    """G: E's features -> cartoon. A decoder only: the encoder is the discriminator's.
+    """G of Fig. 2: E's features -> cartoon. A decoder only: the encoder is the discriminator's.
 
     Args:
         in_channels: channels of E's features, 4 times `Discriminator.channels`.

@@ -1,4 +1,4 @@
-"""Layer normalisation (LN) over [C, H, W] of each image, whose statistics can come from outside."""
+"""Layer normalisation (LN, Fig. 2) over [C, H, W] of each image, whose statistics can come from outside."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ needs_browser = pytest.mark.skipif(
 
 
 @contextmanager
-def browsing(profile: Path, width: int = 1400, height: int = 1600) -> Iterator:
-    """Selenium's driver of a Chromium of its own; `profile` is an empty folder."""
+def browsing(profile: Path, width: int = 1400, height: int = 1600, logs: dict[str, str] | None = None) -> Iterator:
+    """Selenium's driver of a Chromium of its own; `profile` is an empty folder, `logs` what it keeps for `get_log`."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
@@ -26,6 +26,8 @@ def browsing(profile: Path, width: int = 1400, height: int = 1600) -> Iterator:
         f"user-data-dir={profile}",
     ):  # fmt: skip
         options.add_argument(f"--{switch}")
+    if logs:
+        options.set_capability("goog:loggingPrefs", logs)
     driver = webdriver.Chrome(options, webdriver.ChromeService(BROWSER[1]))
     try:
         yield driver

@@ -78,6 +78,15 @@ def blocks(document: str) -> Iterator[tuple[int, str, list[str]]]:
             found = []
 
 
+def prose(document: str) -> str:
+    """A document without its blocks of code."""
+    lines = (ROOT / document).read_text().splitlines()
+    for start, _, found in blocks(document):
+        for number in range(start, start + len(found)):
+            lines[number - 1] = ""
+    return "\n".join(line for line in lines if not line.startswith("```"))
+
+
 def commands(document: str) -> Iterator[Command]:
     for start, language, lines in blocks(document) if document not in OTHERWISE else ():
         if language == "python":
@@ -133,7 +142,6 @@ def lay_out(folder: Path, tiny: Weights) -> Path:
     (folder / "shipped/SHA256SUMS").write_bytes(sums)
     for seed, name in enumerate(("photo.jpg", "a.jpg", "b.jpg", "photos/c.jpg", "photos/d.jpg", "more/e.png")):
         Image.fromarray(draw_photo(seed, 80)[:62]).save(folder / name)
-    (folder / "list.txt").write_text("photo.jpg\na.jpg\n")
     for number in range(3):
         Image.fromarray(films.scene(number, 48, 64)).save(folder / f"frames/{number:05}.png")
     films.write(folder / "clip.mp4", films.scenes(0, 1, height=48, width=64))

@@ -51,6 +51,10 @@ def test_options_and_their_values(complete):
     assert complete("--") >= {"--style", "--weights", "--input", "--start", "--print-completion"}
 
 
+def test_the_page_in_the_browser(complete):
+    assert complete("d") == {"demo"} and complete("-i", "d") == set()
+
+
 @pytest.mark.parametrize("option", ["-s", "--style"])
 def test_the_shipped_styles(complete, option):
     assert complete(option, "") == set(weights.manifest())

@@ -10,6 +10,7 @@ ORDER = [
     "errors",
     "clock",
     "signals",
+    "listening",
     "threads",
     "files",
     "images",
@@ -50,7 +51,7 @@ ORDER += [
     "evaluate_cli",
 ]
 ORDER += ["benchmark"]
-ORDER += ["study"]
+ORDER += ["study", "web", "__main__"]
 WITHOUT_PADDLE = {
     "errors",
     "threads",
@@ -69,7 +70,7 @@ WITHOUT_PADDLE = {
     "export",
 }
 WITHOUT_PADDLE |= {"clock", "signals", "video", "steady", "photos"}
-WITHOUT_PADDLE |= {"completion", "flags", "cluster", "study"}
+WITHOUT_PADDLE |= {"completion", "flags", "cluster", "study", "listening", "web", "__main__"}
 WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "evaluate_cli", "__init__"}
 WITH_PPGAN = {"vgg", "trainable", "models", "baselines", "register", "validation", "experiment", "benchmark"}
 

@@ -59,6 +59,7 @@ class Film:
         threads: of the decoder; 0 for as many as there are cores.
 
     Attributes:
+        size: width and height in pixels, as it is stored.
         duration: in seconds; None where the file does not tell.
         announced: seconds that its pictures last, by its own account; None where it tells nothing, or of sound as well.
         reached: seconds at which the last frame that was decoded ends.
@@ -84,6 +85,7 @@ class Film:
             self._container.close()
             raise InputError(f"{path}: has no film in it, only sound, text or nothing")
         self._stream.thread_type, self._stream.codec_context.thread_count = "AUTO", threads
+        self.size = self._stream.codec_context.width, self._stream.codec_context.height
         flags = self._container.format.flags
         self._timed = not flags & Flags.no_timestamps.value  # raw streams have none
         self._seekable = self._timed and not flags & Flags.ts_discont.value  # in MPEG's streams they may begin anew

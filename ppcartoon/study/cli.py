@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import logging
 import signal
-import socket
 import sys
 import warnings
 from pathlib import Path
 
 from ..errors import InputError, printable
+from ..flags import bounded
+from ..listening import listening
 
 SHOWN = 10  # problems in full
 
@@ -26,12 +26,12 @@ def parser() -> argparse.ArgumentParser:
     serving = commands.add_parser("serve", help="check the images and serve the page until Ctrl-C")
     serving.set_defaults(run=serve)
     serving.add_argument("study", type=Path, metavar="STUDY", help="folder; the answers go to its votes.sqlite")
-    serving.add_argument("--sets", type=_number(1, 1000), default=20, metavar="N", help="for each voter (default: 20)")
+    serving.add_argument("--sets", type=bounded(1, 1000), default=20, metavar="N", help="for each voter (default: 20)")
     serving.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS",
         help="where to listen (default: 127.0.0.1, for this machine alone; 0.0.0.0: for everybody who reaches it)",
     )  # fmt: skip
-    serving.add_argument("--port", type=_number(0, 65535), default=8000, metavar="N", help="(default: 8000; 0: any)")
+    serving.add_argument("--port", type=bounded(0, 65535), default=8000, metavar="N", help="(default: 8000; 0: any)")
     reporting = commands.add_parser("report", help="shares, tests, CSV and chart of the votes so far")
     reporting.set_defaults(run=report)
     reporting.add_argument("study", type=Path, metavar="STUDY", help="folder with votes.sqlite in it")
@@ -39,15 +39,6 @@ def parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, default=Path("output/study"), metavar="DIR", help="(default: output/study)"
     )
     return p
-
-
-def _number(least: int, most: int) -> type:
-    def number(text: str) -> int:
-        if not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not from {least} to {most}")
-        return int(text)
-
-    return number
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,30 +75,17 @@ def serve(args: argparse.Namespace) -> int:
         for line in problems[:SHOWN] + more:
             print(f"study: {printable(line)}", file=sys.stderr)
         return 2
-    with _listening(args.host, args.port) as sock:
-        address, port = sock.getsockname()[:2]
-        shown = f"[{address}]" if ":" in address else address
-        local = ipaddress.ip_address(address).is_loopback
+    with listening(args.host, args.port) as place:
         votes = Votes(args.study / FILE, material)
-        app = create_app(material, votes, args.sets, ["localhost", shown] if local else None)
-        server = waitress.create_server(app, sockets=[sock], threads=8, ident=None, max_request_body_size=10_000)
+        app = create_app(material, votes, args.sets, place.names)
+        server = waitress.create_server(app, sockets=[place.sock], threads=8, ident=None, max_request_body_size=10_000)
         for style, methods in material.outputs.items():
             print(f"{style}: {len(material.photos)} photos, {len(methods)} methods: {', '.join(methods)}")
-        reach = "for this machine alone" if local else "for others, too"
-        print(f"http://{shown}:{port} until Ctrl-C, {reach}", flush=True)
+        print(place, flush=True)
         server.run()  # takes Ctrl-C and SIGTERM for its end
         print(f"votes in {args.study / FILE}: {votes.count()}")
         votes.close()
     return 0
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise InputError(
-            f"{host}, port {port}: cannot listen there ({error.strerror}); --host and --port take others"
-        ) from error
 
 
 def report(args: argparse.Namespace) -> int:

@@ -1,0 +1,135 @@
+"""Writes docs/api.md from the code: signatures and docstrings of the public modules. --check tells if it is current."""
+
+import ast
+import inspect
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs/api.md"
+PUBLIC = {  # what users import; everything else may change without notice
+    "Cartoons of photos and films": {
+        "predictor": "CartoonPredictor",
+        "steady": "Steady",
+        "video.pipeline": "Options Report cartoonize",
+        "images": "Picture read write shrink",
+        "errors": "InputError OutputError",
+    },
+    "Weights and other runtimes": {
+        "weights": "Weights manifest load_style load save fold from_npz",
+        "export": "Exported possible export",
+        "graph": "build folded",
+    },
+    "Training": {
+        "config": "load check",
+        "networks": "Discriminator NLayerDiscriminator Generator Cartoonizer InvertedResidual encoder",
+        "losses": "discriminator_loss initial_discriminator_loss grayscale_discriminator_loss adversarial_loss "
+        "content_loss gray_style_loss grayscale_style_loss color_style_loss color_reconstruction_loss gray yuv gram",
+        "models": "CartoonLossGANModel",
+        "schedules": "FinalLinearDecay",
+        "datasets": "UnpairedCartoonDataset DrawnCartoonDataset EpochSampler",
+        "vgg": "VGG19",
+    },
+    "Preparing data": {
+        "data.sources": "download download_dataset",
+        "data.frames": "extract",
+        "data.smoothing": "smooth_edges smooth_folder",
+        "data.checking": "layout check",
+        "data.drawing": "draw_cartoon draw_photo",
+    },
+    "Evaluation": {
+        "evaluation.fid": "frechet_distance kid statistics Statistics Kid load_statistics save_statistics",
+        "evaluation.features": "extractor Extractor of_folder",
+        "evaluation.metrics": "CartoonFID CartoonKID",
+    },
+    "Other methods": {
+        "baselines.predictor": "open_weights BaselinePredictor",
+        "baselines.gatys": "open_vgg stylize Options",
+    },
+}
+HEAD = """# API reference
+
+What of `ppcartoon` is meant to be imported; what is not listed here may change. Written by `python docs/api.py` from
+the docstrings, and not by hand. `ppcartoon.CartoonPredictor` and `ppcartoon.InputError` are those of
+`ppcartoon.predictor` and `ppcartoon.errors`. Training, evaluation and the other methods want Paddle and ppgan, the rest
+neither. Arrays are NumPy's, tensors Paddle's.
+"""
+HEADING = re.compile(r"(Args|Attributes|Returns|Raises|Example):")
+ENTRY = re.compile(r" {4}(\w+): (.*)")
+
+
+def main() -> int:
+    text = document()
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(text, encoding="utf-8")
+    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
+        print("docs/api.md is out of date: run python docs/api.py", file=sys.stderr)
+        return 1
+    return 0
+
+
+def document() -> str:
+    """The whole page."""
+    lines = [HEAD]
+    for part, modules in PUBLIC.items():
+        links = (f"[{name}](#ppcartoon{name.replace('.', '')})" for name in modules)
+        lines.append(f"- {part}: {', '.join(links)}")
+    for part, modules in PUBLIC.items():
+        lines += [f"\n## {part}", *(line for name, names in modules.items() for line in module(name, names.split()))]
+    return "\n".join(lines) + "\n"
+
+
+def module(name: str, names: list[str]) -> list[str]:
+    """A module: its docstring, and what of it is public, with the methods that say what they do."""
+    path = f"ppcartoon/{name.replace('.', '/')}.py"
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    found = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    lines = [f"\n### [ppcartoon.{name}](../{path})", *docstring(tree)]
+    for node in (found[name] for name in names):
+        lines += [f"\n#### `{node.name}{signature(node)}`", *docstring(node)]
+        for method in methods(node) if isinstance(node, ast.ClassDef) else []:
+            lines += [f"\n`.{method.name}{signature(method)}`  ".replace(".__call__", ""), *docstring(method)]
+    return lines
+
+
+def methods(node: ast.ClassDef) -> list[ast.FunctionDef]:
+    """Those with a docstring; others do what the base class says."""
+    named = [child for child in node.body if isinstance(child, ast.FunctionDef) and ast.get_docstring(child)]
+    return [child for child in named if child.name[0] != "_" or child.name == "__call__"]
+
+
+def signature(node: ast.ClassDef | ast.FunctionDef) -> str:
+    """As it is written, on one line; a class has that of `__init__`, or its fields."""
+    if isinstance(node, ast.ClassDef):
+        for child in node.body:
+            if isinstance(child, ast.FunctionDef) and child.name == "__init__":
+                return signature(child).removesuffix(" -> None")
+        fields = [ast.unparse(child) for child in node.body if isinstance(child, ast.AnnAssign)]
+        return f"({', '.join(fields)})" if fields else ""
+    returned = ast.unparse(node.returns) if node.returns else "None"
+    if any(isinstance(mark, ast.Name) and mark.id == "property" for mark in node.decorator_list):
+        return f": {returned}"
+    arguments = re.sub("=(?! )", " = ", re.sub("^self(, )?", "", ast.unparse(node.args)))
+    return f"({arguments}) -> {returned}"
+
+
+def docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> list[str]:
+    """A docstring of Google's style as Markdown: the entries of Args and the like become a list."""
+    lines, inside = [], False
+    for line in inspect.cleandoc(ast.get_docstring(node) or "").splitlines():
+        if heading := HEADING.fullmatch(line):
+            lines, inside = [*lines, f"**{heading[1]}**"], True
+        elif inside and (entry := ENTRY.fullmatch(line)):
+            lines.append(f"- `{entry[1]}`: {entry[2]}")
+        elif inside and line.startswith("        "):
+            lines[-1] += " " + line.strip()
+        elif line.strip().startswith(">>>"):
+            lines += ["", line]
+        else:
+            lines.append(line.strip())
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())

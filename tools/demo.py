@@ -1,0 +1,11 @@
+"""A page in the browser that makes cartoons of photos and films; --help shows the options."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ppcartoon.web.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
