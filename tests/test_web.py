@@ -179,6 +179,7 @@ def test_clicks_wait_for_each_other_and_too_many_are_told_so(visitor, film):
     answers = [visitor.join("film", path, "tiny", "256").status_code for _ in range(2 * WAITING + 4)]
     taken = answers.count(200)
     assert set(answers) == {200, 503} and taken >= WAITING
+    assert visitor.join("film", path, "tiny", "256", "run/predict").status_code == 404  # past those who wait
     results = visitor.results()
     assert len({video["path"] for video, _, _ in results}) == len(results) == taken
 
