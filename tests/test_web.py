@@ -19,8 +19,10 @@ from runs_of import ROOT
 from visitors import Visitor, demo
 
 import ppcartoon
+from ppcartoon import weights
 from ppcartoon.errors import InputError
 from ppcartoon.web import studio
+from ppcartoon.web.cli import predictors
 from ppcartoon.web.page import WAITING, build, in_sentences
 
 
@@ -177,6 +179,7 @@ def test_clicks_wait_for_each_other_and_too_many_are_told_so(visitor, film):
     answers = [visitor.join("film", path, "tiny", "256").status_code for _ in range(2 * WAITING + 4)]
     taken = answers.count(200)
     assert set(answers) == {200, 503} and taken >= WAITING
+    assert visitor.join("film", path, "tiny", "256", "run/predict").status_code == 404  # past those who wait
     results = visitor.results()
     assert len({video["path"] for video, _, _ in results}) == len(results) == taken
 
@@ -236,18 +239,17 @@ def test_without_gradio_it_says_what_to_install_and_help_needs_it_not():
         assert done.returncode == 0 and said in " ".join(done.stdout.split())
 
 
-def test_weights_that_cannot_be_used_are_one_line(tmp_path):
+def test_weights_that_cannot_be_used_and_names_that_are_taken_are_told(tmp_path, tiny_file):
     (tmp_path / "peppercarrot.safetensors").write_bytes(b"none")
-    for options, said in (
-        (["-w", tmp_path / "peppercarrot.safetensors"], "peppercarrot.safetensors: "),
-        (["-w", tmp_path / "peppercarrot.safetensors", "-s", "peppercarrot"], "several styles of this name"),
-        (["-s", "peppercarot"], "did you mean peppercarrot"),
+    for styles, files, said in (
+        ([], [tmp_path / "peppercarrot.safetensors"], "peppercarrot.safetensors: "),
+        (["peppercarrot"], [tmp_path / "peppercarrot.safetensors"], "several styles of this name"),
+        ([], [tiny_file, tiny_file], "several styles of this name"),
+        (["peppercarot"], [], "did you mean peppercarrot"),
     ):
-        done = subprocess.run(
-            [sys.executable, ROOT / "tools/demo.py", "--port", "0", *options], capture_output=True, text=True
-        )
-        (line,) = done.stderr.splitlines()
-        assert done.returncode == 2 and done.stdout == "" and said in line
+        with pytest.raises(InputError, match=said):
+            predictors(styles, files)
+    assert list(predictors([], [tiny_file])) == ["tiny"] and list(predictors([], [])) == list(weights.manifest())
 
 
 def test_where_it_cannot_listen_is_one_line():

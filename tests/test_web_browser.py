@@ -122,6 +122,14 @@ def test_a_film_plays(browser, tmp_path):
 
 
 @needs_browser
+def test_an_example_is_taken_by_a_click(browser):
+    browser.open()
+    browser.until(".gallery-item").click()
+    browser.until("#photo-given img")
+    browser.download("photo", "astronaut_cartoon.png")
+
+
+@needs_browser
 def test_it_fits_a_phone_and_asks_nobody_else(browser):
     metrics = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)

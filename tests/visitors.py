@@ -57,11 +57,11 @@ class Visitor:
         """The answer to an upload."""
         return self.http.post(f"{self.address}/gradio_api/upload", files={"files": (name, data)})
 
-    def join(self, kind, path, style, size):
+    def join(self, kind, path, style, size, to="queue/join"):
         """The answer to a click, with the path of an upload, or of something else."""
         file = path and {"path": path, "meta": {"_type": "gradio.FileData"}}
         body = {"data": [file, style, size], "fn_index": self.functions[kind], "session_hash": self.name}
-        return self.http.post(f"{self.address}/gradio_api/queue/join", json=body)
+        return self.http.post(f"{self.address}/gradio_api/{to}", json=body)
 
     def results(self):
         """The outcome of all that was joined: each an output, or a sentence."""

@@ -73,18 +73,17 @@ def serve(args: argparse.Namespace, place: Place, folder: Path) -> None:
     Raises:
         InputError: weights cannot be used.
     """
-    from .guard import prepare
-
-    prepare(folder)
-    import uvicorn
-
-    from .examples import a_film, photos
-    from .guard import Guard
-    from .page import application, build
+    from .guard import Guard, prepare
     from .studio import Limits, Studio
 
     limits = Limits(args.max_upload, args.max_pixels, args.max_seconds)
     studio = Studio(predictors(args.style, args.weights), folder, limits)
+    prepare(folder)
+    import uvicorn
+
+    from .examples import a_film, photos
+    from .page import application, build
+
     page = build(studio, photos(), a_film(folder))
     app = Guard(application(page, limits.upload << 20), place, folder, limits.upload << 20)
     server = uvicorn.Server(

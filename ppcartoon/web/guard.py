@@ -21,7 +21,8 @@ READ = re.compile(  # what the page itself asks for; Gradio's descriptions, moni
     r"/|/theme\.css|/favicon\.ico|/manifest\.json|/(assets|static)/.+"
     rf"|{API}(heartbeat/\w+|queue/data|upload_progress)"
 )
-WRITTEN = tuple(API + name for name in ("upload", "queue/join", "cancel"))
+UPLOAD = API + "upload"
+WRITTEN = (UPLOAD, *(API + name for name in ("queue/join", "run/predict", "cancel")))
 SMALL = 1 << 16  # bytes of a request without a file, and of what surrounds one
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' "
@@ -68,7 +69,7 @@ class Guard:
         if scope["type"] != "http":
             return await send({"type": "websocket.close"})
         refusal = self._refusal(scope)
-        if not refusal and scope["path"] == API + "queue/join":
+        if not refusal and scope["method"] == "POST" and scope["path"] != UPLOAD:
             receive, refusal = await self._read(receive)
         if refusal:
             return await _answer(send, *refusal)
@@ -96,7 +97,7 @@ class Guard:
         length = headers.get("content-length", "")
         if not length.isdecimal():
             return 411, "A request has to tell its length."
-        if int(length) > SMALL + (self.largest if path == API + "upload" else 0):
+        if int(length) > SMALL + (self.largest if path == UPLOAD else 0):
             return 413, f"The file is too large: at most {self.largest >> 20} MB are taken."
         return None
 

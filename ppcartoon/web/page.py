@@ -67,7 +67,7 @@ def build(studio: Studio, photos: list[Path], film: Path | None) -> gr.Blocks:
             _photo_tab(studio, photos)
         with gr.Tab("Film", id="film"):
             _film_tab(studio, film)
-    page.queue(max_size=WAITING, default_concurrency_limit=1)
+    page.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
     return page
 
 
