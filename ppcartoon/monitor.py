@@ -43,7 +43,7 @@ class Monitor:
 
             cut_records(folder / VISUALDL, step)
             with contextlib.redirect_stdout(None):  # it says that it appends
-                self._visualdl = vdl.LogWriter(str(folder), file_name=VISUALDL, display_name=folder.name)
+                self._visualdl = vdl.LogWriter(str(folder), file_name=VISUALDL, display_name=str(folder))
 
     def scalars(self, step: int, values: dict[str, float], **more: str | float) -> None:
         """A row of metrics; `more` goes to the .jsonl alone.

@@ -1,5 +1,6 @@
 """What a run writes to be watched, read back with VisualDL's reader and seen on VisualDL's page in a browser."""
 
+import contextlib
 import io
 import socket
 import subprocess
@@ -54,6 +55,18 @@ def test_a_run_that_begins_anew_keeps_nothing_and_a_resumed_one_a_single_text_of
     texts = LogReader(file_path=str(tmp_path / VISUALDL)).get_data("text", "config")
     assert [(text.id, text.text.encoded_text_string) for text in texts] == [(0, "of step 0"), (5, "of step 5")]
     assert runs_of.curve(tmp_path, "g_loss") == [(1, 1.0), (6, 1.0)]
+
+
+def test_runs_of_one_name_in_two_folders_are_two(tmp_path):
+    from visualdl.reader.reader import LogReader
+    from visualdl.server import lib
+
+    for n, folder in enumerate(("a/demo", "b/demo")):
+        (tmp_path / folder).mkdir(parents=True)
+        with contextlib.closing(monitor(tmp_path / folder, 0)) as run:
+            run.scalars(1, {"g_loss": float(n)})
+    pages = lib.get_logs(LogReader(str(tmp_path)), "scalar")
+    assert sorted(pages["runs"]) == [str(tmp_path / "a/demo"), str(tmp_path / "b/demo")]
 
 
 def test_a_resumed_run_drops_what_came_after_its_checkpoint_and_goes_on_in_the_same_files(tmp_path):
