@@ -67,7 +67,7 @@ def test_every_cell_runs_and_makes_what_it_tells_of(ran):
     assert weights.load(made / "demo/weights.safetensors").style == "demo"
     onnx.checker.check_model(onnx.load(made / "exported/onnx/demo.onnx"))
     assert len(list((made / "outputs").iterdir())) == 4
-    assert "'demo'" in text(ran[1].cells[[*CELLS].index("visualdl")])
+    assert "'output/notebook/demo'" in text(ran[1].cells[[*CELLS].index("visualdl")])
 
 
 def test_what_is_stored_is_of_these_cells_run_in_this_order(ran):
