@@ -78,7 +78,7 @@ def clone(tmp_path):
 
 def test_a_loss(clone):
     clone.follow("A loss", DRAWN)
-    rows = runs_of.metrics(clone.folder / "output/demo")
+    rows = runs_of.metrics(clone.folder / "edges/demo")
     edges = {stage: [row.get("g_edges") for row in rows if row["stage"] == stage] for stage in ("init", "cartoon")}
     assert set(edges["init"]) == {None} and all(0 < value < 100 for value in edges["cartoon"])
     for row in rows:

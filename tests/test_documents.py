@@ -203,7 +203,8 @@ def test_what_needs_more_than_a_cpu_is_right_as_far_as_it_can_be_seen_without(co
         if name in PARSERS:
             args = PARSERS[name]().parse_args(program[program.index(tool or "ppcartoon") + 1 :])
             if name == "train.py":
-                config.load(args.config_file, args.opt)
+                named = f"configs/{Path(args.resume).name}.yaml" if args.resume else None  # a run has its config's name
+                config.load(args.config_file or ROOT / named, args.opt)
         elif tool:
             assert {part for part in program if part.startswith("--")} <= known[name]
         elif name == "docker":
