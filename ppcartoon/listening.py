@@ -47,11 +47,14 @@ def listening(host: str, port: int) -> Iterator[Place]:
     Raises:
         InputError: the port is in use, or the host is none of this machine's.
     """
+    if not host:  # which would be all interfaces
+        raise InputError("--host: empty; 127.0.0.1 is this machine alone, 0.0.0.0 everybody who reaches it")
     try:
         sock = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
+    except (OSError, TypeError, UnicodeError) as error:  # the latter two for what is no host's name
+        reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"{host}, port {port}: cannot listen there ({error.strerror}); --host and --port take others"
+            f"{host}, port {port}: cannot listen there ({reason}); --host and --port take others"
         ) from error
     with sock:
         address, port = sock.getsockname()[:2]

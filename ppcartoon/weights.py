@@ -107,7 +107,8 @@ def load_style(style: str) -> Weights:
     shipped = manifest()
     if style not in shipped:
         near = difflib.get_close_matches(style, shipped, n=3, cutoff=0.4) or sorted(shipped)
-        raise InputError(f"style {style!r}: unknown; did you mean {' or '.join(near)}? --list-styles shows all")
+        names = " or ".join(near)
+        raise InputError(f"style {style!r}: unknown; did you mean {names}? ppcartoon --list-styles shows all")
     return load(folder() / f"{style}.safetensors", shipped[style])
 
 
@@ -158,7 +159,7 @@ def _network(path: Path, text: str) -> dict[str, dict]:
         network = json.loads(text)
         if "encoder" in network and "name" not in network["generator"]:
             network["generator"] = {"depthwise": False, **network["generator"]}  # earlier files do not tell
-        possible = _possible(**network)
+        possible = _possible(**network) and network.get("encoder", "") is not None
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         possible = False
     if not possible:

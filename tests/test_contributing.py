@@ -193,3 +193,11 @@ def test_what_cannot_be_one_is_refused_when_it_is_marked():
         losses.additional(content)
     with pytest.raises(TypeError, match="takes in_channels"):
         networks.generator(paddle.nn.ReLU)
+
+
+@pytest.mark.parametrize("channels", [True, 0])
+def test_a_stranger_s_file_cannot_name_arguments_that_no_generator_takes(channels):
+    named = {"name": "CartoonLossGenerator", "in_channels": 8, "channels": channels}
+    network = {"encoder": {"name": "CartoonLossDiscriminator", "channels": 2}, "generator": named}
+    with pytest.raises(InputError, match=r"not have the generator CartoonLossGenerator|is not in both the file"):
+        generator(weights.Weights({}, network, "x", "x", "x", "x"))

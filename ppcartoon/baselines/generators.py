@@ -34,13 +34,15 @@ def generator(weights: Weights) -> nn.Layer:
         net = GENERATORS[weights.other](**arguments)
     else:
         try:
-            inspect.signature(networks.GENERATORS[weights.other]).bind(**arguments)
-        except (KeyError, TypeError) as error:
+            kinds = inspect.signature(networks.GENERATORS[weights.other], eval_str=True).parameters
+            if not all(type(value) is kinds[key].annotation for key, value in arguments.items()):
+                raise TypeError
+            net = networks.Cartoonizer(**weights.network)
+        except Exception as error:  # which a constructor raises for arguments that a stranger's file has
             given = ", ".join(f"{key}={value}" for key, value in arguments.items())
             raise InputError(
                 f"{weights.style}: ppcartoon/networks.py does not have the generator {weights.other}({given})"
             ) from error
-        net = networks.Cartoonizer(**weights.network)
     wanted = {(name, *tensor.shape) for name, tensor in net.state_dict().items()}
     there = {(name, *tensor.shape) for name, tensor in weights.tensors.items()}
     for name, *shape in sorted(wanted ^ there)[:1]:

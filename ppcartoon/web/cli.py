@@ -87,7 +87,7 @@ def serve(args: argparse.Namespace, place: Place, folder: Path) -> None:
     page = build(studio, photos(), a_film(folder))
     app = Guard(application(page, limits.upload << 20), place, folder, limits.upload << 20)
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=1)
+        uvicorn.Config(app, log_level="critical", access_log=False, ws="none", timeout_graceful_shutdown=1)
     )
     print(f"{', '.join(studio.predictors)}\n{place}", flush=True)
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import printable
 from ..listening import Place
 
 Message = MutableMapping[str, Any]
@@ -32,6 +34,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+log = logging.getLogger(__name__)
 TURN = {  # of Gradio and its libraries, which read them when they are imported
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_SHARE": "False",
@@ -72,14 +75,25 @@ class Guard:
         if not refusal and scope["method"] == "POST" and scope["path"] != UPLOAD:
             receive, refusal = await self._read(receive)
         if refusal:
+            if refusal[0] == 413:
+                await _drain(receive, 4 * self.largest)
             return await _answer(send, *refusal)
 
+        begun = False
+
         async def guarded(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 message["headers"] = [*message["headers"], *((k.encode(), v.encode()) for k, v in HEADERS.items())]
             await send(message)
 
-        await self.app(scope, receive, guarded)
+        try:
+            await self.app(scope, receive, guarded)
+        except Exception as error:  # of a request that the page does not make
+            log.error("%s: %s", printable(scope["path"]), printable(f"{type(error).__name__}: {error}"))
+            if not begun:
+                await _answer(send, 500, "This request could not be answered.")
 
     def _refusal(self, scope: Message) -> tuple[int, str] | None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -95,7 +109,7 @@ class Guard:
         if scope["method"] != "POST" or path not in WRITTEN:
             return 404, "There is nothing here."
         length = headers.get("content-length", "")
-        if not length.isdecimal():
+        if not length.isdecimal() or "transfer-encoding" in headers:  # which would override it
             return 411, "A request has to tell its length."
         if int(length) > SMALL + (self.largest if path == UPLOAD else 0):
             return 413, f"The file is too large: at most {self.largest >> 20} MB are taken."
@@ -133,8 +147,17 @@ def _paths(value: object) -> Iterator[object]:
             yield from _paths(each)
 
 
+async def _drain(receive: Receive, most: int) -> None:
+    """Takes what a refused request still sends, within bounds: its sender may read no answer before."""
+    more = True
+    while more and most > 0:
+        message = await receive()
+        most, more = most - len(message.get("body", b"")), message.get("more_body", False)
+
+
 async def _answer(send: Send, status: int, text: str) -> None:
-    headers = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close", **HEADERS}
+    length = str(len(text.encode()))
+    headers = {"Content-Type": "text/plain; charset=utf-8", "Content-Length": length, "Connection": "close", **HEADERS}
     encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": text.encode()})

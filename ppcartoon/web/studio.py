@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +54,17 @@ class Studio:
         with self._work:
             pass
 
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """One at a time, and none after `close`."""
+        with self._work:
+            self._go_on()
+            yield
+
+    def _go_on(self) -> None:
+        if self._closed.is_set():
+            raise InputError("stopped, as the page is closed")
+
     def photo(self, file: Path, style: str, size: str) -> tuple[Path, Path]:
         """A photo in the size that is wanted, and its cartoon in the photo's format, or as PNG; both without metadata.
 
@@ -65,14 +77,16 @@ class Studio:
             InputError: the file is no image, or too large, or something else was chosen than there is.
         """
         predictor = self._checked(file, style, size, SIZES)
-        photo = images.read(file, self.limits.pixels)
-        photo = photo if size == ORIGINAL else images.shrink(photo, int(size))
-        with self._work:
-            cartoon = images.Picture(predictor(photo.rgb), photo.alpha)
         suffix = file.suffix.lower() if file.suffix.lower() in images.WRITABLE else ".png"
-        before, after = self._new(f"{file.stem}{suffix}"), self._new(f"{file.stem}_cartoon{suffix}")
-        images.write(before, photo)
-        images.write(after, cartoon)
+        with self._working():
+            photo = images.read(file, self.limits.pixels)
+            photo = photo if size == ORIGINAL else images.shrink(photo, int(size))
+            self._go_on()
+            cartoon = images.Picture(predictor(photo.rgb), photo.alpha)
+            self._go_on()
+            before, after = self._new(f"{file.stem}{suffix}"), self._new(f"{file.stem}_cartoon{suffix}")
+            images.write(before, photo)
+            images.write(after, cartoon)
         return before, after
 
     def film(self, file: Path, style: str, size: str, tell: Callable[[int, int | None], None]) -> tuple[Path, str]:
@@ -100,17 +114,16 @@ class Studio:
 
         def cartoon(rgb: np.ndarray, time: float) -> np.ndarray:
             nonlocal done
-            if self._closed.is_set():
-                raise InputError("stopped, as the page is closed")
+            self._go_on()
             if done == FASTEST * self.limits.seconds:
                 raise InputError(f"more than {FASTEST} pictures a second, which are the most here")
             done += 1
             tell(done, pictures)
             return steady(rgb, time)
 
-        target = self._new(f"{file.stem}_cartoon.mp4")
         options = pipeline.Options(duration=self.limits.seconds, max_size=int(size))
-        with self._work:
+        with self._working():
+            target = self._new(f"{file.stem}_cartoon.mp4")
             report = pipeline.cartoonize(file, target, cartoon, options)
         remarks = [f"{report.pictures} pictures, {report.seconds:.1f} s", *report.faults]
         return target, "; ".join(remarks).replace(f"{file}: ", "")
