@@ -16,7 +16,7 @@ test: $(VENV)/.test
 
 # The parts that depend on Paddle's version, on other versions than the one in the lock.
 paddle-2.6 paddle-3.3: paddle-%: .venv-paddle-%/.test
-	.venv-paddle-$*/bin/python -m pytest -n 2 --dist loadfile tests/test_networks.py tests/test_engines.py tests/test_export.py tests/test_register.py tests/test_parity.py tests/test_models.py tests/test_trainer.py
+	.venv-paddle-$*/bin/python -m pytest -n 2 --dist loadfile tests/models/test_networks.py tests/inference/test_engines.py tests/inference/test_export.py tests/test_register.py tests/models/test_parity.py tests/models/test_cartoonlossgan.py tests/training/test_trainer.py
 
 # An sdist, and the wheel made of it in an empty environment, from another folder, without Paddle.
 wheel: $(VENV)/.test

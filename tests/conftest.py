@@ -1,31 +1,21 @@
-"""What several tests use. PPCARTOON_ORACLE may name a folder with golden.npz, figures of a larger network."""
+"""Fixtures that several tests use."""
 
-import os
 import shutil
 import signal
 import sys
 from pathlib import Path
 
-import baseline_runs
-import numpy as np
 import pytest
-import runs_of
-from animegan import become_origin
-from web import serving
 
 from ppcartoon import checkpoints, weights
 from ppcartoon.predictor import CartoonPredictor
-
-FIXTURES = Path(__file__).parent / "fixtures"
+from tests.helpers import baseline_runs, training_runs
+from tests.helpers.animegan_dataset import become_origin
+from tests.helpers.download_server import serving
+from tests.helpers.samples import FIXTURES
 
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     signal.signal(number, handler)  # shells and nohup may have them ignored, by those that the tests start as well
-
-
-def archives() -> list[Path]:
-    """Networks with inputs and outputs, by an independent implementation in PyTorch: a small one, and the oracle's."""
-    oracle = os.environ.get("PPCARTOON_ORACLE")
-    return [FIXTURES / "networks.npz"] + ([Path(oracle) / "golden.npz"] if oracle else [])
 
 
 @pytest.fixture(autouse=True)
@@ -58,8 +48,8 @@ def predictor(tiny_file) -> CartoonPredictor:
 def whole(tmp_path_factory) -> tuple[Path, Path]:
     """A training run of 12 steps from start to end: its config and its folder."""
     folder = tmp_path_factory.mktemp("whole")
-    path = runs_of.write_config(folder)
-    done = runs_of.train("-c", path)
+    path = training_runs.write_config(folder)
+    done = training_runs.train("-c", path)
     assert done.returncode == 0, done.stderr
     return path, folder / "output" / "tiny"
 
@@ -67,17 +57,10 @@ def whole(tmp_path_factory) -> tuple[Path, Path]:
 @pytest.fixture
 def copy(whole, tmp_path) -> tuple[Path, Path]:
     """The finished run again, as if it had stopped after step 9, and its config."""
-    path, run = runs_of.write_config(tmp_path), tmp_path / "output" / "tiny"
+    path, run = training_runs.write_config(tmp_path), tmp_path / "output" / "tiny"
     shutil.copytree(whole[1], run)
     checkpoints.path_of(run / "checkpoints", 12).unlink()
     return path, run
-
-
-def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """A smooth RGB uint8 image with an edge in it."""
-    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    rgb = np.stack([x, y, (x + y + seed / 7) % 1 > 0.5], -1)
-    return np.uint8(255 * rgb)
 
 
 @pytest.fixture

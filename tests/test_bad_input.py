@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bombs import BOMBS, FOREIGN, LONG, UNPACKED, ico_of, made, tiff_with
-from conftest import photo
-from damage import outcome
 from PIL import Image
 
 from ppcartoon import InputError, cli, images, weights
+from tests.helpers.bombs import BOMBS, FOREIGN, LONG, UNPACKED, ico_of, made, tiff_with
+from tests.helpers.damage import outcome
+from tests.helpers.samples import photo
 
 INFER = Path(__file__).parents[1] / "tools" / "infer.py"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from damage import EDITS, FILES, damaged, outcome, tries
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from ppcartoon import graph, images, weights
 from ppcartoon.plan import plan
+from tests.helpers.damage import EDITS, FILES, damaged, outcome, tries
 
 
 def check_picture(path):

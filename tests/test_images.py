@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from conftest import photo
 from PIL import Image, ImageCms
 
 from ppcartoon import InputError, images
 from ppcartoon.errors import OutputError
+from tests.helpers.samples import photo
 
 
 def saved(tmp_path, image, name, **options):

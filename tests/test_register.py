@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import paddle
 import pytest
-import runs_of
 
 import ppcartoon.register  # noqa: F401
 from ppcartoon import compat, losses
+from tests.helpers import training_runs
 
 # isort: split
 from ppgan.datasets.builder import build_dataset
@@ -109,8 +109,8 @@ def test_a_stock_ppgan_run_trains_on_the_config_that_our_run_saved(whole, tmp_pa
         [sys.executable, "-c", STOCK, *arguments],
         capture_output=True,
         text=True,
-        env=runs_of.environment(),
-        cwd=runs_of.ROOT,
+        env=training_runs.environment(),
+        cwd=training_runs.ROOT,
     )
     assert done.returncode == 0, done.stderr
     assert f"stages {' '.join(['init'] * 3 + ['cartoon'] * 9)}" in done.stdout

@@ -4,23 +4,23 @@ import subprocess
 import sys
 
 import numpy as np
-import runs_of
-from conftest import photo
 from PIL import Image
 
 from ppcartoon import checkpoints, weights
 from ppcartoon.images import Picture, write
+from tests.helpers import training_runs
+from tests.helpers.samples import photo
 
-DEMO = runs_of.ROOT / "configs" / "demo.yaml"
+DEMO = training_runs.ROOT / "configs" / "demo.yaml"
 CONTENT_FALLS_TO = 0.7  # of the first epoch's mean, in the last epoch
 COLOR_FALLS_TO = 0.85  # of the mean in the first epoch of stage cartoon, in the last epoch
 
 
 def test_the_demonstration_trains_is_killed_resumes_exports_and_cartoonizes(tmp_path):
     run, options = tmp_path / "demo", ["-c", DEMO, "-o", f"output_dir={tmp_path}"]
-    environment = {**runs_of.environment(), "OMP_NUM_THREADS": "2"}
+    environment = {**training_runs.environment(), "OMP_NUM_THREADS": "2"}
     process = subprocess.Popen(
-        runs_of.command(*options), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+        training_runs.command(*options), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
     )
     lines = []
     for line in process.stderr:
@@ -32,9 +32,11 @@ def test_the_demonstration_trains_is_killed_resumes_exports_and_cartoonizes(tmp_
     assert any("VGG19 has seeded random weights" in line for line in lines)
     assert checkpoints.step_of(checkpoints.newest_first(run / "checkpoints")[0]) == 8 * 32
 
-    resumed = subprocess.run(runs_of.command(*options, "--resume"), capture_output=True, text=True, env=environment)
+    resumed = subprocess.run(
+        training_runs.command(*options, "--resume"), capture_output=True, text=True, env=environment
+    )
     assert resumed.returncode == 0, resumed.stderr
-    rows = runs_of.metrics(run)
+    rows = training_runs.metrics(run)
     assert [row["epoch"] for row in rows] == sorted(row["epoch"] for row in rows) and rows[-1]["step"] == 16 * 32
 
     def mean(name, epoch):
@@ -44,7 +46,7 @@ def test_the_demonstration_trains_is_killed_resumes_exports_and_cartoonizes(tmp_
     assert mean("g_color", 16) < COLOR_FALLS_TO * mean("g_color", 8)
 
     write(tmp_path / "photo.png", Picture(photo(40, 60)))
-    infer = [sys.executable, str(runs_of.ROOT / "tools/infer.py"), "-i", "photo.png", "-o", "cartoon.png"]
+    infer = [sys.executable, str(training_runs.ROOT / "tools/infer.py"), "-i", "photo.png", "-o", "cartoon.png"]
     done = subprocess.run([*infer, "--weights", str(run / "weights.safetensors")], cwd=tmp_path, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert np.asarray(Image.open(tmp_path / "cartoon.png")).shape == (40, 60, 3)

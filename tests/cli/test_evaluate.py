@@ -1,0 +1,121 @@
+"""`tools/evaluate.py fid` from end to end, on VGG19 with random weights."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ppcartoon import evaluate_cli
+from ppcartoon.evaluation import comparing, features, fid
+from tests.helpers import training_runs
+from tests.helpers.folders import drawn, save
+
+VGG = ["--features", "vgg19:conv1_1", "--weights-file", "random"]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setattr(features.Path, "home", lambda: tmp_path / "home")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def root(tmp_path):
+    return drawn(tmp_path / "data", photos=4, cartoons=5)
+
+
+@pytest.fixture
+def evaluate(capsys):
+    def run(*arguments):
+        code = evaluate_cli.main([*map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_two_folders_have_both_distances_and_are_never_called_fid(root, evaluate):
+    code, out, err = evaluate("fid", root / "photos", root / "cartoons", *VGG)
+    made = features.extractor("vgg19:conv1_1", "random")
+    x, y = (features.of_folder(root / name, made, cache=False) for name in ("photos", "cartoons"))
+    distance, (value, error) = fid.frechet_distance(fid.statistics(x), fid.statistics(y)), fid.kid(x, y)
+    name = "VGG19 conv1_1 with random weights features"
+    assert (code, err) == (0, "")
+    first, second, remark = out.splitlines()
+    assert first == f"Fréchet distance of {name}, not FID: {distance:.6g}"
+    assert second == f"kernel distance of {name}, not KID: {value:.6g}, standard error {error:.2g}"
+    assert remark.startswith("4 and 5 images are few")
+
+
+def test_a_folder_is_at_no_distance_from_itself(root, evaluate):
+    _, out, _ = evaluate("fid", root / "photos", root / "photos", *VGG)
+    assert float(re.search(r"not FID: (\S+)", out)[1]) == pytest.approx(0, abs=1e-6)
+
+
+def test_statistics_stand_for_their_folder(root, tmp_path, evaluate):
+    wanted = evaluate("fid", root / "photos", root / "cartoons", *VGG)[1].splitlines()[0]
+    code, out, _ = evaluate("fid", root / "photos", *VGG, "--save", tmp_path / "p.npz")
+    assert (code, out) == (0, f"statistics of {root / 'photos'}: {tmp_path / 'p.npz'}\n")
+    code, out, _ = evaluate("fid", tmp_path / "p.npz", root / "cartoons", *VGG, "--batch-size", "2", "--no-cache")
+    assert code == 0 and out.splitlines()[0] == wanted and "not KID: needs the images of both" in out
+
+
+def test_two_files_of_statistics_need_no_network(root, tmp_path, evaluate, home):
+    for name, scale in (("a", 1), ("b", 2)):
+        samples = np.random.default_rng(0).standard_normal((9, 2048)) * scale
+        fid.save_statistics(tmp_path / f"{name}.npz", fid.statistics(samples))
+    code, out, _ = evaluate("fid", tmp_path / "a.npz", tmp_path / "b.npz")
+    assert code == 0 and re.match(r"FID: \d", out)
+    assert not home.exists()
+
+
+class Fake:
+    """Says that it is Inception."""
+
+    name, dimensions, is_fid, key = "fake", 2048, True, "fake"
+
+    def __call__(self, batch):
+        return np.float32([np.resize(image, 2048) for image in batch])
+
+
+def test_inception_s_distances_are_called_fid_and_kid(root, evaluate, monkeypatch):
+    monkeypatch.setattr(comparing, "extractor", lambda name, path: Fake())
+    code, out, _ = evaluate("fid", root / "photos", root / "cartoons")
+    x, y = (features.of_folder(root / name, Fake()) for name in ("photos", "cartoons"))
+    value, error = fid.kid(x, y)
+    assert (code, out.splitlines()[:2]) == (
+        0,
+        [
+            f"FID: {fid.frechet_distance(fid.statistics(x), fid.statistics(y)):.6g}",
+            f"KID: {value:.6g}, standard error {error:.2g}",
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, why",
+    [
+        (["{root}/photos"], "B is missing"),
+        (["{root}/photos", "{root}/none", *VGG], "{root}/none: no such folder; beside it are cartoons, one, photos"),
+        (["{root}/photos", "{root}", *VGG], "{root}: no image in it"),
+        (["{root}/none.npz", "{root}/photos", *VGG], "{root}/none.npz: No such file"),
+        (["{root}/small.npz", "{root}/photos", *VGG], "features of 3 and of 64 dimensions cannot be compared"),
+        (["{root}/photos", "{root}/one", *VGG], "a covariance needs at least 2 images, there is 1"),
+        (["{root}/photos", "{root}/cartoons", "--features", "alexnet"], "features 'alexnet': unknown"),
+        (["{root}/photos", "{root}/cartoons", "--weights-file", "{root}/no.pth"], "{root}/no.pth: No such file"),
+        (["{root}/photos", *VGG, "--save", "{root}/photos/0.png/a.npz"], "a file is there, where a folder is to be"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(root, evaluate, arguments, why):
+    save(root / "one" / "0.png", np.zeros((20, 20, 3), np.uint8))
+    fid.save_statistics(root / "small.npz", fid.Statistics(np.zeros(3), np.eye(3)))
+    code, out, err = evaluate("fid", *(argument.format(root=root) for argument in arguments))
+    assert (code, out) == (2, "")
+    assert err.startswith("evaluate: ") and err.count("\n") == 1 and why.format(root=root) in err
+
+
+def test_the_tool_runs_as_it_is():
+    tool = [sys.executable, str(training_runs.ROOT / "tools/evaluate.py"), "fid", "--help"]
+    done = subprocess.run(tool, capture_output=True, text=True, cwd="/")
+    assert done.returncode == 0 and "--features" in done.stdout

@@ -1,0 +1,264 @@
+"""The command line as a user meets it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ppcartoon import cli
+from tests.helpers.samples import FIXTURES, photo
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder with three photos of two sizes in `photos`."""
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    for i, size in enumerate([(24, 32), (24, 32), (17, 9)]):
+        Image.fromarray(photo(*size, i)).save(f"photos/{i}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def run(here, tiny_file, capsys):
+    """Runs the command line with the tiny network; gives exit code, standard output and error."""
+
+    def run(*arguments, weights=("--weights", str(tiny_file))):
+        try:
+            code = cli.main([*arguments, *weights])
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def outputs(folder="output"):
+    return sorted(str(p.relative_to(folder)) for p in Path(folder).rglob("*") if p.is_file())
+
+
+def test_a_folder(run, predictor):
+    code, out, err = run("-i", "photos")
+    assert code == 0 and err == ""
+    assert out.startswith("3 cartoons in output; ") and out.endswith(f"a second, {predictor.engine.description}\n")
+    assert outputs() == ["0.png", "1.png", "2.png"]
+    for name in outputs():
+        photo_path, cartoon = f"photos/{name}", np.asarray(Image.open(f"output/{name}"))
+        assert (cartoon == predictor(photo_path)).all()
+
+
+@pytest.mark.parametrize("batch", ["1", "2", "5"])
+def test_batches_change_nothing(run, predictor, batch):
+    assert run("-i", "photos", "--batch-size", batch)[0] == 0
+    for name in outputs():
+        np.testing.assert_allclose(np.asarray(Image.open(f"output/{name}")), predictor(f"photos/{name}"), atol=1)
+
+
+def test_broken_and_foreign_files_are_named_and_the_rest_goes_on(run):
+    Path("photos/notes.txt").write_text("no image")
+    Path("photos/1.png").write_bytes(Path("photos/1.png").read_bytes()[:60])
+    code, out, err = run("-i", "photos", "--batch-size", "2")
+    assert code == 1
+    assert "2 cartoons in output, 2 failed" in out
+    assert sorted(line.split(":")[1] for line in err.splitlines()) == [" photos/1.png", " photos/notes.txt"]
+    assert outputs() == ["0.png", "2.png"]
+
+
+def test_a_full_memory_fails_the_image_and_not_the_run(run, monkeypatch):
+    from ppcartoon.engines.of_graphs import OnnxRuntime
+
+    plain = OnnxRuntime.__call__
+
+    def full(self, images):
+        if images.shape[3] == 32:
+            raise MemoryError("full\nmore")
+        return plain(self, images)
+
+    monkeypatch.setattr(OnnxRuntime, "__call__", full)
+    code, out, err = run("-i", "photos", "--batch-size", "2", "--engine", "onnx")
+    assert code == 1 and "1 cartoon in output, 2 failed" in out
+    assert (
+        err.splitlines()[0]
+        == "ppcartoon: photos/0.png: MemoryError: full; if memory is short, use a smaller size, tile or batch"
+    )
+    assert outputs() == ["2.png"]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["-i", "nowhere"], "nowhere: no such file or folder"),
+        (["-i", "empty"], "empty: no files in this folder"),
+        (["-i", "photos", "-o", "photos"], "would replace an input"),
+        (["-i", "photos", "-o", "photos/0.png/x"], "photos/0.png"),
+        (["-i", "photos", "-o", "/proc/nowhere"], "/proc/nowhere"),
+        (["-i", "photos", "--engine", "onnx", "--device", "gpu"], "engine onnx runs on the CPU"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(run, arguments, message):
+    Path("empty").mkdir()
+    code, out, err = run(*arguments)
+    assert code == 2 and out == ""
+    assert message in err and err.count("\n") == 1
+    assert outputs("photos") == ["0.png", "1.png", "2.png"]
+
+
+def test_unknown_style(run):
+    code, _, err = run("-i", "photos", "--style", "peppercarot", weights=())
+    assert code == 2 and err.count("\n") == 1 and "did you mean peppercarrot?" in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--quality", "101"], ["--max-size", "0"], ["--batch-size", "x"], ["--ext", "bmp"], ["--nothing"]]
+)
+def test_wrong_flags_exit_with_2(run, arguments):
+    code, _, err = run("-i", "photos", *arguments)
+    assert code == 2 and arguments[0] in err
+
+
+def test_skip_existing_leaves_what_is_there(run):
+    run("-i", "photos")
+    Path("output/1.png").write_bytes(b"mine")
+    Path("output/2.png").unlink()
+    code, out, _ = run("-i", "photos", "--skip-existing")
+    assert code == 0 and out.startswith("1 cartoon in output, 2 skipped")
+    assert Path("output/1.png").read_bytes() == b"mine"
+    assert outputs() == ["0.png", "1.png", "2.png"]
+
+
+def test_side_by_side_is_photo_and_cartoon(run, predictor):
+    assert run("-i", "photos/2.png", "--side-by-side", "-o", "pair.png")[0] == 0
+    pair = np.asarray(Image.open("pair.png"))
+    assert (pair == np.hstack([photo(17, 9, 2), predictor(photo(17, 9, 2))])).all()
+
+
+def test_max_size_ext_suffix_and_quality(run):
+    assert run("-i", "photos/0.png", "--max-size", "16", "--ext", "jpg", "--suffix", "_c", "--quality", "10")[0] == 0
+    with Image.open("output/0_c.jpg") as image:
+        assert image.size == (16, 12) and image.format == "JPEG"
+        low = Path("output/0_c.jpg").stat().st_size
+    run("-i", "photos/0.png", "--max-size", "16", "--ext", "jpg", "--suffix", "_c")
+    assert Path("output/0_c.jpg").stat().st_size > low
+
+
+def test_alpha_is_kept(run):
+    alpha = np.uint8(np.linspace(0, 255, 24 * 32).reshape(24, 32))
+    Image.fromarray(np.dstack([photo(24, 32), alpha])).save("photos/a.png")
+    assert run("-i", "photos/a.png")[0] == 0
+    with Image.open("output/a.png") as image:
+        assert image.mode == "RGBA" and (np.asarray(image)[..., 3] == alpha).all()
+
+
+def test_an_oriented_photo_comes_out_upright(run):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(photo(24, 32)).save("photos/o.jpg", exif=exif)
+    assert run("-i", "photos/o.jpg")[0] == 0
+    with Image.open("output/o.jpg") as image:
+        assert image.size == (24, 32) and not image.getexif()
+
+
+def test_inputs_add_up_and_subfolders_are_asked_for(run):
+    Path("photos/sub").mkdir()
+    Path("photos/0.png").rename("photos/sub/0.png")
+    assert run("-i", "photos/1.png", "-i", "photos/2.png")[0] == 0
+    assert outputs() == ["1.png", "2.png"]
+    assert run("-i", "photos", "-r", "-o", "all")[0] == 0
+    assert outputs("all") == ["1.png", "2.png", "sub/0.png"]
+
+
+def test_the_engine_is_the_one_asked_for(run):
+    assert "Paddle dygraph on" in run("-i", "photos", "--engine", "paddle-dygraph")[1]
+
+
+@pytest.mark.parametrize("arguments", ["--list-styles", "-i photos"])
+def test_a_closed_output_is_no_traceback(here, tiny_file, arguments):
+    command = f"{sys.executable} {TOOLS / 'infer.py'} {arguments} -w {tiny_file} | true"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=environment)
+    assert done.stderr == ""
+
+
+def test_list_styles(run):
+    code, out, _ = run("--list-styles", weights=())
+    assert code == 0 and out.startswith("peppercarrot: trained on Pepper&Carrot by David Revoy")
+
+
+def test_without_arguments_it_is_a_demonstration(run):
+    code, out, _ = run()
+    assert (
+        code == 0
+        and out.startswith("4 cartoons in output; ")
+        and out.endswith("; all beside their photos in output/overview.png\n")
+    )
+    assert outputs() == ["astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "overview.png"]
+    with Image.open("output/overview.png") as image:
+        assert image.width > 1400 and image.height > 500  # two photos a row, each beside its cartoon
+    with Image.open("output/coffee.png") as image:
+        assert max(image.size) == cli.DEMO_SIZE
+
+
+def test_a_demonstration_that_fails_altogether_is_no_traceback(run, monkeypatch):
+    def full(self, images):
+        raise MemoryError("full")
+
+    monkeypatch.setattr("ppcartoon.engines.of_graphs.OnnxRuntime.__call__", full)
+    code, out, err = run("--engine", "onnx")
+    assert code == 1 and out.startswith("0 cartoons in output, 4 failed;") and err.count("\n") == 4
+
+
+def test_without_scikit_image_the_demonstration_says_so(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    code, _, err = run()
+    assert code == 2 and 'pip install "ppcartoon[demo]"' in err and err.count("\n") == 1
+
+
+def visible():
+    """What is in the output; temporary files are hidden."""
+    return [path for path in Path("output").iterdir() if not path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_run_leaves_whole_files_and_can_go_on(here, tiny_file, how):
+    for i in range(40):
+        Image.fromarray(photo(300, 300, i)).save(f"photos/{i}.png")
+    command = [sys.executable, TOOLS / "infer.py", "-i", "photos", "--weights", tiny_file]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not Path("output").is_dir() or len(visible()) < 3:
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.send_signal(how)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[how]
+    assert "Traceback" not in err
+    done = visible()
+    assert 3 <= len(done) < 40
+    for path in done:
+        with Image.open(path) as image:
+            image.load()
+    if how is not signal.SIGKILL:
+        assert len(done) == len(os.listdir("output"))
+    again = subprocess.run([*command, "--skip-existing"], capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0 and "skipped, there already" in again.stdout
+    assert len(visible()) == 40
+
+
+def test_the_converter(here, tiny_weights):
+    source = FIXTURES / "networks.npz"
+    words = ["--command", "none", "--attribution", "nobody", "--licence", "CC0"]
+    command = [sys.executable, TOOLS / "convert_weights.py", source, "tiny.safetensors", *words]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.startswith(
+        "tiny.safetensors: 0.0"
+    )
+    assert cli.main(["-i", "photos/0.png", "-w", "tiny.safetensors"]) == 0
+    command[2] = __file__
+    failed = subprocess.run(command, capture_output=True, text=True)
+    assert failed.returncode == 1 and failed.stderr.count("\n") == 1 and "not an .npz" in failed.stderr

@@ -1,0 +1,250 @@
+"""What check finds in a folder: what training would stumble over and nothing else, figures, and known test photos."""
+
+import os
+import shutil
+import time
+from collections import namedtuple
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
+from skimage import data
+
+from ppcartoon.data import checking
+from ppcartoon.data.drawing import draw_cartoon, draw_photo
+from ppcartoon.datasets import EpochSampler, UnpairedCartoonDataset
+from ppcartoon.errors import InputError
+from tests.helpers.folders import drawn, save
+
+LAYOUTS = {
+    "custom": {key: key for key in ("photos", "cartoons", "smooth", "gray")},
+    "AnimeGAN": {"photos": "train_photo", "cartoons": "Any/style", "smooth": "Any/smooth", "gray": "Any/gray"},
+}
+
+
+class Folders(namedtuple("Folders", "photos cartoons smooth gray root")):
+    """Four photos and three cartoons in one of the layouts, to be spoilt."""
+
+    @classmethod
+    def drawn(cls, root, layout):
+        folders = cls(*(root / name for name in LAYOUTS[layout].values()), root)
+        source = drawn(root.parent / "drawn", 4, 3)
+        for key in ("photos", "cartoons"):
+            shutil.copytree(source / key, getattr(folders, key))
+        return folders
+
+    def twins(self, key="smooth", ending=".png", scale=1):
+        """Twins of the cartoons; the folder that they are in."""
+        for file in sorted(self.cartoons.iterdir()):
+            image = Image.open(file)
+            save(getattr(self, key) / f"{file.stem}{ending}", np.asarray(image.resize([scale * n for n in image.size])))
+        return getattr(self, key)
+
+    def pair(self, cartoon, twin):
+        """A further cartoon and its twin, of the given heights and widths."""
+        self.twins()
+        for folder, size in ((self.cartoons, cartoon), (self.smooth, twin)):
+            save(folder / "pair.png", np.zeros((*size, 3), np.uint8))
+
+
+def empty(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def junk(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"no image")
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def wide(path):
+    save(path, np.zeros((32, 40, 3), np.uint8))
+
+
+FINE = {
+    "as it is": lambda d: None,
+    "twins made ahead": lambda d: d.twins(),
+    "twins of another format and size": lambda d: d.twins(ending=".bmp", scale=2),
+    "gray made ahead": lambda d: d.twins("gray"),
+    "smooth and gray made ahead": lambda d: (d.twins("gray"), d.twins()),
+    "nearly the same shape": lambda d: d.pair((100, 101), (50, 50)),
+    "rounded to the same shape": lambda d: d.pair((33, 47), (66, 94)),
+    "smaller than they are seen": lambda d: d.pair((3, 5), (6, 10)),
+    "upper-case endings": lambda d: [p.rename(p.with_suffix(".PNG")) for f in d[:2] for p in f.iterdir()],
+    "stray text": lambda d: [junk(f / "notes.txt") for f in (d.photos, d.cartoons, d.twins())],
+    "hidden files": lambda d: [junk(f / ".0.png") for f in (d.photos, d.cartoons, d.twins())],
+    "folders within": lambda d: [junk(f / "below/0.png") for f in (d.photos, d.cartoons, d.twins())],
+    "a twin of no cartoon": lambda d: junk(d.twins() / "nobody.png"),
+    "a file for a folder of twins": lambda d: junk(d.smooth),
+    "linked folders": lambda d: [f.rename(f"{f}_") and f.symlink_to(f"{f}_") for f in (d.photos, d.cartoons)],
+    "two photos of one stem": lambda d: save(d.photos / "0.jpg", draw_photo(9, 32)),
+    "two cartoons of one stem, no twins": lambda d: save(d.cartoons / "0.jpg", draw_cartoon(9, 32)),
+    "tiny and long photos": lambda d: [save(d.photos / f"{n}x1.png", np.zeros((n, 1, 3), np.uint8)) for n in (1, 300)],
+    "16 bits": lambda d: Image.fromarray(np.full((32, 32), 40000, np.uint16)).save(d.photos / "deep.png"),
+    "test photo unreadable": lambda d: (save(d.root / "test/0.png", draw_photo(9, 32)), junk(d.root / "test/1.png")),
+}  # fmt: skip
+BROKEN = {
+    "no photos": lambda d: shutil.rmtree(d.photos),
+    "photos empty": lambda d: empty(d.photos),
+    "photos are hidden": lambda d: [p.rename(p.with_name(f".{p.name}")) for p in d.photos.iterdir()],
+    "photos are a file": lambda d: (shutil.rmtree(d.photos), junk(d.photos)),
+    "photos lead nowhere": lambda d: (shutil.rmtree(d.photos), d.photos.symlink_to(d.root / "nowhere")),
+    "no cartoons": lambda d: shutil.rmtree(d.cartoons),
+    "unreadable photo": lambda d: junk(d.photos / "junk.jpg"),
+    "cut photo": lambda d: cut(d.photos / "0.png"),
+    "empty photo": lambda d: (d.photos / "9.webp").write_bytes(b""),
+    "float photo": lambda d: Image.fromarray(np.full((32, 32), 300, np.float32)).save(d.photos / "0.tiff"),
+    "folder named as a photo": lambda d: (d.photos / "folder.png").mkdir(),
+    "photo that links to nothing": lambda d: (d.photos / "gone.png").symlink_to(d.root / "gone.png"),
+    "photo that links to itself": lambda d: (d.photos / "loop.png").symlink_to(d.photos / "loop.png"),
+    "fewer photos than a batch": lambda d: (d.photos / "0.png").unlink(),
+    "unreadable cartoon": lambda d: junk(d.cartoons / "junk.jpg"),
+    "cut cartoon": lambda d: cut(d.cartoons / "0.png"),
+    "cartoon that links to nothing": lambda d: (d.cartoons / "gone.png").symlink_to(d.root / "gone.png"),
+    "unreadable twin": lambda d: junk(d.twins() / "0.png"),
+    "cut twin": lambda d: cut(d.twins() / "0.png"),
+    "missing twin": lambda d: (d.twins() / "0.png").unlink(),
+    "twins empty": lambda d: empty(d.twins()),
+    "twin of another shape": lambda d: wide(d.twins() / "0.png"),
+    "twin with a row more": lambda d: d.pair((33, 47), (66, 93)),
+    "two cartoons of one stem": lambda d: (d.twins(), save(d.cartoons / "0.jpg", draw_cartoon(9, 32))),
+    "two twins of one stem": lambda d: save(d.twins() / "0.jpg", draw_cartoon(9, 32)),
+    "gray missing": lambda d: d.gray,
+    "gray twin missing": lambda d: (d.twins("gray") / "1.png").unlink(),
+    "gray twin unreadable": lambda d: junk(d.twins("gray") / "1.png"),
+    "gray twin of another shape": lambda d: wide(d.twins("gray") / "1.png"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("case", [*FINE, *BROKEN])
+def test_check_fails_where_training_does(tmp_path, case, layout):
+    folders = Folders.drawn(tmp_path / "data", layout)
+    {**FINE, **BROKEN}[case](folders)
+    gray = {} if "gray" in case else {"gray": None}
+    options, error = {**LAYOUTS[layout], **gray, "size": 32, "cache_dir": str(tmp_path / "cache")}, None
+    try:
+        EpochSampler(len(UnpairedCartoonDataset(str(folders.root), **options)), 4, 1)
+    except InputError as caught:
+        error = str(caught)
+    try:
+        places = checking.layout(folders.root)
+        places.styles[0].update({} if gray else {"gray": folders.gray})
+        failures = checking.check(places, load_size=32, batch_size=4).failures
+    except InputError as caught:
+        failures = [str(caught)]
+    assert all("\n" not in failure for failure in failures)
+    assert (bool(failures), error is not None) == (case in BROKEN,) * 2, (failures, error)
+
+
+def flat(path, height, width, *color):
+    save(path, np.full((height, width, 3), color, np.uint8))
+
+
+def test_counts_sizes_and_colours_are_in_the_table(tmp_path):
+    for i in range(3):
+        flat(tmp_path / f"photos/{i}.png", 8, 12, 10, 20, 30)
+    flat(tmp_path / "photos/3.png", 6, 6, 50, 61, 70)
+    for i in range(5):
+        flat(tmp_path / f"cartoons/{i}.png", 4 + i // 2, 9, 100, 100, 100)
+    flat(tmp_path / "cartoons/5.png", 30, 40, 100, 100, 100)
+    for name in ("6.png", "7.jpg"):
+        junk(tmp_path / "cartoons" / name)
+    flat(tmp_path / "test/HR_photo/0.bmp", 5, 7, 0, 255, 128)
+    junk(tmp_path / "test/HR_photo/1.png")
+    found = checking.check(checking.layout(tmp_path), jobs=2)
+    photos, test, cartoons = (tmp_path / name for name in ("photos", "test/HR_photo", "cartoons"))
+    assert checking.table(found)[2:] == [
+        f"| {photos} | 4 | 0 | 8x12 (3), 6x6 (1) | 20, 30, 40 |",
+        f"| {test} | 1 | 1 | 5x7 | 0, 255, 128 |",
+        f"| {cartoons} | 6 | 2 | 4x9 (2), 5x9 (2), 6x9 (1) and 1 other sizes | 100, 100, 100 |",
+    ]
+    assert found.images[cartoons].brightness.nonzero()[0].tolist() == [100]
+    assert found.images[cartoons].brightness.sum() == 9 * (4 + 4 + 5 + 5 + 6) + 1200
+    assert sorted(path.name for path in found.images[cartoons].unreadable) == ["6.png", "7.jpg"]
+    assert found.remarks == [f"{test / '1.png'}: not an image that can be read here"]  # training does not read it
+    assert found.images[photos].means.tolist() == [[10, 20, 30]] * 3 + [[50, 61, 70]]
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return {name: getattr(data, name)()[::2, ::2] for name in ("astronaut", "chelsea", "coffee", "rocket")}
+
+
+def test_photos_that_are_tested_are_found_among_those_to_train_on(photos, tmp_path):
+    drawn(tmp_path, 5, 1)
+    for name, photo in photos.items():
+        image, brighter = Image.fromarray(photo), np.uint8(np.minimum(photo + 8.0, 255))
+        save(tmp_path / "photos" / f"{name}.png", photo)
+        for kind in ("same", "compressed", "small", "square", "brighter"):
+            (tmp_path / "test" / kind).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "test/same" / f"{name}.png").write_bytes((tmp_path / f"photos/{name}.png").read_bytes())
+        image.save(tmp_path / f"test/compressed/{name}.jpg", quality=20)
+        image.resize((image.width // 3, image.height // 3)).save(tmp_path / f"test/small/{name}.png")
+        image.resize((256, 256)).save(tmp_path / f"test/square/{name}.png")
+        Image.fromarray(brighter).save(tmp_path / f"test/brighter/{name}.png")
+    found = checking.check(checking.layout(tmp_path), load_size=32)
+    wanted = {(f"{n}.png", kind, n) for n in photos for kind in ("same", "compressed", "small", "square", "brighter")}
+    pairs = [tuple(map(Path, remark.split(", which")[0].split(": shows the same as "))) for remark in found.remarks]
+    assert {(photo.name, test.parent.name, test.stem) for photo, test in pairs} == wanted
+    assert len(pairs) == 20 and not found.failures
+
+
+def test_different_photos_are_not_taken_for_the_same(photos, tmp_path):
+    drawn(tmp_path, 200, 1, size=48)
+    for i in range(50):
+        save(tmp_path / f"test/{i}.png", draw_photo(1000 + i, 48))
+    for name, photo in photos.items():
+        height, width = np.array(photo.shape[:2]) // 2
+        save(tmp_path / f"photos/{name}.png", photo)
+        for i, (top, left) in enumerate(((0, 0), (0, width), (height, 0), (height, width))):
+            save(tmp_path / f"test_crops/{name}{i}.png", photo[top : top + height, left : left + width])
+        save(tmp_path / f"test_crops/{name}_mirrored.png", photo[:, ::-1])
+    flat(tmp_path / "photos/plain.png", 64, 64, 90, 90, 90)
+    flat(tmp_path / "test_crops/plain.png", 64, 64, 120, 120, 120)
+    found = checking.check(checking.layout(tmp_path), jobs=2)
+    assert found.remarks == [] and len(found.images) == 4
+
+
+def test_folders_for_tests_are_told_by_their_names(tmp_path):
+    for name in ("test", "test/a", "test/label_map", "test_photo", "tests/HR", "testing/x/deep", "contest", "my_test"):
+        flat(tmp_path / name / "0.png", 8, 8, 1, 2, 3)
+    junk(tmp_path / "test.png")
+    junk(tmp_path / "test/empty/notes.txt")
+    assert checking.test_folders(tmp_path) == [tmp_path / n for n in ("test", "test/a", "test_photo", "tests/HR")]
+
+
+def test_many_test_photos_are_found_without_delay(tmp_path):
+    flat(tmp_path / "0.png", 8, 8, 1, 2, 3)
+    (tmp_path / "test").mkdir()
+    for i in range(1000):
+        os.link(tmp_path / "0.png", tmp_path / "test" / f"{i}.png")
+    start = time.perf_counter()
+    assert checking.test_folders(tmp_path) == [tmp_path / "test"]
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [("photos", "cartoons", "smooth"), ("train_photo", "test/HR_photo", "test/test_photo", "A/style", "A/smooth")],
+)
+def test_the_histogram_shows_every_folder_in_a_colour_of_its_own(tmp_path, folders):
+    for i, name in enumerate(folders):
+        save(tmp_path / name / "0.png", draw_photo(i, 32))
+    found = checking.check(checking.layout(tmp_path))
+    assert list(found.images) == [tmp_path / name for name in folders]
+    checking.histogram(found, tmp_path / "below/check.png")
+    picture = np.asarray(Image.open(tmp_path / "below/check.png"), int)
+    rows = []
+    for i in range(len(folders)):
+        drawn = np.abs(picture - 255 * np.array(to_rgb(f"C{i}"))).max(2) < 4
+        rows.append(np.flatnonzero(drawn.sum(1) > 12))
+    assert all(len(row) > 20 for row in rows)
+    assert all(above.max() + 20 < below.min() for above, below in pairwise(rows))

@@ -1,0 +1,155 @@
+"""The command line of prepare_data.py download."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ppcartoon import prepare_cli
+from ppcartoon.data import fetching, sources
+from tests.helpers.animegan_dataset import ARCHIVE, COUNTS, contents, images, zipped
+from tests.helpers.download_server import Fault, names, until_written
+
+TOOL = Path(__file__).parents[2] / "tools" / "prepare_data.py"
+
+
+@pytest.fixture
+def offline(origin, monkeypatch):
+    """The URLs of a server that does not answer."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(fetching, "PAUSE", -1)  # nobody waits
+        for what, url in origin.items():
+            origin[what] = re.sub(r":\d+/", f":{unused.getsockname()[1]}/", url)
+            monkeypatch.setitem(sources.SOURCES, what, sources.SOURCES[what]._replace(url=origin[what]))
+        yield origin
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs the command line; gives exit code, standard output and error."""
+
+    def run(*arguments):
+        try:
+            code = prepare_cli.main([*map(str, arguments)])
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def tool(*arguments):
+    """Runs the tool in a process of its own."""
+    return subprocess.run([sys.executable, TOOL, *arguments], capture_output=True, text=True, timeout=60)
+
+
+def test_offline_a_file_put_there_by_hand_is_enough(offline, tmp_path):
+    (tmp_path / "dataset.zip").write_bytes(ARCHIVE)
+    assert contents(sources.download_dataset(tmp_path)) == images()
+
+
+@pytest.mark.parametrize("what, name", [(key, source.name) for key, source in sources.SOURCES.items()])
+def test_offline_one_line_says_what_to_fetch_and_where_to_put_it(offline, run, tmp_path, what, name):
+    code, out, err = run("download", what, "-o", tmp_path / "data")
+    assert code == 2 and out == "" and err.count("\n") == 1
+    known = [sources.SOURCES[what].checksum] if what != "dataset" else []
+    assert all(part in err for part in (offline[what], f"{tmp_path}/data/{name}", *known))
+
+
+@pytest.mark.parametrize("what, data", [("vgg19", b"features"), ("inception", b"distances")])
+def test_weights_go_into_the_cache_or_where_they_are_wanted(web, origin, run, tmp_path, what, data):
+    for folder, arguments in ((tmp_path / "home/.cache/ppgan", ()), (tmp_path / "mine", ("-o", tmp_path / "mine"))):
+        for _ in range(2):
+            assert run("download", what, *arguments) == (0, f"{folder / sources.SOURCES[what].name}\n", "")
+        assert contents(folder) == {sources.SOURCES[what].name: data}
+    assert len(web.log) == 2
+
+
+@pytest.mark.parametrize("what", ["vgg19", "inception"])
+def test_weights_of_a_mirror_must_have_the_published_checksum(web, origin, run, tmp_path, what):
+    code, out, err = run("download", what, "-o", tmp_path, "--url", web.put("/mirror", b"other"))
+    assert code == 2 and out == "" and err.count("\n") == 1
+    assert sources.SOURCES[what].checksum in err and sources.SOURCES[what].name not in names(tmp_path)
+
+
+def test_several_are_fetched_in_one_go(web, origin, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "PAPER", COUNTS)
+    code, out, err = run("download", "vgg19", "dataset", "inception", "-o", tmp_path)
+    assert (code, err) == (0, "") and len(web.log) == 3
+    assert names(tmp_path) == sorted(["dataset", *(source.name for source in sources.SOURCES.values())])
+    places = [out.index(f"{tmp_path}/{name}") for name in ("vgg19_no_fc.npy", "dataset\n", "pt_inception")]
+    assert places == sorted(places)
+
+
+def test_as_many_images_as_in_the_paper_exit_with_0(web, origin, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "PAPER", COUNTS)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run("download")
+    assert (code, err) == (0, "")
+    rows = [f"| {folder} | {number} | {number} |" for folder, number in COUNTS.items()]
+    assert out.splitlines() == ["data/dataset", "| folder | images | in the paper |", "|---|---|---|", *rows]
+    assert contents(Path("data/dataset")) == images()
+
+
+def test_other_numbers_than_the_paper_s_exit_with_1(web, tmp_path):
+    url = web.put("/dataset.zip", ARCHIVE)
+    for _ in range(2):
+        done = tool("download", "--url", url, "-o", tmp_path)
+        assert done.returncode == 1 and "| train_photo | 2 | 6656 |\n" in done.stdout
+        assert done.stderr.startswith(
+            f"prepare_data: {tmp_path}/dataset does not have the paper's images; training takes "
+        )
+        assert done.stderr.count("\n") == 1 and done.stdout.count("\n") == 3 + len(COUNTS)
+    assert len(web.log) == 1
+
+
+@pytest.mark.parametrize("how, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
+def test_an_interrupted_download_goes_on_with_the_same_command(web, tmp_path, how, code):
+    files = images() | {"train_photo/large.jpg": bytes(200_000)}
+    url = web.put("/dataset.zip", zipped(files))
+    web.will(Fault(stall=150_000))
+    command = [sys.executable, TOOL, "download", "--url", url, "-o", tmp_path]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until_written(tmp_path / "dataset.zip.part", 100_000, process)
+    process.send_signal(how)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code and out == "" and err.count("\n") == (how is signal.SIGINT)
+    have = (tmp_path / "dataset.zip.part").stat().st_size
+    assert contents(sources.download_dataset(tmp_path, url)) == files
+    assert web.asked == [None, f"bytes={have}-"]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["nothing"], "nothing: unknown; there are dataset, vgg19, inception"),
+        (["dataset", "nothing"], "nothing: unknown"),
+        (["--checksum", "sha256:" + "0" * 64], "sha256:" + "0" * 64),
+        (["--checksum", "wrong"], "wrong"),
+        (["--url", "127.0.0.1/dataset.zip"], "127.0.0.1/dataset.zip"),
+        (["dataset", "vgg19", "--url", "http://127.0.0.1/"], "--url is for one file at a time"),
+        (["-o", "file"], "file/dataset.zip: cannot be written"),
+    ],
+    ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
+)
+def test_mistakes_are_one_line_and_exit_with_2(web, origin, run, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    code, out, err = run("download", *arguments)
+    assert code == 2 and out == "" and message in err and err.count("\n") == 1
+    assert not Path("data/dataset").exists()
+
+
+@pytest.mark.parametrize(
+    "data", [b"<html>sign in</html>", ARCHIVE[:-100], zipped({"../../evil": b""})], ids=["page", "truncated", "evil"]
+)
+def test_what_is_no_data_set_is_one_line_and_exit_code_2(web, run, tmp_path, data):
+    code, out, err = run("download", "--url", web.put("/dataset.zip", data), "-o", tmp_path)
+    assert code == 2 and out == ""
+    assert err.startswith(f"prepare_data: {tmp_path}/dataset.zip: ") and err.count("\n") == 1
+    assert names(tmp_path) == ["dataset.zip"]

@@ -1,0 +1,210 @@
+"""The pages of a study: what a voter sees, what counts, and what nobody can do."""
+
+import io
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ppcartoon.study.material import read
+from ppcartoon.study.pages import create_app
+from ppcartoon.study.votes import Votes, load
+from tests.helpers.studies import COLORS, STYLES, choices, images, made, method_shown
+
+
+@pytest.fixture
+def study(tmp_path):
+    return made(tmp_path / "study")
+
+
+@pytest.fixture
+def votes(study):
+    votes = Votes(study / "votes.sqlite", read(study)[0])
+    yield votes
+    votes.close()
+
+
+@pytest.fixture
+def app(study, votes):
+    return create_app(read(study)[0], votes, 4, ["localhost", "127.0.0.1", "[::1]"])
+
+
+@pytest.fixture
+def voter(app):
+    return begun(app)
+
+
+def begun(app):
+    """A browser of a new voter, at the first set."""
+    client = app.test_client()
+    assert client.post("/start").location == "/?started"
+    return client
+
+
+def page(client):
+    return client.get("/").text
+
+
+def vote(client, token):
+    return client.post("/vote", data={"choice": token})
+
+
+def test_a_voter_goes_from_the_start_through_all_sets_to_the_thanks(app, study):
+    client = app.test_client()
+    assert 'action="/start"' in page(client) and "4 times" in page(client)
+    client.post("/start")
+    for number in range(1, 5):
+        text = page(client)
+        assert re.search(rf"\b{number} of 4\b", text) and len(choices(text)) == 3
+        (token,) = (t for t in choices(text) if method_shown(client.get(f"/image/{t}").data) == "CartoonGAN")
+        answer = vote(client, token)
+        assert answer.status_code == 303 and answer.location == "/"
+    assert "Thank you" in page(client)
+    client.post("/start")  # does not make another voter of this one
+    assert "Thank you" in page(client)
+    assert [v.method for v in load(study / "votes.sqlite")[1]] == ["CartoonGAN"] * 4
+
+
+def test_a_reload_shows_the_same_and_voters_see_different_orders(app, voter):
+    assert page(voter) == page(voter)
+    orders, tokens = Counter(), set()
+    for _ in range(40):
+        client = begun(app)
+        shown = choices(page(client))
+        orders[tuple(method_shown(client.get(f"/image/{token}").data) for token in shown)] += 1
+        tokens |= set(shown)
+    assert len(orders) == 6 and max(orders.values()) < 20 and len(tokens) == 120
+
+
+@pytest.fixture
+def mixed(study):
+    """The files of one method are of another format, with metadata."""
+    for path in study.rglob("CycleGAN/*.png"):
+        Image.open(path).save(path.with_suffix(".tiff"), description="CycleGAN")
+        path.unlink()
+
+
+def test_nothing_tells_which_picture_is_whose(mixed, voter, study):
+    text = page(voter)
+    answers = [voter.get(address) for address in images(text)]
+    said = text + "".join(str(answer.headers) for answer in answers)
+    assert len(answers) == 4
+    assert not [name for name in (*COLORS, *STYLES, "photos/", str(study)) if name in said]
+    assert len({tuple((k, v) for k, v in a.headers if k != "Content-Length") for a in answers}) == 1
+    for answer in answers:
+        picture = Image.open(io.BytesIO(answer.data))
+        assert picture.format == "PNG" and picture.size == (36, 24) and not picture.info
+
+
+def test_a_set_counts_once_whatever_is_sent_again(voter, votes):
+    first, *others = choices(page(voter))
+    assert {vote(voter, token).status_code for token in (first, first, *others, first)} == {303}
+    assert votes.count() == 1 and "2 of 4" in page(voter)
+
+
+@pytest.mark.parametrize("whose", ["another voter's", "the photo's", "made up", "none", "a file's"])
+def test_a_choice_that_is_none_of_the_voter_s_is_refused(app, voter, votes, study, whose):
+    text = page(voter)
+    token = {
+        "another voter's": choices(page(begun(app)))[0],
+        "the photo's": images(text)[0].rpartition("/")[2],
+        "made up": "0" * 32,
+        "none": "",
+        "a file's": "shinkai/CycleGAN/0.png",
+    }[whose]
+    answer = vote(voter, token)
+    assert answer.status_code == 400 and "none of yours" in answer.text and votes.count() == 0
+    assert vote(app.test_client(), choices(text)[0]).status_code == 400  # without the cookie
+    assert voter.post("/vote").status_code == 400 and votes.count() == 0
+
+
+def test_cookies_and_headers_keep_others_out(voter, app):
+    cookie = app.test_client().post("/start").headers["Set-Cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Expires=" in cookie
+    text = voter.get("/")
+    assert text.headers["Cache-Control"] == "no-store"
+    policy = dict(part.strip().split(" ", 1) for part in text.headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == "'none'" and policy["frame-ancestors"] == "'none'"
+    assert {policy[kind] for kind in ("img-src", "style-src", "script-src", "form-action")} == {"'self'"}
+    assert not re.search(r"<script>|style=|\son\w+=|https?:", text.text)  # what the policy would forbid
+    picture = voter.get(images(text.text)[0])
+    assert "private" in picture.headers["Cache-Control"] and "no-store" not in picture.headers["Cache-Control"]
+    assert "Set-Cookie" not in picture.headers
+    for name, kind in (("study.css", "text/css"), ("study.js", "text/javascript")):
+        assert f'"/{name}"' in text.text and voter.get(f"/{name}").mimetype == kind
+
+
+def test_a_refused_cookie_is_told_to_the_voter(app):
+    client = app.test_client(use_cookies=False)
+    assert "allow cookies" not in page(client)
+    assert "allow cookies" in client.get(client.post("/start").location).text
+
+
+def test_forged_cookies_are_no_voters(app, voter, votes):
+    page(voter)
+    cookie = voter.post("/start").headers.get("Set-Cookie") or app.test_client().post("/start").headers["Set-Cookie"]
+    name, value = cookie.split(";")[0].split("=", 1)
+    stranger = app.test_client()
+    stranger.set_cookie(name, value[:-3] + "AAA")
+    assert 'action="/start"' in page(stranger)
+
+
+@pytest.mark.parametrize(
+    "host, code", [("evil.example", 400), ("localhost:8000", 200), ("127.0.0.1:81", 200), ("[::1]:8", 200)]
+)
+def test_on_loopback_no_other_name_leads_here(app, host, code):
+    answer = app.test_client().get("/", headers={"Host": host})
+    assert answer.status_code == code and ("Start" in answer.text) == (code == 200)
+
+
+def test_for_others_any_name_does(study, votes):
+    client = create_app(read(study)[0], votes, 4).test_client()
+    assert client.get("/", headers={"Host": "study.example"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/votes.sqlite", "/image/votes.sqlite", "/image/../votes.sqlite", "/image/..%2fvotes.sqlite", "/image/%00",
+        "/image/%2e%2e/%2e%2e/votes.sqlite", "/static/study.css", "/../templates/base.html", "/image//etc/passwd",
+        "/photos/0.png", "/shinkai/CycleGAN/0.png", "/study.css/../pages.py", "/..%5cvotes.sqlite", "/image/",
+    ],
+)  # fmt: skip
+def test_no_path_opens_a_file(voter, path):
+    page(voter)
+    answer = voter.get(path)
+    assert answer.status_code == 404 and answer.mimetype == "text/html" and b"SQLite" not in answer.data
+
+
+def test_what_is_too_large_is_refused(voter, votes):
+    assert vote(voter, "x" * 20_000).status_code == 413
+    assert voter.post("/vote", data={"choice": (io.BytesIO(b"x" * 20_000), "a")}).status_code == 413
+    assert votes.count() == 0
+
+
+def test_a_vote_that_cannot_be_kept_is_told_to_the_voter_and_logged_in_a_line(voter, votes, caplog):
+    token = choices(page(voter))[0]
+    votes.close()
+    answer = vote(voter, token)
+    assert answer.status_code == 503 and "Nothing was kept" in answer.text
+    assert [record.getMessage() for record in caplog.records] == ["/vote: Cannot operate on a closed database."]
+
+
+def test_pictures_are_shown_pixel_by_pixel_with_their_transparency(study, voter):
+    rgba = np.random.default_rng(0).integers(0, 256, (24, 36, 4), np.uint8)
+    for path in [*study.glob("*/*/*.png"), *study.glob("photos/*.png")]:
+        Image.fromarray(rgba).save(path)
+    for address in images(page(voter)):
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(voter.get(address).data))), rgba)
+
+
+def test_large_images_are_shown_smaller_all_alike(tmp_path):
+    study = made(tmp_path, 1, ("shinkai",), ("CycleGAN", "AnimeGAN"), height=20, width=2000)
+    votes = Votes(study / "votes.sqlite", read(study)[0])
+    client = begun(create_app(read(study)[0], votes, 20))
+    text = page(client)
+    assert "1 of 1" in text
+    assert {Image.open(io.BytesIO(client.get(a).data)).size for a in images(text)} == {(1600, 16)}
+    votes.close()

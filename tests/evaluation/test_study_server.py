@@ -1,0 +1,209 @@
+"""A study as people meet it: the server as a process, votes by HTTP, and voters in a browser."""
+
+import csv
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from ppcartoon.study.votes import load
+from tests.helpers.browser import browsing, needs_browser
+from tests.helpers.studies import COLORS, STYLES, choices, made, method_of
+from tests.helpers.training_runs import ROOT
+
+TOOL = [sys.executable, str(ROOT / "tools/study.py")]
+
+
+@contextmanager
+def serving(study: Path, *options):
+    """The server of a study, and its address."""
+    process = subprocess.Popen(
+        [*TOOL, "serve", str(study), "--port", "0", *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        line = next((line for line in process.stdout if line.startswith("http")), None)
+        assert line, process.communicate()[1]
+        yield process, line.split()[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def begin(address):
+    browser = requests.Session()
+    browser.trust_env = False
+    browser.post(f"{address}/start")
+    return browser
+
+
+def test_votes_that_were_acknowledged_survive_a_kill(tmp_path):
+    study = made(tmp_path / "study", photos=30)
+    enough, acknowledged = threading.Event(), [0] * 4
+    with serving(study, "--sets", "60") as (process, address):
+        voters = [begin(address) for _ in acknowledged]
+
+        def vote(number):
+            try:
+                while tokens := choices(voters[number].get(address).text):
+                    answer = voters[number].post(f"{address}/vote", data={"choice": tokens[0]}, allow_redirects=False)
+                    assert answer.status_code == 303
+                    acknowledged[number] += 1
+                    if sum(acknowledged) >= 25:
+                        enough.set()
+            except requests.RequestException:  # killed
+                pass
+
+        threads = [threading.Thread(target=vote, args=[number]) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        assert enough.wait(30)
+        process.kill()
+        for thread in threads:
+            thread.join()
+    with serving(study, "--sets", "60") as (process, address):
+        for voter, votes in zip(voters, acknowledged):
+            at = int(re.search(r"(\d+) of 60", voter.get(address).text)[1])
+            assert at in (votes + 1, votes + 2)  # the last one may have been kept and not acknowledged
+        assert sum(acknowledged) <= len(load(study / "votes.sqlite")[1]) <= sum(acknowledged) + 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_server_ends_cleanly_and_leaves_one_file(tmp_path, number):
+    study = made(tmp_path / "study", photos=1)
+    with serving(study) as (process, address):
+        voter = begin(address)
+        voter.post(f"{address}/vote", data={"choice": choices(voter.get(address).text)[0]})
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 0 and err == "" and out == f"votes in {study / 'votes.sqlite'}: 1\n"
+    assert sorted(path.name for path in study.iterdir()) == ["paprika", "photos", "shinkai", "votes.sqlite"]
+
+
+@pytest.mark.parametrize("host, said", [("127.0.0.1", "in use"), ("no.such.host.invalid", "cannot listen there")])
+def test_where_it_cannot_listen_is_one_line(tmp_path, host, said):
+    study = made(tmp_path / "study", photos=1)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = subprocess.run(
+            [*TOOL, "serve", str(study), "--host", host, "--port", port], capture_output=True, text=True
+        )
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and done.stdout == "" and f"{host}, port {port}: cannot listen" in line and said in line
+    assert not (study / "votes.sqlite").exists()
+
+
+COLORS_SHOWN = """
+    const pictures = [...document.querySelectorAll(".set label img")];
+    await Promise.all(pictures.map((img) => img.decode()));
+    return pictures.map((img) => {
+        const canvas = document.createElement("canvas");
+        [canvas.width, canvas.height] = [img.naturalWidth, img.naturalHeight];
+        const context = canvas.getContext("2d");
+        context.drawImage(img, 0, 0);
+        return [...context.getImageData(img.naturalWidth - 1, img.naturalHeight - 1, 1, 1).data.slice(0, 3)];
+    });
+"""
+SIZES = """
+    return [...document.querySelectorAll(".set img")].map((img) => {
+        const {width, height} = img.getBoundingClientRect();
+        return [width, height].map(Math.round).join("x");
+    });
+"""
+
+
+class Voter:
+    """Somebody at a browser, who knows whose pictures to choose."""
+
+    def __init__(self, driver, address, wanted):
+        self.driver, self.wanted = driver, wanted
+        driver.delete_all_cookies()
+        driver.get(address)
+        self.click("button")
+
+    def click(self, selector):
+        self.driver.find_element("css selector", selector).click()
+
+    def press(self, *keys):
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def place(self):
+        """Where the wanted method is among the pictures, from 0."""
+        return [method_of(color) for color in self.driver.execute_script(COLORS_SHOWN)].index(self.wanted)
+
+    def is_at(self, turn):
+        """Whether the page shows this one of four sets, or the thanks after them."""
+        text = self.driver.find_element("css selector", "body").text
+        return (f"{turn} of 4" if turn <= 4 else "Thank you") in text
+
+    def choose(self, how):
+        from selenium.webdriver.common.keys import Keys
+
+        place = self.place()
+        if how == "number":
+            self.press(str(place + 1), Keys.ENTER)
+        elif how == "arrows":
+            self.press(*[Keys.ARROW_RIGHT] * (place + 1), Keys.ENTER)
+        else:
+            self.click(f".set label:nth-of-type({place + 1})")
+            self.click(".bar button")
+
+
+@needs_browser
+def test_the_report_returns_what_simulated_voters_prefer(tmp_path):
+    from selenium.common.exceptions import WebDriverException
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    study = made(tmp_path / "study", photos=2, height=300, width=400)
+    preferences = ["AnimeGAN"] * 6 + ["CycleGAN"] * 4 + ["CartoonGAN"] * 2
+    with serving(study) as (_, address), browsing(tmp_path / "profile") as driver:
+        wait = WebDriverWait(driver, 10, 0.02, ignored_exceptions=[WebDriverException])
+        for number, wanted in enumerate(preferences):
+            if number == 11:
+                driver.set_window_size(360, 740)
+                metrics = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+                driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+            voter = Voter(driver, address, wanted)
+            for turn in range(1, 5):
+                wait.until(lambda _, turn=turn, voter=voter: voter.is_at(turn))
+                how = ("number", "arrows", "click")[number % 3]
+                if number in (0, 11):
+                    assert len(set(driver.execute_script(SIZES))) == 1
+                    width, seen = driver.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+                    assert width <= seen == (1400 if number == 0 else 360)
+                if number == 1:  # reloads, and goes back after a vote
+                    driver.refresh()
+                    place = voter.place()
+                    driver.refresh()
+                    assert voter.place() == place and voter.is_at(turn)
+                    voter.choose(how)
+                    wait.until(lambda _, turn=turn, voter=voter: voter.is_at(turn + 1))
+                    driver.back()
+                elif number == 2:  # clicks twice
+                    voter.click(f".set label:nth-of-type({voter.place() + 1})")
+                    ActionChains(driver).double_click(driver.find_element("css selector", ".bar button")).perform()
+                else:
+                    voter.choose(how)
+            wait.until(lambda _, voter=voter: voter.is_at(5))
+        output = tmp_path / "out"
+        done = subprocess.run([*TOOL, "report", str(study), "-o", str(output)], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    with open(output / "shares.csv", newline="") as file:
+        rows = {(row["style"], row["method"]): row for row in csv.DictReader(file)}
+    assert len(rows) == 3 * len(COLORS)
+    for method in COLORS:
+        share = preferences.count(method) / len(preferences)
+        for style, votes in (*((style, 2) for style in STYLES), ("all styles", 4)):
+            assert int(rows[style, method]["votes"]) == votes * preferences.count(method)
+            assert float(rows[style, method]["share"]) == pytest.approx(share)
+    assert "48 votes of 12 voters" in done.stdout

@@ -1,0 +1,141 @@
+"""Files to damage, what to do to them, and how to tell that a reader bears it.
+
+PPCARTOON_FUZZ=20000 has every test of this kind try that many, other ones every time.
+"""
+
+import io
+import os
+import resource
+import struct
+import time
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, features
+
+from ppcartoon import InputError
+from tests.helpers.samples import photo
+
+LONG = int(os.environ.get("PPCARTOON_FUZZ", 0))
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+SECONDS, MEGABYTES = 5, 1000  # OpenJPEG takes 800 MB for as many tiles as a header can have
+
+
+def tries(count):
+    """`count` examples, the same every time; or as many as are asked for."""
+    return settings(
+        derandomize=not LONG,
+        max_examples=LONG or count,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def interlaced():
+    """A gray PNG in Adam7's seven passes, which Pillow reads and does not write."""
+    gray, passes = photo(12, 20)[..., 0], ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4))
+    passes += ((2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    rows = b"".join(b"\0" + row.tobytes() for y, x, dy, dx in passes for row in gray[y::dy, x::dx])
+    header = struct.pack(">IIBBBBB", 20, 12, 8, 0, 0, 0, 1)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def made(mode, kind, **options):
+    """The bytes of an image file with a bit of everything: orientation, profile, alpha where it can be."""
+    image = Image.fromarray(np.dstack([photo(12, 20), photo(12, 20)[..., 0]]))
+    if mode in ("I;16", "I", "F"):
+        values = np.asarray(image.convert("L"))
+        image = Image.fromarray(
+            {"I;16": np.uint16(values) * 257, "I": np.int32(values), "F": np.float32(values / 255)}[mode]
+        )
+    elif mode == "P":
+        image = image.quantize(16, method=Image.Quantize.FASTOCTREE)
+    else:
+        image = image.convert(mode)
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def exif():
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    return tags
+
+
+MORE = {"save_all": True, "append_images": [Image.new("RGB", (20, 12), "red")]}
+FILES = {
+    "JPEG": [made("RGB", "JPEG", exif=exif(), icc_profile=PROFILE), made("CMYK", "JPEG", progressive=True)],
+    "MPO": [made("RGB", "MPO", **MORE)],
+    "PNG": [made("RGBA", "PNG", exif=exif(), icc_profile=PROFILE), made("1", "PNG"), interlaced()],
+    "PNG, 16 bits": [made("I;16", "PNG", transparency=771)],
+    "PNG, palette": [made("P", "PNG"), made("P", "PNG", save_all=True, append_images=[Image.new("P", (20, 12))])],
+    "WebP": [made("RGBA", "WEBP", exif=exif(), icc_profile=PROFILE), made("RGB", "WEBP", lossless=True, **MORE)],
+    "JPEG 2000": [made("RGBA", "JPEG2000"), made("I;16", "JPEG2000", no_jp2=True)],
+    "TIFF": [made("RGBA", "TIFF", exif=exif(), icc_profile=PROFILE), made("F", "TIFF"), made("I", "TIFF")],
+    "TIFF, packed": [made("RGB", "TIFF", compression=how) for how in ("tiff_lzw", "jpeg", "tiff_adobe_deflate")]
+    + [made("1", "TIFF", compression="group4"), made("LAB", "TIFF", compression="packbits")],
+    "BMP": [made("RGB", "BMP"), made("P", "BMP"), made("RGB", "DIB")],
+    "GIF": [made("P", "GIF"), made("RGBA", "GIF", **MORE)],
+    "PPM": [made("RGB", "PPM"), made("I", "PPM"), b"P3 2 2 255 1 2 3 4 5 6 7 8 9 10 11 12\n", made("F", "PPM")],
+    "TGA": [made("RGBA", "TGA", compression="tga_rle"), made("P", "TGA")],
+    "ICO": [made("RGBA", "ICO", sizes=[(8, 8), (12, 12)]), made("RGBA", "ICO", sizes=[(12, 12)], bitmap_format="bmp")],
+}  # fmt: skip
+if features.check("avif"):
+    FILES["AVIF"] = [made("RGBA", "AVIF", exif=exif(), icc_profile=PROFILE), made("RGB", "AVIF", **MORE)]
+
+NUMBERS = [struct.pack(how, n) for how in ("<H", ">H", "<I", ">I") for n in (0, 1, 60000, 65535)] + [b"\xff" * 8]
+EDITS = st.lists(
+    st.tuples(
+        st.sampled_from(["flip", "put", "insert", "cut", "double", "end"]),
+        st.one_of(st.integers(0, 60), st.integers(0, 3000)),
+        st.one_of(st.binary(min_size=1, max_size=8), st.sampled_from(NUMBERS)),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def damaged(data, edits):
+    data = bytearray(data)
+    for kind, at, value in edits:
+        at %= len(data) + 1
+        length = value[0] % 40 + 1
+        if kind == "flip" and at < len(data):
+            data[at] ^= value[0] or 1
+        elif kind == "put":
+            data[at : at + len(value)] = value
+        elif kind == "insert":
+            data[at:at] = value
+        elif kind == "cut":
+            del data[at : at + length]
+        elif kind == "double":
+            data[at:at] = data[at : at + length]
+        elif kind == "end":
+            del data[at:]
+    return bytes(data)
+
+
+def outcome(function, *arguments):
+    """What the function gives, or None for an InputError of one printable line; soon, silently, in little memory."""
+    start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")  # Pillow's own go nowhere, which needs a process of its own to be seen
+        try:
+            result = function(*arguments)
+        except InputError as error:
+            result = None
+            assert str(error).isprintable() and 0 < len(str(error)) <= 1000, repr(error)
+    assert all("PIL" in Path(w.filename).parts for w in caught), [str(w.message) for w in caught]
+    assert time.process_time() - start < SECONDS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEGABYTES << 10
+    return result

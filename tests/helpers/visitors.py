@@ -1,0 +1,92 @@
+"""The demo page as a process, and those who use it by HTTP, as the page does."""
+
+import json
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import requests
+
+from tests.helpers.training_runs import ROOT
+
+WATCHED = """
+import sys
+def watch(event, args):
+    far = event == "socket.connect" and not str(args[1][0]).startswith(("127.", "::1", "/"))
+    if far or event == "socket.getaddrinfo" and args[0] not in (None, "127.0.0.1", "localhost"):
+        print("REACHES OUT:", event, args, file=sys.stderr)
+sys.addaudithook(watch)
+sys.path.insert(0, sys.argv.pop(1))
+from ppcartoon.__main__ import main
+sys.exit(main())
+"""
+
+
+@contextmanager
+def demo(folder, *options):
+    """The page's process and address; whatever it would send to other machines is on its stderr."""
+    folder.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", WATCHED, str(ROOT), "demo", "--port", "0", *map(str, options)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={"TMPDIR": str(folder), "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    try:
+        line = next((line for line in process.stdout if line.startswith("http")), None)
+        assert line, process.communicate()[1]
+        yield process, line.split()[0]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+class Visitor:
+    """Somebody with a page open."""
+
+    def __init__(self, address, name="somebody"):
+        self.address, self.name, self.http = address, name, requests.Session()
+        self.http.trust_env = False
+        text = self.http.get(address).text
+        config = json.loads(re.search(r"window.gradio_config = (.*?);</script>", text)[1])
+        buttons = {each["props"].get("elem_id"): each["id"] for each in config["components"]}
+        self.functions = {
+            kind: next(d["id"] for d in config["dependencies"] if d["targets"] == [[buttons[f"make-{kind}"], "click"]])
+            for kind in ("photo", "film")
+        }
+
+    def upload(self, name, data):
+        """The answer to an upload."""
+        return self.http.post(f"{self.address}/gradio_api/upload", files={"files": (name, data)})
+
+    def join(self, kind, path, style, size, to="queue/join"):
+        """The answer to a click, with the path of an upload, or of something else."""
+        file = path and {"path": path, "meta": {"_type": "gradio.FileData"}}
+        body = {"data": [file, style, size], "fn_index": self.functions[kind], "session_hash": self.name}
+        return self.http.post(f"{self.address}/gradio_api/{to}", json=body)
+
+    def results(self):
+        """The outcome of all that was joined: each an output, or a sentence."""
+        found = []
+        with self.http.get(
+            f"{self.address}/gradio_api/queue/data", params={"session_hash": self.name}, stream=True
+        ) as stream:
+            for line in stream.iter_lines():
+                message = json.loads(line.removeprefix(b"data:")) if line else {}
+                if message.get("msg") == "process_completed":
+                    output = message["output"]
+                    found.append(output["data"] if message["success"] else output["error"])
+                if message.get("msg") == "close_stream":
+                    return found
+
+    def make(self, kind, name, data, style="tiny", size="384"):
+        """The outputs for a file, or the sentence that says why there are none."""
+        (path,) = self.upload(name, data).json()
+        assert self.join(kind, path, style, size).ok
+        (result,) = self.results()
+        return result
+
+    def get(self, file):
+        """The bytes of an output."""
+        answer = self.http.get(f"{self.address}/gradio_api/file={file['path']}")
+        assert answer.ok
+        return answer.content

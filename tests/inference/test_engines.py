@@ -1,0 +1,271 @@
+"""The engines give the same cartoon, and say what is missing."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+
+from ppcartoon import InputError, engines, weights
+from ppcartoon.engines import of_graphs, of_paddle
+from ppcartoon.images import from_network, to_network
+
+
+def images(n=1, height=24, width=40):
+    return np.random.default_rng(n).uniform(-1, 1, (n, 3, height, width)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["openvino", "paddle", "paddle-dygraph"])
+def test_engines_agree(tiny_weights, name):
+    reference = engines.create(tiny_weights, "onnx", "cpu")
+    engine = engines.create(tiny_weights, name, "cpu", threads=1, precision="fp32")
+    assert engine.name == name
+    for batch in (images(), images(3, 16, 12), images()):
+        wanted = reference(batch)
+        assert wanted.std() > 0.05
+        np.testing.assert_allclose(engine(batch), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "paddle", "paddle-dygraph"])
+def test_statistics_of_an_image_make_its_cartoon_again(tiny_weights, name):
+    """As they are measured, given, or built in; and others make another one."""
+    engine = engines.create(tiny_weights, name, "cpu", threads=1, precision="fp32")
+    wanted, other = engine(images(1)), engine(images(1) / 4 + 0.5)
+    cartoon, own = engine.measured(images(1))
+    np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
+    _, others = engine.measured(images(1) / 4 + 0.5)
+    again, used = engine.blended(images(1) / 4 + 0.5, others, 0.0)
+    np.testing.assert_allclose(used, others, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(again, other, atol=1e-4)
+    np.testing.assert_allclose(engine.folded(own[0])(images(1)), wanted, atol=1e-4)
+    assert np.abs(engine.folded(others[0])(images(1)) - wanted).max() > 0.01
+    _, all_own = engine.blended(images(1), others, 1.0)
+    np.testing.assert_allclose(all_own, own, rtol=1e-3, atol=1e-5)
+    _, half = engine.blended(images(1), others, 0.5)
+    np.testing.assert_allclose(half[0, 0], (own[0, 0] + others[0, 0]) / 2, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["openvino", "paddle"])
+def test_statistics_of_samples_are_the_same_everywhere(tiny_weights, name):
+    samples = images(2, 96, 96)
+    wanted = engines.create(tiny_weights, "onnx", "cpu").together(samples)
+    assert wanted.shape == (19, 2)
+    got = engines.create(tiny_weights, name, "cpu", precision="fp32").together(samples)
+    np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_paddle_inference_runs_with_onednn_where_that_works(tiny_weights):
+    engine = engines.create(tiny_weights, "paddle", "cpu")
+    assert ("without oneDNN" in engine.description) == paddle.__version__.startswith("3.3.")
+
+
+def test_all_cores_unless_told_otherwise(tiny_weights, monkeypatch):
+    monkeypatch.setattr(engines, "cores", lambda: 3)
+    assert engines.create(tiny_weights, "onnx").description == "ONNX Runtime on 3 CPU threads"
+    engine = engines.create(tiny_weights, "onnx", threads=1)
+    assert engine.description == "ONNX Runtime on 1 CPU threads"
+
+
+def test_onnx_runtime_and_openvino_take_the_threads_they_are_given(tiny_weights, monkeypatch):
+    import onnxruntime
+    import openvino
+
+    options = []
+    session, core = onnxruntime.InferenceSession, openvino.Core.compile_model
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *a: options.append(a[1]) or session(*a))
+    monkeypatch.setattr(openvino.Core, "compile_model", lambda *a: options.append(a[3]) or core(*a))
+    for name in ("onnx", "openvino"):
+        engines.create(tiny_weights, name, threads=1, precision="fp32")
+    assert options[0].intra_op_num_threads == 1
+    assert options[1]["INFERENCE_NUM_THREADS"] == 1 and options[1]["INFERENCE_PRECISION_HINT"] == "f32"
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "paddle", "paddle-dygraph"])
+def test_threads_share_an_engine(tiny_weights, name):
+    engine = engines.create(tiny_weights, name, "cpu", threads=1)
+    batches = [images(1 + i % 2, 16 + 4 * i, 24) for i in range(8)]
+    wanted = [engine(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        for got, want in zip(pool.map(engine, batches * 4), wanted * 4):
+            np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+def test_the_engines_report_to_nobody(tiny_file, tmp_path):
+    engines = "ppcartoon.CartoonPredictor(weights_file={0!r}, engine={1!r})"
+    code = "import ppcartoon; " + "; ".join(engines.format(str(tiny_file), name) for name in ("onnx", "openvino"))
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=root, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_auto_on_a_cpu_is_openvino_where_it_is_installed(tiny_weights, monkeypatch):
+    assert engines.create(tiny_weights, device="cpu").name == "openvino"
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    assert engines.create(tiny_weights, device="cpu").name == "onnx"
+
+
+def test_a_broken_openvino_leaves_onnx_runtime(tiny_weights, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("Illegal instruction")
+
+    monkeypatch.setattr(engines, "OpenVino", broken)
+    broken.name = "openvino"
+    assert engines.create(tiny_weights, device="cpu").name == "onnx"
+    with pytest.raises(InputError, match=r"OpenVINO cannot run here \(Illegal instruction\): use --engine onnx"):
+        engines.create(tiny_weights, "openvino")
+
+
+@pytest.mark.parametrize("works, psnr, precision", [(True, 38.0, "bf16"), (True, 37.9, "fp32"), (False, 99.0, "fp32")])
+def test_bf16_is_taken_by_itself_only_where_it_is_quick_and_right(tiny_weights, monkeypatch, works, psnr, precision):
+    made = []
+
+    class Engine(engines.OpenVino):
+        def __init__(self, weights, threads, precision):
+            made.append(precision)
+
+    monkeypatch.setattr(engines, "OpenVino", Engine)
+    monkeypatch.setattr(engines, "has_bf16", lambda: works)
+    monkeypatch.setattr(engines, "agreement", lambda one, other: psnr)
+    engines.create(tiny_weights, device="cpu")
+    assert made[-1] == precision
+    engines.create(tiny_weights, "openvino", precision="fp32")
+    assert made[-1] == "fp32"
+    engines.create(tiny_weights, "openvino", precision="bf16")
+    assert made[-1] == "bf16"
+
+
+def test_agreement_is_the_psnr_of_8_bit_images():
+    same = lambda image: image  # noqa: E731
+    assert engines.agreement(same, same) > 120
+    assert engines.agreement(same, lambda image: image + 2 / 255) == pytest.approx(20 * np.log10(255), abs=0.01)
+
+
+@pytest.mark.skipif(not of_graphs.has_bf16(), reason="this CPU does not compute in bf16")
+def test_bf16_agrees_with_fp32_on_photos_with_the_shipped_weights():
+    from skimage import data
+
+    shipped = weights.load_style("peppercarrot")
+    fp32, bf16 = (engines.create(shipped, "openvino", precision=precision) for precision in ("fp32", "bf16"))
+    for photo in (data.astronaut(), data.coffee(), data.chelsea()):
+        image = to_network(photo[None, :256, :256])
+        one, other = (from_network(engine(image)).astype(float) for engine in (fp32, bf16))
+        assert 10 * np.log10(255**2 / np.square(one - other).mean()) > engines.PSNR
+        assert np.abs(one - other).max() > 0
+
+
+class Told:
+    """Notes what Paddle Inference is told."""
+
+    def __init__(self):
+        self.told = {}
+
+    def __getattr__(self, name):
+        return lambda *values: self.told.update({name: values})
+
+
+def test_auto_on_a_gpu_is_the_first_of_paddle_s_engines_that_works(tiny_weights, monkeypatch):
+    monkeypatch.setattr(of_paddle, "gpu", lambda: True)
+    monkeypatch.setattr(paddle.inference, "get_trt_compile_version", lambda: (8, 6, 1))
+    made, broken = [], set()
+
+    class Inference:
+        def __init__(self, weights, device, threads, precision, tensorrt):
+            made.append((device, precision, tensorrt))
+            self.tensorrt = tensorrt
+
+        def __call__(self, images):
+            if self.tensorrt in broken:
+                raise RuntimeError("no kernel image is available")
+
+    Inference.name = "paddle"
+    monkeypatch.setattr(of_paddle, "PaddleInference", Inference)
+
+    class Dygraph:
+        def __init__(self, weights, device, threads):
+            made.append(device)
+
+    Dygraph.name = "paddle-dygraph"
+    monkeypatch.setattr(of_paddle, "PaddleDygraph", Dygraph)
+    assert engines.create(tiny_weights).tensorrt
+    broken.add(True)
+    assert not engines.create(tiny_weights, precision="fp16").tensorrt
+    assert made == [("gpu", "fp32", True), ("gpu", "fp16", True), ("gpu", "fp16", False)]
+    broken.add(False)
+    assert isinstance(engines.create(tiny_weights), Dygraph)
+    assert made[-1] == "gpu"
+
+
+@pytest.mark.parametrize("tensorrt", [False, True])
+def test_what_paddle_inference_is_told_for_a_gpu(tiny_weights, tensorrt):
+    config = Told()
+    of_paddle.set_gpu(config, "fp16", tensorrt)
+    assert config.told["enable_use_gpu"][2] == paddle.inference.PrecisionType.Half
+    assert ("enable_tensorrt_engine" in config.told) == tensorrt
+    real = paddle.inference.Config()
+    for name, values in config.told.items():  # it takes such arguments, even where it is built without TensorRT
+        with suppress(RuntimeError):
+            getattr(real, name)(*values)
+
+
+def test_a_broken_paddle_beside_a_gpu_leaves_onnx_runtime(tiny_weights, monkeypatch):
+    monkeypatch.setattr(of_paddle.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    monkeypatch.setitem(sys.modules, "paddle", None)
+    monkeypatch.setattr(of_paddle.importlib.util, "find_spec", lambda name: True)
+    assert engines.create(tiny_weights).name == "openvino"
+    with pytest.raises(InputError, match="device gpu: no GPU"):
+        engines.create(tiny_weights, device="gpu")
+    with pytest.raises(InputError, match="Paddle is installed but cannot be imported"):
+        engines.create(tiny_weights, "paddle", "cpu")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"engine": "tensorflow"}, "'tensorflow': unknown, choose from auto, openvino"),
+        ({"engine": "onnx", "device": "gpu"}, "engine onnx runs on the CPU"),
+        ({"device": "gpu"}, "device gpu: no GPU"),
+        ({"precision": "fp8"}, "'fp8': unknown, choose from auto, fp32"),
+        ({"precision": "fp16"}, "precision fp16 is for GPUs"),
+        ({"engine": "onnx", "precision": "bf16"}, "engine onnx computes in fp32: use --engine openvino"),
+        ({"engine": "paddle", "precision": "bf16"}, "engine paddle computes in fp32: leave --precision bf16 out"),
+        ({"engine": "tensorrt"}, "engine tensorrt: needs a GPU"),
+    ],
+)
+def test_what_is_not_there_is_said(tiny_weights, options, message, monkeypatch):
+    monkeypatch.setattr(of_paddle, "gpu", lambda: False)
+    with pytest.raises(InputError, match=message):
+        engines.create(tiny_weights, **options)
+
+
+def test_without_a_runtime_its_engine_says_how_to_get_it(tiny_weights, monkeypatch):
+    monkeypatch.setattr(of_paddle.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    of_graphs.core.cache_clear()
+    with pytest.raises(InputError, match="Paddle is not installed; pip install"):
+        engines.create(tiny_weights, "paddle")
+    with pytest.raises(InputError, match=r'OpenVINO is not installed: pip install "ppcartoon\[openvino'):
+        engines.create(tiny_weights, "openvino")
+    assert engines.create(tiny_weights).name == "onnx"
+
+
+@pytest.mark.parametrize("name", ["paddle", "paddle-dygraph"])
+def test_paddle_refuses_tensors_that_are_not_the_network_s(tiny_weights, name):
+    tensors = tiny_weights.tensors | {"generator.out.weight": np.zeros((3, 9, 1, 1), np.float32)}
+    with pytest.raises(InputError, match=r"tensor generator\.out\.weight: \[3, 9, 1, 1\], the network wants"):
+        engines.create(dataclasses.replace(tiny_weights, tensors=tensors), name, "cpu")
+
+
+def test_the_onnx_engine_imports_neither_paddle_nor_ppgan(tiny_file):
+    code = (
+        "import sys, numpy as np, ppcartoon\n"
+        f"ppcartoon.CartoonPredictor(weights_file={str(tiny_file)!r})(np.zeros((8, 8, 3), np.uint8))\n"
+        "print(sorted({'paddle', 'ppgan'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,210 @@
+"""A Ray cluster of two nodes on this machine, which nobody else can reach."""
+
+import importlib
+import os
+import signal
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ppcartoon import InputError, cluster
+from ppcartoon.cluster import bulk
+from ppcartoon.photos import Options
+from ppcartoon.plan import plan
+from tests.helpers.samples import photo
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Starts the cluster; a short path, since Ray's sockets lie there."""
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", folder)  # or Ray would note the cluster as the current one of this machine
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback alone
+        from ray.cluster_utils import Cluster
+
+        nodes = Cluster()
+        (Path(folder) / "ray").mkdir()
+        try:
+            for _ in range(2):
+                nodes.add_node(node_ip_address="127.0.0.1", include_dashboard=False, object_store_memory=80 << 20)
+            yield nodes.address
+        finally:
+            nodes.shutdown()
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """30 photos in two folders, and two files that are none."""
+    monkeypatch.chdir(tmp_path)
+    Path("photos/sub").mkdir(parents=True)
+    for i in range(30):
+        Image.fromarray(photo(50 + i, 60, i)).save(f"photos/{'sub/' * (i % 2)}{i}.png")
+    Path("photos/words.png").write_text("words")
+    Path("photos/sub/half.png").write_bytes(Path("photos/0.png").read_bytes()[:60])
+    return Path("photos")
+
+
+def outputs(folder="cartoons"):
+    return {str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def fragile():
+    """A worker that an image kills once; made here, so that Ray sends its code and not its name."""
+
+    class Fragile(cluster.Worker):
+        def _write(self, target, photo, rgb):
+            once = Path(target).with_name("killed once")
+            if target.endswith("11.png") and not once.exists():
+                once.parent.mkdir(parents=True, exist_ok=True)
+                once.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            super()._write(target, photo, rgb)
+
+    return Fragile
+
+
+def test_every_image_comes_out_once_though_a_worker_dies(photos, address, tiny_file, predictor, capfd, monkeypatch):
+    monkeypatch.setattr(cluster, "Worker", fragile())
+    options = {"weights_file": tiny_file, "threads": 1}
+    made, skipped, failures = cluster.run(["photos"], "cartoons", address, options, Options(), recursive=True)
+    Path("cartoons/sub/killed once").unlink()
+    assert (made, skipped) == (30, 0)
+    failed = {"words.png", "sub/half.png"}
+    assert {source for source, _ in failures} == {f"{photos.resolve()}/{name}" for name in failed}
+    assert outputs() == {str(path.relative_to(photos)) for path in photos.rglob("*.png")} - failed
+    for name in outputs():
+        assert (np.asarray(Image.open(f"cartoons/{name}")) == predictor(photos / name)).all()
+    out, err = capfd.readouterr()
+    assert out == "" and sorted(err.splitlines()) == sorted(f"ppcartoon: {at}: {why}" for at, why in failures)
+
+    for name in failed:
+        (photos / name).unlink()
+    before = {path: path.stat().st_mtime_ns for path in Path("cartoons").rglob("*.png")}
+    again = cluster.run(["photos"], "cartoons", address, options, Options(), recursive=True, skip_existing=True)
+    assert again == (0, 30, [])
+    assert {path: path.stat().st_mtime_ns for path in Path("cartoons").rglob("*.png")} == before
+
+
+def test_an_image_that_kills_its_workers_takes_no_others_along(photos, tiny_file, monkeypatch):
+    """Ray's part is played here: a task of which a worker dies gives nothing."""
+    sizes = []
+
+    def results(jobs, batch, size, arguments):
+        sizes.append((len(jobs), batch, size))
+        for start in range(0, len(jobs), size):
+            task = jobs.slice(start, size)
+            if not any(source.endswith(b"13.png") for source in task["source"].to_pylist()):
+                yield from ((index, "", False) for index in task["index"].to_pylist())
+
+    monkeypatch.setattr(cluster, "_results", results)
+    monkeypatch.setattr(cluster, "_connected", nullcontext)
+    options = {"weights_file": tiny_file, "batch_size": 8}
+    made, _, failures = cluster.run(["photos"], "cartoons", "auto", options, Options(), recursive=True)
+    assert sizes == [(32, 8, 8), (8, 1, 1)]
+    assert made == 31
+    assert failures == [(f"{photos.resolve()}/sub/13.png", failures[0][1])] and "its worker died" in failures[0][1]
+
+
+def test_a_list_and_a_uri_in_batches(photos, address, tiny_file, predictor):
+    lines = ["photos/0.png", f"file://{photos.resolve()}/sub/1.png", "photos/2.png"]
+    Path("list.txt").write_text("\n".join(lines))
+    wanted = Options(max_size=40, side_by_side=True)
+    options = {"weights_file": tiny_file, "batch_size": 2}
+    result = cluster.run(["@list.txt"], f"file://{Path.cwd()}/made", address, options, wanted, suffix="_c")
+    assert result == (3, 0, [])
+    assert outputs("made") == {"0_c.png", "sub/1_c.png", "2_c.png"}
+    pair = np.asarray(Image.open("made/0_c.png"))
+    half = pair.shape[1] // 2
+    assert max(pair.shape[0], half) == 40
+    np.testing.assert_allclose(pair[:, half:], predictor(np.ascontiguousarray(pair[:, :half])), atol=1)
+
+
+@pytest.mark.parametrize(
+    "options, message", [({"threads": 99}, "has 99 CPUs$"), ({"device": "gpu"}, "has 1 CPUs and a GPU$")]
+)
+def test_what_no_node_has_is_not_waited_for(photos, address, tiny_file, options, message):
+    with pytest.raises(InputError, match=message):
+        cluster.run(["photos"], "cartoons", address, {"weights_file": tiny_file} | options, Options())
+
+
+def test_an_output_that_cannot_be_written_leaves_no_use_in_going_on(photos, tiny_file):
+    Path("file").touch()
+    worker = cluster.Worker({}, tiny_file.read_bytes(), Options())
+    jobs, _ = bulk.plan(["photos"], "file", recursive=False, suffix="", ext="auto", skip_existing=False)
+    said = worker(jobs.slice(14)).to_pylist()  # the last photo, and words.png
+    assert [row["fatal"] for row in said] == [True, False]
+    assert said[0]["message"].endswith("file: a file is there, where a folder is to be")
+
+
+def test_workers_that_cannot_be_made_say_why(photos, tiny_file):
+    worker = cluster.Worker({"engine": "onnx", "device": "gpu"}, tiny_file.read_bytes(), Options())
+    jobs, _ = bulk.plan(["photos"], "made", recursive=False, suffix="", ext="auto", skip_existing=False)
+    assert {(row["fatal"], row["message"][:31]) for row in worker(jobs).to_pylist()} == {
+        (True, "engine onnx runs on the CPU: us")
+    }
+
+
+def planned(inputs, output, **options):
+    options = {"recursive": True, "suffix": "", "ext": "auto", "skip_existing": False} | options
+    jobs, skipped = bulk.plan(inputs, output, **options)
+    return {os.fsdecode(job["source"]): os.fsdecode(job["target"]) for job in jobs.to_pylist()}, skipped
+
+
+@pytest.mark.parametrize("ext", ["auto", "png"])
+def test_names_are_those_of_a_single_machine(tmp_path, monkeypatch, ext):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "a.jpg", "a.tif", "sub/a.tif", "sub/a.png", "sub/deep/a.gif", os.fsdecode(b"\xff.png")):
+        Path("in", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("in", name).touch()
+    inputs = ["in", "in/sub", "in/a.*", "in/sub/deep"]
+    expected = {
+        str(j.source.resolve()): str(j.target.resolve()) for j in plan(inputs, Path("out"), recursive=True, ext=ext)
+    }
+    assert planned(inputs, "out", ext=ext) == (expected, 0)
+
+
+def test_a_million_of_one_name_takes_no_square_of_the_time(tmp_path):
+    (tmp_path / "list.txt").write_text("\n".join(f"s3://bucket{i}/a.png" for i in range(20000)))
+    start = time.process_time()
+    jobs, _ = planned([f"@{tmp_path}/list.txt"], "s3://bucket/out")
+    assert len(set(jobs.values())) == 20000
+    assert time.process_time() - start < 5
+
+
+def test_outputs_replace_no_photos(photos):
+    for output in ("photos", "photos/../photos"):
+        with pytest.raises(InputError, match="would replace an input"):
+            planned(["photos"], output)
+    with pytest.raises(InputError, match="photos/sub: has files, inside an input"):
+        planned(["photos"], "photos/sub")
+    jobs, skipped = planned(["photos"], "photos/sub", skip_existing=True)
+    assert len(jobs) + skipped == 16
+    with pytest.raises(InputError, match="writes into a folder"):
+        planned(["photos"], "cartoon.png")
+
+
+@pytest.mark.parametrize(
+    "address, message",
+    [
+        ("127.0.0.1:1", "--ray 127.0.0.1:1: .*refused; give auto, local, or host:port"),
+        ("nonsense", "--ray nonsense: .*; give auto"),
+        ("ray://127.0.0.1:10001", "Ray Data does not run through Ray Client"),
+    ],
+)
+def test_addresses_where_no_cluster_is(photos, tiny_file, address, message):
+    with pytest.raises(InputError, match=message):
+        cluster.run(["photos"], "cartoons", address, {"weights_file": tiny_file}, Options())
+    assert not Path("cartoons").exists()
+
+
+def test_without_ray(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r'pip install "ppcartoon\[ray\]"'):
+        importlib.reload(cluster)

@@ -1,0 +1,107 @@
+"""What is written comes back, and what changes an image's size says the truth about it: for any image."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from ppcartoon import images
+from tests.helpers.damage import FILES, tries
+
+SIDES = st.integers(1, 24)
+
+
+@st.composite
+def pictures(draw):
+    size = draw(SIDES), draw(SIDES)
+    alpha = draw(st.none() | arrays(np.uint8, size))
+    return images.Picture(draw(arrays(np.uint8, (*size, 3))), alpha)
+
+
+def same(a, b):
+    assert (a.alpha is None) == (b.alpha is None)
+    for one, other in zip(a, b):
+        np.testing.assert_array_equal(one, other)
+
+
+@tries(60)
+@given(picture=pictures())
+def test_a_png_is_lossless(tmp_path_factory, picture):
+    path = tmp_path_factory.getbasetemp() / "round.png"
+    images.write(path, picture)
+    same(images.read(path), picture)
+
+
+@tries(60)
+@given(picture=pictures(), kind=st.sampled_from(["WEBP", "TIFF", "TGA"]))
+def test_lossless_files_of_others_are_read_to_the_last_bit(picture, kind):
+    rgb, alpha = picture
+    image = Image.fromarray(rgb if alpha is None else np.dstack(picture))
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **({"lossless": True, "exact": True} if kind == "WEBP" else {}))
+    if kind == "WEBP" and alpha is not None and (alpha == 255).all():
+        picture = images.Picture(rgb)  # which WebP drops
+    with Image.open(buffer) as back:
+        same(images.decode(back), picture)
+
+
+@tries(60)
+@given(picture=pictures(), suffix=st.sampled_from(sorted(images.WRITABLE)), quality=st.integers(1, 100))
+def test_every_format_keeps_size_and_transparency(tmp_path_factory, picture, suffix, quality):
+    path = tmp_path_factory.getbasetemp() / f"round{suffix}"
+    images.write(path, picture, quality)
+    back = images.read(path)
+    assert back.rgb.shape == picture.rgb.shape
+    if suffix in (".png", ".webp"):
+        opaque = picture.alpha is None or (picture.alpha == 255).all()
+        np.testing.assert_array_equal(
+            np.uint8(255) if back.alpha is None else back.alpha, 255 if opaque else picture.alpha
+        )
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_bands_change_nothing(monkeypatch, kind):
+    for data in FILES[kind]:
+        with Image.open(io.BytesIO(data)) as image:
+            whole = images.decode(image)
+            with monkeypatch.context() as few:
+                few.setattr(images, "BAND", 3 * image.width)
+                same(images.decode(image), whole)
+
+
+@tries(100)
+@given(width=st.integers(1, 300), height=st.integers(1, 300), most=st.integers(1, 300), alpha=st.booleans())
+def test_shrinking_keeps_the_ratio_and_no_side_vanishes(width, height, most, alpha):
+    gray = np.zeros((height, width), np.uint8)
+    small = images.shrink(images.Picture(np.dstack([gray] * 3), gray if alpha else None), most)
+    size, scale = np.array(small.rgb.shape[:2]), min(1, most / max(width, height))
+    assert size.max() == min(most, max(width, height)) and size.min() >= 1
+    assert (np.abs(size - np.maximum(1, scale * np.array([height, width]))) <= 0.5).all()
+    assert small.alpha is None if not alpha else small.alpha.shape == tuple(size)
+
+
+@tries(100)
+@given(image=st.tuples(SIDES, SIDES, st.just(3)).flatmap(lambda shape: arrays(np.uint8, shape)), multiple=SIDES)
+def test_padding_adds_what_lacks_and_cutting_gives_the_image_back(image, multiple):
+    padded = images.pad(image, multiple)
+    for before, after in zip(image.shape[:2], padded.shape[:2]):
+        assert after % multiple == 0 and 0 <= after - before < multiple
+    assert (padded[: image.shape[0], : image.shape[1]] == image).all()
+    assert set(map(tuple, padded.reshape(-1, 3))) <= set(map(tuple, image.reshape(-1, 3)))
+
+
+@tries(30)
+@given(image=pictures())
+def test_the_network_s_numbers_are_the_image_s(image):
+    network = images.to_network(image.rgb[None])
+    assert np.abs(network).max() <= 1
+    assert (images.from_network(network)[0] == image.rgb).all()
+
+
+@pytest.mark.parametrize("size", [(1, 2000), (2000, 1)])
+def test_a_sheet_of_long_images(size):
+    assert images.sheet([images.Picture(np.zeros((*size, 3), np.uint8))], height=8).rgb.shape[0] == 24

@@ -1,0 +1,109 @@
+"""Files by path and by URI. A folder that pyarrow.fs serves under s3://bucket stands for the bucket."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pyarrow import fs
+
+from ppcartoon import InputError, images
+from ppcartoon.cluster import bulk, places
+from ppcartoon.errors import OutputError
+from tests.helpers.samples import photo
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch):
+    """The folder behind s3://bucket."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "behind"
+    for name in ("in/a.png", "in/.hidden.png", "in/sub/b c.png", "in/out/old.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo(4, 6)).save(folder / name)
+
+    def serve(root):
+        assert root in ("s3://bucket/", "s3://bucket/?region=x")
+        return fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()), ""
+
+    monkeypatch.setattr(places, "_filesystem", serve)
+    return folder
+
+
+def found(text, output="s3://bucket/out", recursive=True):
+    return dict(bulk.find(text, output, recursive))
+
+
+def test_a_bucket_is_searched_as_a_folder_is(bucket):
+    assert found("s3://bucket/in", "s3://bucket/in/out") == {
+        "s3://bucket/in/a.png": "a.png",
+        "s3://bucket/in/sub/b c.png": "sub/b c.png",
+    }
+    assert found("s3://bucket/in/", recursive=False) == {"s3://bucket/in/a.png": "a.png"}
+    assert found("s3://bucket/in/a.png") == {"s3://bucket/in/a.png": "a.png"}
+
+
+def test_options_of_the_file_system_follow_a_question_mark(bucket):
+    (source,) = found("s3://bucket/in?region=x", recursive=False)
+    assert source == "s3://bucket/in/a.png?region=x"
+    assert (places.read(source).rgb == photo(4, 6)).all()
+
+
+def test_objects_are_read_and_written(bucket):
+    assert (places.read("s3://bucket/in/sub/b c.png").rgb == photo(4, 6)).all()
+    for size in (5, 7):  # the second replaces the first
+        places.write("s3://bucket/new/x.png", images.encode(images.Picture(photo(size, 5)), ".png"))
+        assert np.asarray(Image.open(bucket / "new/x.png")).shape == (size, 5, 3)
+    assert os.listdir(bucket / "new") == ["x.png"]
+
+
+def test_what_cannot_be_written_leaves_nothing(bucket):
+    (bucket / "out/x.png").mkdir(parents=True)
+    (bucket / "out/x.png/full").touch()
+    with pytest.raises(OutputError, match=r"s3://bucket/out/x\.png: cannot be written"):
+        places.write("s3://bucket/out/x.png", b"cartoon")
+    assert os.listdir(bucket / "out") == ["x.png"]
+
+
+@pytest.mark.parametrize("name, reason", [("none.png", "cannot be read"), ("words.png", "not an image")])
+def test_objects_that_are_no_images(bucket, name, reason):
+    (bucket / "words.png").write_text("words")
+    with pytest.raises(InputError, match=reason):
+        places.read(f"s3://bucket/{name}")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("s3://bucket/nowhere", "s3://bucket/nowhere: no files there"),
+        ("gopher://bucket/in", "gopher://bucket/in: Unrecognized filesystem type"),
+        ("nowhere", "nowhere: no such file or folder"),
+        ("@nowhere.txt", r"nowhere\.txt: cannot be read as a list of images \(.*No such file"),
+        ("@behind/in/a.png", r"a\.png: cannot be read as a list"),
+        ("@empty.txt", r"empty\.txt: an empty list"),
+    ],
+)
+def test_mistakes_are_one_line(bucket, monkeypatch, text, message):
+    Path("empty.txt").write_text("\n")
+    if text.startswith("gopher"):
+        monkeypatch.undo()
+    with pytest.raises(InputError, match=message) as caught:
+        found(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_list_keeps_places_below_what_its_lines_share(bucket):
+    Path("list.txt").write_text(f"behind/in/a.png\n\nfile://{bucket}/in/sub/b c.png\n{bucket}/other/c.png\n")
+    assert found("@list.txt") == {
+        str(bucket / "in/a.png"): "in/a.png",
+        str(bucket / "in/sub/b c.png"): "in/sub/b c.png",
+        str(bucket / "other/c.png"): "other/c.png",
+    }
+    Path("list.txt").write_text("s3://bucket/../x.png\ngs://bucket/x.png")
+    assert set(found("@list.txt").values()) == {"s3/x.png", "gs/bucket/x.png"}
+
+
+def test_paths_are_those_of_all_nodes_whatever_links_lead_there(bucket):
+    os.symlink("behind", "link")
+    assert places.absolute("link/in") == str(bucket / "in") == places.absolute(f"file://{bucket}/sub/../in")

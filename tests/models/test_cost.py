@@ -1,0 +1,148 @@
+"""Counts against formulas by hand, and the memory of a step against what a process really takes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import paddle
+import pytest
+from paddle import nn
+
+from ppcartoon import cost, networks
+from ppcartoon.benchmark import compositions
+from ppcartoon.models import CartoonLossGANModel
+
+ROOT = Path(__file__).parents[2]
+G, D = {"name": "CartoonLossGenerator", "in_channels": 8, "channels": 4}, {"name": "CartoonLossDiscriminator"}
+
+
+def model(**options):
+    return CartoonLossGANModel(G, {**D, "channels": 2}, vgg_layer="conv2_1", vgg_path="random", **options)
+
+
+def discriminator_flops(c, pixels):
+    e = 9 * (3 * c + 2 * c * c / 4 + 8 * c * c / 4 + 16 * c * c / 16)
+    return 2 * pixels * (e + 9 * (4 * c * 8 * c + 8 * c * 8 * c + 8 * c) / 16)
+
+
+def generator_flops(z, c, pixels):
+    def residual(cin, cout):
+        return cin * 2 * cin + 9 * (2 * cin) ** 2 + 2 * cin * cout
+
+    quarter = residual(z, 4 * c) + 3 * residual(4 * c, 4 * c) + 9 * 4 * c * 2 * c
+    half = 2 * 9 * (2 * c) ** 2
+    full = 9 * 2 * c * c + 9 * c * c + 49 * c * c / 2 + 3 * c / 2
+    return 2 * pixels * (quarter / 16 + half / 4 + full)
+
+
+def test_a_convolution():
+    counted = cost.forward_cost(nn.Conv2D(6, 8, 3, stride=2, padding=1, groups=2), paddle.zeros([2, 6, 16, 20]))
+    assert counted.flops == counted.first == 2 * (2 * 8 * 8 * 10) * (3 * 9)
+    assert counted.kept == 4 * 2 * 6 * 16 * 20
+    assert counted.output.shape == [2, 8, 8, 10]
+
+
+def test_what_layers_keep_is_counted_once():
+    net = nn.Sequential(nn.Conv2D(3, 4, 1), nn.ReLU(), nn.Conv2D(4, 5, 1), networks.LayerNorm(5), networks.lrelu())
+    kept = cost.forward_cost(net, paddle.zeros([1, 3, 8, 8])).kept
+    assert kept == 4 * 64 * (3 + 4 + 5 + 5)  # the image, ReLU's output, LN's input and its output
+
+
+@pytest.mark.parametrize("c", [2, 8])
+def test_the_networks(c):
+    image = paddle.zeros([1, 3, 32, 64])
+    netD = networks.Discriminator(c)
+    assert cost.forward_cost(netD, image).flops == discriminator_flops(c, 32 * 64)
+    z = cost.forward_cost(netD.encoder, image).output
+    netG = networks.Generator(4 * c, 2 * c)
+    counted = cost.forward_cost(netG, z)
+    assert counted.flops == generator_flops(4 * c, 2 * c, 32 * 64)
+    assert counted.first == 2 * (4 * c * 8 * c) * 8 * 16
+
+
+def test_counting_changes_nothing():
+    ours = model()
+    netD = ours.nets["netD"].train()
+    before = {name: value.numpy() for name, value in netD.state_dict().items()}
+    cost.step_cost(ours, 1, 64)
+    assert all((value.numpy() == before[name]).all() for name, value in netD.state_dict().items())
+    assert all(layer.training for layer in netD.sublayers(True))
+    assert not any(layer._forward_post_hooks for layer in netD.sublayers(True))
+
+
+def test_a_step_by_hand():
+    pixels, ours = 32 * 32, model()
+    e, g, d, vgg = (part.flops * pixels / cost.SIDE**2 for part in cost.forwards(ours))
+    first_g, first_d = 2 * 8 * 16 * pixels / 16, 2 * 27 * 2 * pixels
+    assert (g, d) == (generator_flops(8, 4, pixels), discriminator_flops(2, pixels))
+    once = 2 * e + 2 * (3 * g - first_g) + 3 * (3 * d - first_d) + 2 * d + 2 * vgg + 2 * 2 * vgg
+    assert cost.step_cost(ours, 4, 32).flops == 4 * once
+
+
+def test_costs_grow_with_batch_and_area():
+    ours = model()
+    one, two, three, large = (cost.step_cost(ours, *of) for of in ((1, 64), (2, 64), (3, 64), (1, 128)))
+    assert (two.flops, three.flops, large.flops) == (2 * one.flops, 3 * one.flops, 4 * one.flops)
+    assert three.bytes - two.bytes == pytest.approx(two.bytes - one.bytes)
+    assert large.bytes - one.bytes == pytest.approx(3 * (two.bytes - one.bytes))
+
+
+def test_losses_that_are_off_cost_nothing():
+    full = model()
+    e, g, d, vgg = cost.forwards(full)
+
+    def saved(**options):
+        return cost.step_cost(full, 1, cost.SIDE).flops - cost.step_cost(model(**options), 1, cost.SIDE).flops
+
+    assert saved(adv_weight=0) == 2 * d.flops
+    assert saved(edge_weight=0) == 3 * d.flops - d.first
+    assert saved(color_weight=0) == e.flops + 3 * g.flops - g.first
+    assert saved(content_weight=0) == saved(gray_weight=0) == 3 * vgg.flops
+    assert saved(content_weight=0, gray_weight=0) == 6 * vgg.flops
+    assert saved(tv_weight=0) == 0
+
+
+def test_animegan_s_losses_cost_what_they_need():
+    full = model()
+    e, g, d, vgg = cost.forwards(full)
+
+    def saved(**options):
+        return cost.step_cost(full, 1, cost.SIDE).flops - cost.step_cost(model(**options), 1, cost.SIDE).flops
+
+    assert saved(adv_loss="grayscale") == d.first - 3 * d.flops  # D looks at gray cartoons as well
+    assert saved(style_loss="grayscale") == 2 * vgg.flops  # one image for both losses of features
+    assert saved(style_loss="grayscale", content_weight=0) == saved(content_weight=0)
+    assert saved(color_loss="reconstruction") == saved(color_weight=0) == e.flops + 3 * g.flops - g.first
+
+
+def test_an_encoder_of_g_s_own_is_trained():
+    shared, own = (cost.step_cost(model(reuse_encoder=reuse), 1, cost.SIDE) for reuse in (True, False))
+    assert own.flops > shared.flops
+    assert own.bytes > shared.bytes
+
+
+def test_the_straightforward_composition_costs_more():
+    ours = model()
+    _, _, d, vgg = cost.forwards(ours)
+    more = compositions.straightforward_flops(ours, 1, cost.SIDE) - cost.step_cost(ours, 1, cost.SIDE).flops
+    assert more == d.flops + 6 * vgg.flops - 2 * vgg.first
+
+
+def test_the_memory_is_within_a_factor_of_two():
+    code = """if True:
+        import resource
+        from ppcartoon import cost
+        from ppcartoon.benchmark import compositions
+        model = compositions.build(compositions.CartoonLossGANModel, 4, 128, 16, "conv4_4")
+        nets = (*model.nets.values(), model.vgg)
+        there = sum(4 * parameter.size for net in nets for parameter in net.parameters())
+        with open("/proc/self/statm") as file:
+            before = int(file.read().split()[1]) * resource.getpagesize()
+        model.train_iter()
+        with open("/proc/self/status") as file:  # getrusage would tell of the test's own process as well
+            after = 1024 * next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+        print(after - before, cost.step_cost(model, 4, 128).bytes - there)
+    """
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    measured, estimate = map(float, out.split())
+    assert 0.5 < estimate / measured < 2

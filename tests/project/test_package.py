@@ -1,0 +1,116 @@
+"""What `import ppcartoon` costs, and what a wheel holds."""
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+import ppcartoon
+from ppcartoon import weights
+from tests.project.test_locks import MADE
+
+ROOT = Path(__file__).parents[2]
+
+
+def python(code, **options):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, **options)
+
+
+def test_import_is_light():
+    loaded = python("import sys, ppcartoon; print(*sys.modules)").stdout.split()
+    assert not {"paddle", "ppgan", "numpy", "PIL", "onnx", "onnxruntime", "skimage"} & set(loaded)
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_the_console_script_needs_no_library_to_help(argument):
+    """Reading the standard library is all that it takes, which is why it is quick."""
+    (script,) = MADE.entry_points["console_scripts"]
+    module, function = script.split(" = ")[1].split(":")
+    report = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+    done = python(f"{report}sys.argv = ['ppcartoon', '{argument}']; from {module} import {function} as run; run()")
+    loaded = {name.partition(".")[0] for name in done.stderr.split()}
+    assert loaded - sys.stdlib_module_names <= {"ppcartoon"} | at_start()
+    assert done.stdout
+
+
+def at_start() -> set[str]:
+    """Modules that this Python imports before any program, by files ending in .pth."""
+    return {name.partition(".")[0] for name in python("import sys; print(*sys.modules)").stdout.split()}
+
+
+def test_the_flags_name_the_engines_that_exist():
+    from ppcartoon import engines, flags, images
+    from ppcartoon.video import encoding
+
+    assert flags.ENGINES == engines.NAMES and flags.PRECISIONS == engines.PRECISIONS
+    assert {f".{ending}" for ending in flags.ENDINGS[1:]} == {*images.WRITABLE, *encoding.ENDINGS} - {".jpeg", ".m4v"}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> tuple[set[str], set[str], set[str], str]:
+    """Names of what is in the repository, in the sdist, and in the wheel made of the sdist; the wheel's metadata."""
+    folder = tmp_path_factory.mktemp("built")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    tracked = {name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()}
+    for name in tracked:
+        (folder / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / "clone" / name)
+    build = "from setuptools import build_meta; build_meta.build_sdist('..')"
+    subprocess.run([sys.executable, "-c", build], cwd=folder / "clone", check=True, capture_output=True)
+    (sdist,) = folder.glob("ppcartoon-*.tar.gz")
+    shutil.unpack_archive(sdist, folder / "source")
+    (source,) = (folder / "source").iterdir()
+    wheel = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, source]
+    unpacked = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    subprocess.run([sys.executable, "-m", *wheel], check=True, capture_output=True)
+    with zipfile.ZipFile(next(folder.glob("ppcartoon-*-py3-none-any.whl"))) as archive:
+        names = set(archive.namelist())
+        metadata = archive.read(next(n for n in names if n.endswith("METADATA"))).decode()
+    return tracked, unpacked, names, metadata
+
+
+def test_the_sdist_is_the_repository(built):
+    tracked, sdist, _, _ = built
+    assert {name for name in sdist - tracked if ".egg-info/" not in name} == {"PKG-INFO", "setup.cfg"}
+    assert tracked - sdist == set()
+
+
+def test_the_wheel_made_of_it_holds_the_package_and_its_weights_and_nothing_else(built):
+    tracked, _, wheel, metadata = built
+    ours = {name for name in tracked if name.startswith("ppcartoon/")}
+    shipped = {f"ppcartoon/_weights/{name}.safetensors" for name in weights.manifest()}
+    shipped |= {f"ppcartoon/_weights/{name}" for name in (weights.MANIFEST, "README.md")}
+    assert {name for name in wheel if ".dist-info/" not in name} == ours | shipped
+    assert f"Version: {ppcartoon.__version__}" in metadata
+
+
+def test_the_wheel_brings_neither_paddle_nor_ppgan(built):
+    required = [line for line in built[3].splitlines() if line.startswith("Requires-Dist")]
+    assert required and not [line for line in required if "paddle" in line or "ppgan" in line]
+
+
+def test_changelog_and_citation_are_of_this_version():
+    newest = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)[1]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert newest == citation["version"] == ppcartoon.__version__
+
+
+def test_the_citation_has_what_its_format_asks_for():
+    """Citation File Format 1.2.0."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0" and citation["type"] == "software"
+    assert {"message", "title", "authors"} <= citation.keys()
+    paper = citation["preferred-citation"]
+    assert {"type", "title", "authors"} <= paper.keys()
+    assert [author["family-names"] for author in paper["authors"]] == ["Dong", "Tan", "Tao", "Zheng", "Li"]
+    assert re.fullmatch(r"10\.\d{4,9}/\S+", paper["doi"])

@@ -1,0 +1,179 @@
+"""Distances while a run trains: true ones, on their steps, and without an effect on the training."""
+
+import numpy as np
+import paddle
+import pytest
+
+from ppcartoon import checkpoints, config, validation
+from ppcartoon.errors import InputError
+from ppcartoon.evaluation import features, fid
+from ppcartoon.schema import Validate
+from tests.helpers import tiny, training_runs
+from tests.helpers.folders import drawn, save
+from tests.training.test_trainer import assert_same_end
+
+VGG = {"features": "vgg19:conv1_2", "weights_file": "random"}
+METRICS = {"fid": {"name": "CartoonFID", **VGG}, "kid": {"name": "CartoonKID", **VGG}}
+NAMES = {"fid_cartoon", "fid_content", "kid_cartoon", "kid_cartoon_error", "kid_content", "kid_content_error"}
+SECTION = """
+validate:
+  interval: 2
+  photos: {root}/photos
+  cartoons: {root}/cartoons
+  batch_size: 3
+  metrics: {metrics}
+"""
+
+
+class Rows:
+    """Takes what a monitor would."""
+
+    def __init__(self):
+        self.rows = []
+
+    def scalars(self, step, values, **more):
+        self.rows.append((step, values, more))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Photos of two sizes, and cartoons."""
+    root = drawn(tmp_path / "data", photos=4, cartoons=5)
+    save(root / "photos" / "2.png", np.random.default_rng(0).integers(0, 256, (30, 35, 3), np.uint8))
+    return root
+
+
+@pytest.fixture
+def prepared(root):
+    folders = {"photos": str(root / "photos"), "cartoons": str(root / "cartoons")}
+    made = validation.Validation(Validate(interval=2, batch_size=3, metrics=METRICS, **folders))
+    made.prepare()
+    return made
+
+
+def written(folder):
+    path = training_runs.write_config(folder)
+    path.write_text(path.read_text() + SECTION.format(root=folder / "data", metrics=METRICS))
+    return path
+
+
+def validated(run):
+    """Rows of the validation by their steps."""
+    rows = {row["step"]: row for row in training_runs.metrics(run) if "fid_cartoon" in row}
+    return {step: {name: row[name] for name in NAMES} for step, row in rows.items()}
+
+
+def test_the_distances_are_those_of_the_cartoons_on_disk(root, prepared):
+    model, monitor = tiny.model(), Rows()
+    prepared.after(1, model, monitor, lambda: False)
+    assert not monitor.rows  # not due
+    prepared.after(2, model, monitor, lambda: False)
+    ((step, values, more),) = monitor.rows
+    assert (step, more) == (model.steps, {"epoch": 2}) and set(values) == NAMES
+    photos = [features._read(file) for file in sorted((root / "photos").iterdir())]
+    for i, cartoon in enumerate(validation.cartoonize(model, photos)):
+        assert cartoon.shape == photos[i].shape
+        save(root / "made" / f"{i}.png", cartoon)
+    extractor = features.extractor(VGG["features"], "random")
+    made, *others = (features.of_folder(root / name, extractor) for name in ("made", "cartoons", "photos"))
+    for side, other in zip(("cartoon", "content"), others):
+        distance = fid.frechet_distance(fid.statistics(made), fid.statistics(other))
+        assert values[f"fid_{side}"] == pytest.approx(distance, rel=1e-4)
+        wanted = fid.kid(made, other)
+        assert values[f"kid_{side}"] == pytest.approx(wanted.value, rel=1e-3)
+        assert values[f"kid_{side}_error"] == pytest.approx(wanted.standard_error, rel=1e-3)
+
+
+def test_cartoons_are_the_model_s_own(root):
+    model, photo = tiny.model(), np.random.default_rng(0).integers(0, 256, (32, 36, 3), np.uint8)
+    wanted = model.cartoonize(paddle.to_tensor(photo.transpose(2, 0, 1)[None] / 127.5 - 1, "float32")).numpy()[0]
+    (cartoon,) = validation.cartoonize(model, [photo])
+    np.testing.assert_allclose(cartoon / 127.5 - 1, wanted.transpose(1, 2, 0), atol=0.51 / 127.5)
+
+
+def test_a_model_is_measured_as_it_is_and_stays_so(prepared):
+    model = tiny.model()
+    model.setup_input(tiny.batch())
+    model.train_iter()
+    before = {name: tiny.state(net) for name, net in model.nets.items()}
+    prepared.after(2, model, Rows(), lambda: False)
+    for name, net in model.nets.items():
+        assert tiny.differing(before[name], tiny.state(net)) == []
+
+
+def test_a_signal_gives_it_up_and_nothing_is_written(prepared):
+    asked, monitor = [], Rows()
+    prepared.after(2, tiny.model(), monitor, lambda: bool(asked.append(1)) or len(asked) == 2)
+    assert len(asked) == 2 and not monitor.rows
+
+
+def test_a_run_is_bit_by_bit_the_one_without_and_so_is_a_resumed_one(whole, root, tmp_path):
+    path, run = written(tmp_path), tmp_path / "output" / "tiny"
+    done = training_runs.train("-c", path, "-o", "dataset.train.num_workers=2")
+    assert done.returncode == 0, done.stderr
+    assert "photos as they are: fid_cartoon " in done.stderr and "epoch 4 fid_cartoon " in done.stderr
+    assert_same_end(run, whole[1])
+    first = validated(run)
+    assert sorted(first) == [6, 12] and first[6] != first[12]
+    for name in NAMES:
+        curve = training_runs.curve(run, name)
+        assert [(step, np.float32(value)) for step, value in curve] == [
+            (s, np.float32(first[s][name])) for s in (6, 12)
+        ]
+    checkpoints.path_of(run / "checkpoints", 12).unlink()
+    resumed = training_runs.train("-c", path, "--resume")
+    assert resumed.returncode == 0 and "after step 9" in resumed.stderr, resumed.stderr
+    assert_same_end(run, whole[1])
+    assert validated(run) == first
+    assert [step for step, _ in training_runs.curve(run, "fid_cartoon")] == [6, 12]
+
+
+def test_what_is_missing_stops_a_run_before_its_first_step(root, tmp_path):
+    path = written(tmp_path)
+    refused = training_runs.train("-c", path, "-o", f"validate.photos={root / 'none'}")
+    assert refused.returncode == 1 and not (tmp_path / "output").exists()
+    assert (
+        refused.stderr == f"train: validate.photos: {root / 'none'}: no such folder; beside it are cartoons, photos\n"
+    )
+
+
+def test_a_photo_that_is_none_and_too_few_of_them_are_found_before_training(root, prepared):
+    (root / "photos" / "0.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=rf"^{root / 'photos' / '0.png'}: not an image"):
+        prepared.prepare()
+    for i in (0, 1):
+        (root / "photos" / f"{i}.png").unlink()
+    with pytest.raises(InputError, match="KID needs at least 3 images, there are 2"):
+        prepared.prepare()
+
+
+@pytest.mark.parametrize(
+    "options, why",
+    [
+        (["validate.interval=0"], "validate.interval: input should be greater than or equal to 1"),
+        (["validate.metrics.fid.name=FID"], "validate.metrics.fid.name: input should be 'CartoonFID' or 'CartoonKID'"),
+        (["validate.metrics=[fid]"], "validate.metrics: input should be a valid dictionary"),
+        (["validate.metrics.a b={name: CartoonFID}"], "validate.metrics.a b"),
+        (["validate.photo=x"], "validate.photo: unknown key; did you mean photos?"),
+        (["validat.interval=1"], "validat: unknown key; did you mean validate?"),
+    ],
+)
+def test_keys_are_strict(root, tmp_path, options, why):
+    with pytest.raises(InputError) as caught:
+        config.load(written(tmp_path), options)
+    assert why in str(caught.value)
+
+
+def test_what_a_config_says_comes_back_from_the_file_that_a_run_saves(root, tmp_path):
+    loaded = config.load(written(tmp_path))
+    saved = loaded.model_dump()
+    assert saved["validate"]["metrics"] == METRICS and "validation" not in saved
+    assert config.check(saved, "saved") == loaded
+    saved["validate"]["metrics"] = {}
+    with pytest.raises(InputError, match=r"saved: validate.metrics: dictionary should have at least 1 item"):
+        config.check(saved, "saved")

@@ -1,0 +1,143 @@
+"""The demo page as people see it in a browser."""
+
+import json
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers import videos
+from tests.helpers.browser import browsing, needs_browser
+from tests.helpers.samples import photo
+from tests.helpers.visitors import demo
+
+SHOWN = {  # scripts that give the sizes of what is there to be compared or played
+    "photo": """
+        const pictures = [...document.querySelectorAll("#photo-shown img")];
+        return pictures.length == 2 && pictures.every((img) => img.complete) &&
+            pictures.map((img) => [img.naturalWidth, img.naturalHeight]);
+    """,
+    "film": """
+        const video = document.querySelector("#film-shown video");
+        return video && video.readyState >= 2 && [video.videoWidth, video.videoHeight, Math.round(video.duration)];
+    """,
+}
+
+
+class Browser:
+    """Somebody at the page in Chromium."""
+
+    def __init__(self, driver, address, folder):
+        from selenium.webdriver.support.wait import WebDriverWait
+
+        self.driver, self.address, self.folder = driver, address, folder
+        self.wait = WebDriverWait(driver, 30, 0.05)
+        driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
+        self.open()
+
+    def open(self):
+        self.driver.get(self.address)
+        self.until("#make-photo")
+
+    def until(self, selector):
+        """The first element that a selector finds and that is seen, when there is one."""
+        return self.wait.until(
+            lambda driver: next((e for e in driver.find_elements("css selector", selector) if e.is_displayed()), None)
+        )
+
+    def shown(self, kind):
+        """The sizes of what is shown, when it is."""
+        return self.wait.until(lambda driver: driver.execute_script(SHOWN[kind]))
+
+    def drop(self, kind, path):
+        panel = f"#{kind}-given"
+        self.driver.find_element("css selector", f"{panel} input[type=file]").send_keys(str(path))
+        self.until(f"{panel} img, {panel} video")
+
+    def choose(self, label, option):
+        self.until(f"input[aria-label^={label}]").click()
+        self.until(f"[role=option][aria-label='{option}']").click()
+        self.wait.until(lambda _: self.until(f"input[aria-label^={label}]").get_property("value") == option)
+
+    def download(self, kind, name):
+        """Makes it, and gives the file when it has come."""
+        self.until(f"#make-{kind}").click()
+        self.shown(kind)  # the button moves until then
+        self.until(f"#download-{kind}:not([disabled])").click()
+        self.wait.until(lambda _: (self.folder / name).exists())
+        return self.folder / name
+
+    def asked(self):
+        """The addresses of all requests so far."""
+        logged = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))
+        return [each["params"]["request"]["url"] for each in logged if each["method"] == "Network.requestWillBeSent"]
+
+
+@pytest.fixture(scope="module")
+def browser(tiny_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("downloads")
+    profile, temporary = tmp_path_factory.mktemp("profile"), tmp_path_factory.mktemp("demo") / "tmp"
+    with (
+        demo(temporary, "-w", tiny_file, "--max-seconds", 2) as (_, address),
+        browsing(profile, 1400, 1000, {"performance": "ALL"}) as driver,
+    ):
+        yield Browser(driver, address, folder)
+
+
+@needs_browser
+def test_a_photo_is_uploaded_compared_and_downloaded(browser, tmp_path):
+    source = photo(300, 400)
+    Image.fromarray(source).save(tmp_path / "mine.png")
+    browser.open()
+    browser.drop("photo", tmp_path / "mine.png")
+    cartoon = np.asarray(Image.open(browser.download("photo", "mine_cartoon.png")))
+    assert cartoon.shape == source.shape and np.abs(np.int16(cartoon) - np.int16(source)).mean() > 5
+    assert browser.shown("photo") == [[400, 300]] * 2
+    browser.choose("Size", "384")
+    browser.until("#make-photo").click()
+    browser.wait.until(lambda driver: driver.execute_script(SHOWN["photo"]) == [[384, 288]] * 2)
+
+
+@needs_browser
+def test_errors_are_sentences(browser, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    browser.open()
+    browser.until("#make-photo").click()
+    assert "Drop a file first." in browser.until(".toast-body").text
+    browser.open()
+    browser.drop("photo", tmp_path / "bad.jpg")
+    browser.until("#make-photo").click()
+    assert "bad.jpg: not an image that can be read here" in browser.until(".toast-body").text
+
+
+@needs_browser
+def test_a_film_plays(browser, tmp_path):
+    videos.write(tmp_path / "clip.mp4", videos.scenes(1, 2, 3))
+    browser.open()
+    browser.driver.find_elements("css selector", "button[role=tab]")[-1].click()
+    browser.drop("film", tmp_path / "clip.mp4")
+    with av.open(str(browser.download("film", "clip_cartoon.mp4"))) as film:
+        assert film.streams.video[0].frames == 2 * videos.RATE
+    assert browser.shown("film") == [320, 180, 2]
+
+
+@needs_browser
+def test_an_example_is_taken_by_a_click(browser):
+    browser.open()
+    browser.until(".gallery-item").click()
+    browser.until("#photo-given img")
+    browser.download("photo", "astronaut_cartoon.png")
+
+
+@needs_browser
+def test_it_fits_a_phone_and_asks_nobody_else(browser):
+    metrics = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.open()
+    browser.until("#photo-given + *")
+    width, seen = browser.driver.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    assert width <= seen == 360
+    asked = [url for url in browser.asked() if not url.startswith(("data:", "blob:", "chrome"))]
+    assert any("/assets/" in url for url in asked) and any("queue/join" in url for url in asked)
+    assert [url for url in asked if not url.startswith(browser.address + "/")] == []

@@ -1,0 +1,260 @@
+"""The demo page: what becomes of photos and films, and what is refused."""
+
+import io
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import gradio
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+
+import ppcartoon
+from ppcartoon import weights
+from ppcartoon.errors import InputError
+from ppcartoon.web import studio
+from ppcartoon.web.cli import predictors
+from ppcartoon.web.page import WAITING, build, in_sentences
+from tests.helpers import videos
+from tests.helpers.samples import photo
+from tests.helpers.training_runs import ROOT
+from tests.helpers.visitors import Visitor, demo
+
+
+@pytest.fixture(scope="module")
+def page(tiny_file, tmp_path_factory):
+    """The folder of its temporary files, and its address."""
+    folder = tmp_path_factory.mktemp("demo") / "tmp"
+    options = ["-w", tiny_file, "-s", "peppercarrot", "--max-upload", 2, "--max-pixels", 1, "--max-seconds", 2]
+    with demo(folder, *options) as (_, address):
+        yield folder, address
+
+
+@pytest.fixture
+def visitor(page, request):
+    return Visitor(page[1], request.node.name)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    path = tmp_path_factory.mktemp("film") / "clip.mkv"
+    return videos.write(path, videos.scenes(1, 2, seconds=1.5)).read_bytes()
+
+
+def encoded(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def turned():
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "secret"
+    return exif
+
+
+@pytest.mark.parametrize("size, expected", [("384", (216, 384)), ("original", (288, 512))])
+def test_a_photo_comes_back_upright_in_its_format_and_the_size_that_is_wanted(visitor, size, expected):
+    data = encoded(Image.fromarray(photo(288, 512)), "JPEG", exif=turned())
+    (before, after), download = visitor.make("photo", "my photo.jpg", data, size=size)
+    assert download["value"]["path"] == after["path"] and after["path"].endswith("/my photo_cartoon.jpg")
+    source, cartoon = (Image.open(io.BytesIO(visitor.get(each))) for each in (before, after))
+    assert cartoon.format == "JPEG" and cartoon.size == source.size == expected and not cartoon.getexif()
+    assert np.abs(np.int16(cartoon) - np.int16(source)).mean() > 5
+    assert b"secret" in data and b"secret" not in visitor.get(after)
+
+
+def test_transparency_is_kept_and_styles_differ(visitor):
+    rgba = np.dstack([photo(64, 96), np.tile(np.uint8([0, 255]), (64, 48))])
+    cartoons = []
+    for style in ("tiny", "peppercarrot"):
+        (_, after), _ = visitor.make("photo", "a.png", encoded(Image.fromarray(rgba)), style)
+        cartoons.append(np.asarray(Image.open(io.BytesIO(visitor.get(after)))))
+    assert all(np.array_equal(cartoon[..., 3], rgba[..., 3]) for cartoon in cartoons)
+    assert np.abs(np.int16(cartoons[0]) - np.int16(cartoons[1]))[..., :3].mean() > 5
+
+
+def test_of_a_film_the_beginning_comes_back_as_what_browsers_play(visitor, film):
+    video, download, remark = visitor.make("film", "clip.mkv", film, size="256")
+    assert remark == f"{2 * videos.RATE} pictures, 2.0 s"
+    assert download["value"]["path"].endswith("/clip_cartoon.mp4")
+    with av.open(io.BytesIO(visitor.get(download["value"]))) as made:
+        stream = made.streams.video[0]
+        assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+        assert (stream.width, stream.height, stream.frames) == (256, 144, 2 * videos.RATE)
+    assert video["path"] == download["value"]["path"]
+
+
+@pytest.mark.parametrize(
+    "kind, name, data, said",
+    [
+        ("photo", "a.jpg", b"no image at all", "not an image that can be read here"),
+        ("photo", "a.png", encoded(Image.fromarray(photo(64, 64)))[:200], "cannot be read"),
+        ("photo", "a.png", encoded(Image.new("1", (1500, 1000))), "1500x1000: more than 1 megapixels"),
+        ("film", "a.mp4", b"no film at all", "not a video that FFmpeg can read"),
+    ],
+)
+def test_a_file_that_cannot_be_used_gives_a_sentence(page, visitor, kind, name, data, said):
+    sentence = visitor.make(kind, name, data)
+    assert (
+        sentence.startswith(f"{name}: ")
+        and said in sentence
+        and str(page[0]) not in sentence
+        and "Traceback" not in sentence
+    )
+
+
+def test_a_film_with_large_pictures_is_refused_before_it_is_decoded(visitor, tmp_path):
+    path = videos.write(tmp_path / "large.mp4", [np.zeros((900, 1200, 3), np.uint8)])
+    assert "1200x900: more than 1 megapixels" in visitor.make("film", "large.mp4", path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "style, size",
+    [("../x", "384"), ("tiny", "99999"), (["tiny"], "384"), ("tiny", None)],
+    ids=["style", "size", "list", "none"],
+)
+def test_what_is_in_no_list_cannot_be_chosen(visitor, style, size):
+    data = encoded(Image.fromarray(photo(32, 32)))
+    assert visitor.make("photo", "a.png", data, style, size) == "a.png: choose a style and a size from the lists"
+
+
+def test_a_click_without_a_file_gives_a_sentence(visitor):
+    assert visitor.join("photo", None, "tiny", "384").ok
+    assert visitor.results() == ["Drop a file first."]
+
+
+def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(page, visitor):
+    before = sorted(page[0].rglob("*"))
+    for size, said in ((2**21 + 1, "maximum allowed size"), (2**23, "at most 2 MB")):  # as it comes, and as announced
+        answer = visitor.upload("a.png", bytes(size))
+        assert answer.status_code == 413 and said in answer.text
+    assert sorted(page[0].rglob("*")) == before
+
+
+def test_neither_files_of_this_machine_nor_urls_are_taken(page, visitor, web, tmp_path):
+    url = web.put("/a.png", encoded(Image.fromarray(photo(32, 32))))
+    (tmp_path / "a.png").write_bytes(web.files["/a.png"])
+    (ours,) = page[0].iterdir()
+    outside = [
+        str(tmp_path / "a.png"),
+        f"{ours}/../../{tmp_path.name}/a.png",
+        url,
+        f"file://{tmp_path}/a.png",
+        "a\0b",
+        7,
+    ]
+    for path in outside:
+        answer = visitor.join("photo", path, "tiny", "384")
+        assert (answer.status_code, answer.text) == (403, "This is no file that was uploaded here.")
+        given = visitor.http.get(f"{visitor.address}/gradio_api/file={path}")
+        assert given.status_code in (400, 404) and b"PNG" not in given.content
+    (ours / "link.png").symlink_to(tmp_path / "a.png")
+    assert visitor.join("photo", str(ours / "link.png"), "tiny", "384").status_code == 403
+    assert web.log == []
+
+
+def test_pages_of_others_and_what_the_page_does_not_need_are_refused(page):
+    def status(path="/", method="GET", **headers):
+        return requests.request(method, page[1] + path, headers=headers, proxies={"http": ""}).status_code
+
+    assert status() == 200 and status(Host="localhost") == 200
+    assert status(Host="evil.example") == 400  # its name made to mean this machine
+    join = "/gradio_api/queue/join"
+    assert status(join, "POST", Origin="http://evil.example") == 403
+    assert status(join, "POST", Origin="null") == 403
+    for path in ("/config", "/monitoring", "/gradio_api/info", "/gradio_api/openapi.json", "/docs", "/gradio_api/runs"):
+        assert status(path) == 404
+    for path in ("/gradio_api/call/make", "/gradio_api/run/make", "/gradio_api/vibe-edit", "/login"):
+        assert status(path, "POST") == 404
+
+
+def test_clicks_wait_for_each_other_and_too_many_are_told_so(visitor, film):
+    (path,) = visitor.upload("clip.mkv", film).json()
+    answers = [visitor.join("film", path, "tiny", "256").status_code for _ in range(2 * WAITING + 4)]
+    taken = answers.count(200)
+    assert set(answers) == {200, 503} and taken >= WAITING
+    assert visitor.join("film", path, "tiny", "256", "run/predict").status_code == 404  # past those who wait
+    results = visitor.results()
+    assert len({video["path"] for video, _, _ in results}) == len(results) == taken
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_cleanly_amid_a_film_and_has_told_nobody(tmp_path, tiny_file, film, number):
+    with demo(tmp_path / "tmp", "-w", tiny_file) as (process, address):
+        visitor = Visitor(address)
+        (path,) = visitor.upload("clip.mkv", film).json()
+        for _ in range(8):
+            assert visitor.join("film", path, "tiny", "768").ok
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_film_with_too_many_pictures_is_stopped(predictor, film, tmp_path, monkeypatch):
+    monkeypatch.setattr(studio, "FASTEST", videos.RATE - 1)
+    (tmp_path / "clip.mkv").write_bytes(film)
+    making = studio.Studio({"tiny": predictor}, tmp_path, studio.Limits(2, 1, 1))
+    told = []
+    with pytest.raises(InputError, match="more than 11 pictures a second"):
+        making.film(tmp_path / "clip.mkv", "tiny", "256", lambda *done: told.append(done))
+    assert told == [(number, videos.RATE) for number in range(1, videos.RATE)]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["clip.mkv"]
+
+
+def test_what_nobody_expected_is_told_in_general_and_logged_in_a_line(caplog):
+    with pytest.raises(gradio.Error) as caught, in_sentences(Path("/folder/<b>.png")):
+        raise RuntimeError("<secret>")
+    assert caught.value.message.startswith("&lt;b&gt;.png: something went wrong") and "secret" not in str(caught.value)
+    assert caplog.messages == ["<b>.png: RuntimeError: <secret>"]
+
+
+def test_without_opencv_the_film_tab_says_what_to_install(predictor, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.delitem(sys.modules, "ppcartoon.steady", raising=False)
+    monkeypatch.delattr(ppcartoon, "steady", raising=False)
+    page = build(studio.Studio({"tiny": predictor}, tmp_path, studio.Limits(1, 1, 1)), [], None)
+    ids = {each["props"].get("elem_id"): each for each in page.config["components"]}
+    assert "make-photo" in ids and "make-film" not in ids
+    assert 'films need OpenCV: pip install "ppcartoon[video]"' in str(page.config["components"])
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+
+
+def test_without_gradio_it_says_what_to_install_and_help_needs_it_not():
+    start = "import sys; sys.modules['gradio'] = None; from ppcartoon.__main__ import main; sys.exit(main(%s))"
+    done = python(start % ["demo", "--port", "0"])
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "ppcartoon demo: gradio is not installed; this needs: pip install 'ppcartoon[web]'\n"
+    for wanted, said in ((["demo", "--help"], "--max-upload"), (["--help"], "ppcartoon demo")):
+        done = python(start % wanted)
+        assert done.returncode == 0 and said in " ".join(done.stdout.split())
+
+
+def test_weights_that_cannot_be_used_and_names_that_are_taken_are_told(tmp_path, tiny_file):
+    (tmp_path / "peppercarrot.safetensors").write_bytes(b"none")
+    for styles, files, said in (
+        ([], [tmp_path / "peppercarrot.safetensors"], "peppercarrot.safetensors: "),
+        (["peppercarrot"], [tmp_path / "peppercarrot.safetensors"], "several styles of this name"),
+        ([], [tiny_file, tiny_file], "several styles of this name"),
+        (["peppercarot"], [], "did you mean peppercarrot"),
+    ):
+        with pytest.raises(InputError, match=said):
+            predictors(styles, files)
+    assert list(predictors([], [tiny_file])) == ["tiny"] and list(predictors([], [])) == list(weights.manifest())
+
+
+def test_where_it_cannot_listen_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = subprocess.run([sys.executable, ROOT / "tools/demo.py", "--port", port], capture_output=True, text=True)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and done.stdout == "" and f"127.0.0.1, port {port}: cannot listen" in line
