@@ -13,8 +13,8 @@ import safetensors.numpy
 from paddle import Tensor, nn
 
 from .errors import InputError
-from .files import atomic
 from .trainable import Trainable, bare
+from .utils.files import atomic
 
 FORMAT = "ppcartoon checkpoint 1"
 MEMORY = "memory"  # before the names of what `Trainable.memory` gives

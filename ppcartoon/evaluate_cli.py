@@ -18,7 +18,7 @@ from .engines import of_paddle
 from .errors import InputError, printable
 from .evaluation import layouts
 from .evaluation.flags import parser
-from .threads import cores
+from .utils.threads import cores
 
 if TYPE_CHECKING:
     from .plan import Job

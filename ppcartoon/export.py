@@ -28,8 +28,8 @@ from . import cli, engines, graph, images
 from .data.drawing import draw_photo
 from .engines import of_paddle
 from .errors import InputError
-from .files import atomic
-from .threads import cores
+from .utils.files import atomic
+from .utils.threads import cores
 from .weights import Weights
 
 # Endings of the programs: ONNX; Paddle 3; Paddle Lite and Paddle 2, which Paddle 3 reads as well.

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import __version__
-from .clock import parse_time
 from .completion import SHELLS, PrintCompletion
+from .utils.timecode import parse_time
 from .video.encoding import CODECS
 
 DEMO_SIZE = 384  # the shipped style was trained on small crops: here its strokes are bold

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from .errors import InputError
-from .files import atomic
+from .utils.files import atomic
 
 # What Pillow reads without starting another program (EPS) and without a document inside (PDF).
 READABLE = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "TIFF", "BMP", "DIB", "GIF", "PPM", "TGA", "ICO")

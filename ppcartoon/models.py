@@ -8,7 +8,7 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
-from . import compat  # noqa: F401  before ppgan, which it makes importable
+from . import ppgan_compat  # noqa: F401  before ppgan, which it makes importable
 
 # isort: split
 from ppgan.models.animeganv2_model import AnimeGANV2Model

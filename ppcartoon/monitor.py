@@ -12,7 +12,7 @@ import numpy as np
 
 from . import images
 from .errors import OutputError
-from .files import atomic
+from .utils.files import atomic
 
 METRICS = "metrics.jsonl"
 VISUALDL = "vdlrecords.train.log"

@@ -13,7 +13,7 @@ from .errors import InputError, OutputError, printable
 from .images import Picture
 from .plan import Job
 from .predictor import CartoonPredictor
-from .threads import ahead, behind
+from .utils.threads import ahead, behind
 
 
 class Options(NamedTuple):

@@ -10,8 +10,8 @@ import warnings
 from pathlib import Path
 from typing import TextIO
 
-from .clock import parse_time
 from .errors import InputError
+from .utils.timecode import parse_time
 
 SHOWN = 20  # failures in full
 

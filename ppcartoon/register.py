@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 
-from . import compat  # noqa: F401  before ppgan, which it makes importable
+from . import ppgan_compat  # noqa: F401  before ppgan, which it makes importable
 
 # isort: split
 from ppgan.datasets.builder import DATASETS

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from .errors import InputError
 from .processes import signal_when_parent_ends
-from .threads import cores
+from .utils.threads import cores
 
 log = logging.getLogger("ppcartoon")
 

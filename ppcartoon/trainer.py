@@ -19,9 +19,9 @@ from tqdm import tqdm
 from . import images, runs
 from .errors import InputError
 from .experiment import Experiment
-from .files import atomic
 from .monitor import Monitor
 from .processes import end_workers, lock
+from .utils.files import atomic
 
 log = logging.getLogger("ppcartoon")
 

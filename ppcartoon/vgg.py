@@ -12,7 +12,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from . import compat  # noqa: F401  before ppgan, which it makes importable
+from . import ppgan_compat  # noqa: F401  before ppgan, which it makes importable
 
 # isort: split
 from ppgan.modules import caffevgg

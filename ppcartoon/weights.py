@@ -19,7 +19,7 @@ import numpy as np
 import safetensors.numpy
 
 from .errors import InputError
-from .files import atomic
+from .utils.files import atomic
 
 FORMAT = "ppcartoon"
 MANIFEST = "SHA256SUMS"

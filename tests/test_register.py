@@ -8,7 +8,7 @@ import paddle
 import pytest
 
 import ppcartoon.register  # noqa: F401
-from ppcartoon import compat, losses
+from ppcartoon import losses, ppgan_compat
 from tests.helpers import training_runs
 
 # isort: split
@@ -123,4 +123,4 @@ def test_a_stock_ppgan_run_trains_on_the_config_that_our_run_saved(whole, tmp_pa
 def test_soft_relu_is_what_paddle_fluid_had():
     x = paddle.to_tensor([-50.0, 0.0, 1.0, 50.0])
     wanted = [4.2e-18, 0.6931, 1.3133, 40.0]
-    assert paddle.allclose(compat.soft_relu(x), paddle.to_tensor(wanted), rtol=1e-3)
+    assert paddle.allclose(ppgan_compat.soft_relu(x), paddle.to_tensor(wanted), rtol=1e-3)

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ppcartoon import InputError
 from ppcartoon.benchmark import data, inference, training
-from ppcartoon.threads import cores
+from ppcartoon.utils.threads import cores
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)

@@ -9,7 +9,7 @@ from .. import images
 from ..errors import InputError, Interrupted, OutputError, printable
 from ..images import Picture
 from ..plan import Job
-from ..signals import noted_signals
+from ..utils.signals import noted_signals
 from . import gatys
 
 

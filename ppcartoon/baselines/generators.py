@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from .. import compat  # noqa: F401  before ppgan, which it makes importable
+from .. import ppgan_compat  # noqa: F401  before ppgan, which it makes importable
 
 # isort: split
 from paddle import nn

@@ -14,7 +14,7 @@ from .. import weights
 from ..engines import of_paddle
 from ..errors import InputError
 from ..predictor import MEMORY, CartoonPredictor
-from ..threads import cores
+from ..utils.threads import cores
 from ..weights import Weights
 
 SMALLEST = 5  # pixels of a side: some generators reflect at H/4

@@ -45,7 +45,7 @@ def paddlegan() -> Network:
     if not (importlib.util.find_spec("paddle") and importlib.util.find_spec("ppgan")):
         raise InputError("engine paddlegan: Paddle or ppgan is not installed; choose others with --engines")
     paddle = of_paddle.paddle()
-    from .. import compat  # noqa: F401  before ppgan, which it makes importable
+    from .. import ppgan_compat  # noqa: F401  before ppgan, which it makes importable
 
     # isort: split
     from ppgan.datasets.preprocess.transforms import ResizeToScale

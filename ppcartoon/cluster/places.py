@@ -19,8 +19,8 @@ from pyarrow import fs
 
 from .. import images
 from ..errors import InputError, OutputError
-from ..files import atomic
 from ..images import Picture
+from ..utils.files import atomic
 
 ATOMIC = ("s3", "gcs", "abfs")  # where an object appears whole or not at all
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from .. import images
 from ..errors import InputError
-from ..threads import threads
+from ..utils.threads import threads
 from .folders import image_files, images_in, twins
 from .judging import HASH, perceptual_hash
 from .stack import scaled

@@ -17,8 +17,8 @@ from av.filter import Graph
 from av.format import Flags
 from av.stream import Disposition
 
-from ..clock import parse_time
 from ..errors import InputError
+from ..utils.timecode import parse_time
 from .rendering import Renderer, linked
 
 CUT = 0.15  # FFmpeg's score of a scene change, in [0, 1]; nearly equal pictures go anyway

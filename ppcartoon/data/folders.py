@@ -10,7 +10,7 @@ from PIL import Image
 
 from .. import images
 from ..errors import InputError
-from ..files import atomic
+from ..utils.files import atomic
 
 # Lossless, and four times as fast as Pillow's best compression at about its size, on cartoons.
 PNG = (

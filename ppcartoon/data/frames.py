@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from .. import images
 from ..errors import InputError
-from ..files import remove_left_overs
-from ..threads import threads
+from ..utils.files import remove_left_overs
+from ..utils.threads import threads
 from .film import Film, Shot
 from .folders import write_png
 from .judging import HASH, fault, perceptual_hash, without_bars

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from .. import images
 from ..errors import InputError, OutputError
-from ..threads import threads
+from ..utils.threads import threads
 from .folders import by_stem, image_files, images_in, write_png
 
 KERNEL = 5

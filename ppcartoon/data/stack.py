@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from .. import images
 from ..errors import InputError, OutputError
-from ..files import atomic
-from ..threads import threads
+from ..utils.files import atomic
+from ..utils.threads import threads
 from .folders import facts
 from .smoothing import smooth_edges
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import InputError
-from ..threads import cores
+from ..utils.threads import cores
 from ..weights import Weights
 from . import of_paddle
 from .of_graphs import OnnxRuntime, OpenVino, has_bf16

@@ -23,8 +23,8 @@ from ..data.folders import facts, image_files
 from ..data.stack import cache_folder
 from ..engines.of_paddle import Program, save
 from ..errors import InputError, OutputError
-from ..files import atomic
-from ..threads import ahead, cores, threads
+from ..utils.files import atomic
+from ..utils.threads import ahead, cores, threads
 from ..vgg import RANDOM, VGG19
 from . import inception
 

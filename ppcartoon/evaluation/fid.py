@@ -14,7 +14,7 @@ from scipy.linalg import svdvals
 from scipy.linalg.lapack import dpstrf
 
 from ..errors import InputError
-from ..files import atomic
+from ..utils.files import atomic
 
 MAX_BYTES = 1 << 29  # of an array of statistics: 8192 dimensions
 ROWS = 1024  # of a kernel matrix at once

@@ -11,7 +11,8 @@ from PIL import Image
 
 from ..data.folders import by_stem
 from ..errors import InputError
-from . import methods, panels
+from ..utils import grid
+from . import methods
 from .layouts import Source, at_hand
 
 FOLD = 4  # panels a row, where there is nothing else to order them
@@ -56,21 +57,21 @@ def make(
 
     def cell(source: Source, i: int, stem: str) -> Image.Image:
         if source not in made:
-            return panels.blank(panel, "not run")
+            return grid.blank(panel, "not run")
         inset = insets[i % len(insets)] if source.method == figure.inset else None
-        return panels.cell(methods.read(made[source][i]), panel, marks[stem], inset)
+        return grid.cell(methods.read(made[source][i]), panel, marks[stem], inset)
 
     rows = [
-        [panels.cell(photo, panel, marks[stem])] * figure.photos + [cell(source, i, stem) for source in row]
+        [grid.cell(photo, panel, marks[stem])] * figure.photos + [cell(source, i, stem) for source in row]
         for row in figure.rows.values()
         for i, (stem, photo) in enumerate(inputs.items())
     ]
     if not figure.photos:
         cells = [each for row in rows for each in row]
-        return panels.grid([cells[i : i + FOLD] for i in range(0, len(cells), FOLD)])
+        return grid.grid([cells[i : i + FOLD] for i in range(0, len(cells), FOLD)])
     columns = [f"({letter}) {caption}" for letter, caption in zip(ascii_lowercase, ("Input", *figure.columns))]
     captions = [caption for caption in figure.rows for _ in photos if caption]
-    return panels.grid(rows, columns, captions)
+    return grid.grid(rows, columns, captions)
 
 
 def _outputs(source: Source, given: dict[str, Path], photos: list[Path], work: Path) -> list[Path]:
@@ -80,9 +81,9 @@ def _outputs(source: Source, given: dict[str, Path], photos: list[Path], work: P
     return methods.outputs(source.method, path, photos, work)
 
 
-def _boxes(texts: Sequence[str], photos: dict[str, np.ndarray]) -> dict[str, list[panels.Box]]:
+def _boxes(texts: Sequence[str], photos: dict[str, np.ndarray]) -> dict[str, list[grid.Box]]:
     """The boxes of each photo, in fractions of it."""
-    found: dict[str, list[panels.Box]] = {stem: [] for stem in photos}
+    found: dict[str, list[grid.Box]] = {stem: [] for stem in photos}
     for text in texts:
         stem, _, sides = text.rpartition("=")
         try:

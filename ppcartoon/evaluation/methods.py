@@ -16,7 +16,7 @@ from ..data.folders import by_stem, facts, image_files
 from ..errors import InputError
 from ..photos import Options, cartoonize
 from ..plan import Job
-from ..threads import threads
+from ..utils.threads import threads
 
 CONFIG, WEIGHTS = "config.yaml", "weights.safetensors"  # of a run
 

@@ -12,9 +12,9 @@ import numpy as np
 from .. import images
 from ..data.folders import image_files
 from ..errors import InputError
-from ..files import atomic
+from ..utils.files import atomic
+from ..utils.tables import Column, commas, markdown, picture
 from . import features, methods
-from .columns import Column, commas, markdown, picture
 from .comparing import MANY, Features
 from .fid import Kid, Statistics, frechet_distance, kid, statistics
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import InputError, printable
 from ..flags import bounded
-from ..listening import listening
+from ..utils.server import listening
 
 SHOWN = 10  # problems in full
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from .. import images
 from ..data.folders import by_stem, image_files
 from ..errors import InputError
-from ..threads import threads
+from ..utils.threads import threads
 
 PHOTOS = "photos"
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from .. import images
 from ..errors import InputError
-from ..files import atomic
+from ..utils.files import atomic
 from .votes import Vote
 
 LEVEL = 0.95

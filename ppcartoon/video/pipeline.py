@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from ..clock import show_time
 from ..errors import InputError, Interrupted
-from ..files import atomic
 from ..images import WRITABLE
-from ..signals import noted_signals
-from ..threads import ahead, behind
+from ..utils.files import atomic
+from ..utils.signals import noted_signals
+from ..utils.threads import ahead, behind
+from ..utils.timecode import show_time
 from .encoding import ENDINGS, MUXERS, choose_codec
 from .sequences import is_pattern
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..flags import bounded
-from ..listening import Place, listening
+from ..utils.server import Place, listening
 
 if TYPE_CHECKING:
     from ..predictor import CartoonPredictor

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import printable
-from ..listening import Place
+from ..utils.server import Place
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -9,7 +9,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppcartoon import compat, losses  # noqa: F401  compat before ppgan, which it makes importable
+from ppcartoon import losses, ppgan_compat  # noqa: F401  compat before ppgan, which it makes importable
 from tests.helpers.samples import FIXTURES
 
 # isort: split

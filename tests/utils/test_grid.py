@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ppcartoon.evaluation import panels
+from ppcartoon.utils import grid
 from tests.helpers.folders import coded
 from tests.helpers.samples import photo
 
@@ -19,7 +19,7 @@ def where(picture, image):
 
 
 def red(picture):
-    return (picture == panels.RED).all(-1)
+    return (picture == grid.RED).all(-1)
 
 
 def ink(picture):
@@ -33,8 +33,8 @@ def images():
 
 
 def test_cells_keep_their_pixels_and_stand_in_rows_and_columns(images):
-    rows = [[panels.cell(image, SIZE) for image in images[:3]], [panels.cell(image, SIZE) for image in images[3:]]]
-    picture = panels.grid(rows, ["one", "two", "three"], ["upper", "lower"])
+    rows = [[grid.cell(image, SIZE) for image in images[:3]], [grid.cell(image, SIZE) for image in images[3:]]]
+    picture = grid.grid(rows, ["one", "two", "three"], ["upper", "lower"])
     corners = [where(picture, image) for image in images]
     assert all(len(found) == 1 for found in corners)
     y, x = np.array(corners)[:, 0].reshape(2, 3, 2).transpose(2, 0, 1)
@@ -45,9 +45,9 @@ def test_cells_keep_their_pixels_and_stand_in_rows_and_columns(images):
 
 
 def test_captions_are_below_their_columns_and_beside_their_rows(images):
-    rows = [[panels.cell(image, SIZE) for image in images[:3]]] * 2
-    plain = panels.grid(rows)
-    picture = panels.grid(rows, ["a", "", "several words that take lines"], ["first", ""])
+    rows = [[grid.cell(image, SIZE) for image in images[:3]]] * 2
+    plain = grid.grid(rows)
+    picture = grid.grid(rows, ["a", "", "several words that take lines"], ["first", ""])
     (y, x), left = where(picture, images[0])[1], where(picture, images[0])[0][1]
     below, beside = ink(picture[y + 48 :]), ink(picture[:y, :left])
     steps = [slice(at, at + 64) for at in (x, where(picture, images[1])[0][1], where(picture, images[2])[0][1])]
@@ -61,15 +61,15 @@ def test_captions_are_below_their_columns_and_beside_their_rows(images):
 
 
 def test_an_incomplete_row_ends_in_white(images):
-    cells = [panels.cell(image, SIZE) for image in images[:5]]
-    picture = panels.grid([cells[:3], cells[3:]])
+    cells = [grid.cell(image, SIZE) for image in images[:5]]
+    picture = grid.grid([cells[:3], cells[3:]])
     (y, _), (_, x) = where(picture, images[3])[0], where(picture, images[2])[0]
     assert (picture[y:, x:] == 255).all()
 
 
 @pytest.mark.parametrize("height, width", [(96, 128), (24, 32), (48, 20), (10, 64), (1, 500)])
 def test_images_of_other_sizes_are_scaled_and_centred_on_white(height, width):
-    cell = np.asarray(panels.cell(np.zeros((height, width, 3), np.uint8), SIZE))
+    cell = np.asarray(grid.cell(np.zeros((height, width, 3), np.uint8), SIZE))
     assert cell.shape == (48, 64, 3)
     shown = ~(cell == 255).all(-1)
     tall, wide = shown.any(1).sum(), shown.any(0).sum()
@@ -81,7 +81,7 @@ def test_images_of_other_sizes_are_scaled_and_centred_on_white(height, width):
 
 def test_a_box_is_red_along_its_sides_and_nowhere_else():
     image = coded(0, 48, 64)
-    cell = np.asarray(panels.cell(image, SIZE, [(0.25, 0.5, 0.75, 1)]))
+    cell = np.asarray(grid.cell(image, SIZE, [(0.25, 0.5, 0.75, 1)]))
     expected = np.zeros((48, 64), bool)
     expected[24:48, 16:48] = True
     expected[25:47, 17:47] = False
@@ -91,7 +91,7 @@ def test_a_box_is_red_along_its_sides_and_nowhere_else():
 
 def test_boxes_grow_with_the_cell_and_stay_inside_a_scaled_image():
     image = np.zeros((40, 20, 3), np.uint8)  # in the middle of its cell
-    cell = np.asarray(panels.cell(image, (400, 400), [(0, 0, 1, 1)]))
+    cell = np.asarray(grid.cell(image, (400, 400), [(0, 0, 1, 1)]))
     ys, xs = np.nonzero(red(cell))
     assert (ys.min(), ys.max(), xs.min(), xs.max()) == (0, 399, 100, 299)
     assert red(cell)[200, 100:105].all() and not red(cell)[200, 105:295].any()
@@ -99,12 +99,12 @@ def test_boxes_grow_with_the_cell_and_stay_inside_a_scaled_image():
 
 def test_an_inset_is_in_the_lower_right_corner_and_leaves_the_rest():
     image, inset = photo(48, 64), np.full((30, 30, 3), (0, 200, 0), np.uint8)
-    cell = np.asarray(panels.cell(image, SIZE, inset=inset))
+    cell = np.asarray(grid.cell(image, SIZE, inset=inset))
     ys, xs = np.nonzero((cell == (0, 200, 0)).all(-1))
     assert ys.max() == 46 and xs.max() == 62 and len(ys) == 18 * 18, "3/8 of the height, and a white line around it"
     assert (cell[:28] == image[:28]).all() and (cell[:, :44] == image[:, :44]).all()
 
 
 def test_a_blank_cell_says_why():
-    cell = np.asarray(panels.blank(SIZE, "not run"))
+    cell = np.asarray(grid.blank(SIZE, "not run"))
     assert ink(cell).any() and not ink(cell)[:8].any()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ppcartoon.clock import parse_time, show_time
+from ppcartoon.utils.timecode import parse_time, show_time
 
 
 @pytest.mark.parametrize("text, seconds", [("90", 90), ("0.25", 0.25), ("1:30", 90), ("2:00:01.5", 7201.5)])

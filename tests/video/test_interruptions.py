@@ -14,7 +14,7 @@ import pytest
 
 from ppcartoon import images
 from ppcartoon.errors import InputError
-from ppcartoon.threads import ahead, behind
+from ppcartoon.utils.threads import ahead, behind
 from ppcartoon.video.pipeline import cartoonize
 from tests.helpers import videos
 

@@ -10,7 +10,7 @@ import requests
 from PIL import Image
 
 from ppcartoon.errors import InputError
-from ppcartoon.listening import listening
+from ppcartoon.utils.server import listening
 from ppcartoon.web.studio import Limits, Studio
 from tests.helpers.samples import photo
 from tests.helpers.visitors import Visitor, demo
