@@ -120,8 +120,8 @@ def films(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace
     """
     if not jobs:
         return 0
-    from .steady import Steady
     from .video import pipeline
+    from .video.deflicker import Steady
 
     names = ("start", "duration", "max_size", "side_by_side", "codec", "crf", "fps", "quality")
     options = pipeline.Options(**{name: getattr(args, name) for name in names})

@@ -9,7 +9,7 @@ from pathlib import Path
 from . import __version__
 from .completion import SHELLS, PrintCompletion
 from .utils.timecode import parse_time
-from .video.encoding import CODECS
+from .video.formats import CODECS
 
 DEMO_SIZE = 384  # the shipped style was trained on small crops: here its strokes are bold
 ENGINES = ("auto", "openvino", "onnx", "paddle", "tensorrt", "paddle-dygraph")

@@ -50,8 +50,8 @@ def _prepare(name: str, subject: Subject, file: Path, threads: int) -> tuple[str
     import av
 
     from ..images import to_network
-    from ..steady import Steady
     from ..video import pipeline
+    from ..video.deflicker import Steady
 
     predictor = subject.predictor(threads)
     with av.open(str(file)) as clip:

@@ -28,7 +28,7 @@ def measure(subject: Subject, threads: int) -> Iterator[str]:
 
 
 def _rows(subject: Subject, count: int, height: int, width: int, threads: int) -> list[list[str]]:
-    from ..steady import Steady
+    from ..video.deflicker import Steady
     from . import scenes
 
     predictor, rows = subject.predictor(threads), []

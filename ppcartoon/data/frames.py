@@ -19,7 +19,7 @@ from .. import images
 from ..errors import InputError
 from ..utils.files import remove_left_overs
 from ..utils.threads import threads
-from .film import Film, Shot
+from ..video.reader import Film, Shot
 from .folders import write_png
 from .judging import HASH, fault, perceptual_hash, without_bars
 from .record import Kept, Record, open_record

@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from .. import images
-from ..data.film import ROUNDING, Film
 from ..errors import InputError
 from ..utils.timecode import show_time
+from .reader import ROUNDING, Film
 from .sequences import members
 
 RATE = 25  # images a second, unless told otherwise

@@ -18,14 +18,14 @@ from ..utils.files import atomic
 from ..utils.signals import noted_signals
 from ..utils.threads import ahead, behind
 from ..utils.timecode import show_time
-from .encoding import ENDINGS, MUXERS, choose_codec
+from .formats import ENDINGS, MUXERS, choose_codec
 from .sequences import is_pattern
 
 try:
     from av import FFmpegError
 
     from .clips import Cut, FilmClip, Stills, fitted
-    from .movies import Gif, Movie, Numbered, Output
+    from .writer import Gif, Movie, Numbered, Output
 except ModuleNotFoundError as error:
     raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
 

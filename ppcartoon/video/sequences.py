@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .encoding import ENDINGS
+from .formats import ENDINGS
 
 NUMBER = re.compile(r"%(0\d+)?d")
 

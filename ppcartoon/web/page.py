@@ -108,8 +108,10 @@ def _photo_tab(studio: Studio, examples: list[Path]) -> None:
 
 def _film_tab(studio: Studio, example: Path | None) -> None:
     try:
-        from .. import steady  # noqa: F401
-        from ..video import pipeline  # noqa: F401
+        from ..video import (
+            deflicker,  # noqa: F401
+            pipeline,  # noqa: F401
+        )
     except InputError as error:
         gr.Markdown(f"{error}, then start this page again.")
         return

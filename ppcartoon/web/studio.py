@@ -101,9 +101,9 @@ class Studio:
         Raises:
             InputError: the file is no film, too large, or damaged; or PyAV or OpenCV is missing.
         """
-        from ..steady import Steady
         from ..video import pipeline
         from ..video.clips import Cut, FilmClip
+        from ..video.deflicker import Steady
 
         predictor = self._checked(file, style, size, FILM_SIZES)
         with FilmClip(file, Cut(0, self.limits.seconds)) as clip:

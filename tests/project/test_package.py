@@ -45,10 +45,10 @@ def at_start() -> set[str]:
 
 def test_the_flags_name_the_engines_that_exist():
     from ppcartoon import engines, flags, images
-    from ppcartoon.video import encoding
+    from ppcartoon.video import formats
 
     assert flags.ENGINES == engines.NAMES and flags.PRECISIONS == engines.PRECISIONS
-    assert {f".{ending}" for ending in flags.ENDINGS[1:]} == {*images.WRITABLE, *encoding.ENDINGS} - {".jpeg", ".m4v"}
+    assert {f".{ending}" for ending in flags.ENDINGS[1:]} == {*images.WRITABLE, *formats.ENDINGS} - {".jpeg", ".m4v"}
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ppcartoon.data import colors
+from ppcartoon.video import colors
 
 D65 = 0.3127, 0.3290
 BT709 = (0.640, 0.330), (0.300, 0.600), (0.150, 0.060)

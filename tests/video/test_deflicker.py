@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from skimage import data
 
-from ppcartoon import steady, tiling
+from ppcartoon import tiling
 from ppcartoon.predictor import CartoonPredictor
-from ppcartoon.steady import Steady
+from ppcartoon.video import deflicker
+from ppcartoon.video.deflicker import Steady
 from tests.helpers.samples import photo
 
 HEIGHT, WIDTH, STEP, RATE = 128, 192, 0.7, 25
@@ -84,7 +85,7 @@ def test_an_object_leaves_no_ghost(style, monkeypatch, step):
     disks = [cv2.circle(np.zeros((HEIGHT, WIDTH), np.uint8), (40 + step * i, 64), 24, 1, -1) for i in range(5)]
     frames = [np.where(disk[..., None], np.roll(CAT, 40 + step * i - 60, 1), CUP) for i, disk in enumerate(disks)]
     averaged = through(style, frames)
-    monkeypatch.setattr(steady, "KEPT", 0)
+    monkeypatch.setattr(deflicker, "KEPT", 0)
     difference = np.abs(np.int_(averaged[-1]) - through(style, frames)[-1])
     uncovered = (disks[-2] | disks[-3]) > disks[-1]
     assert difference[uncovered].mean() < 0.5
@@ -108,7 +109,7 @@ def test_nothing_of_a_flash_stays(predictor):
 def test_faster_than_the_eye_is_no_cut():
     view = np.float32(cv2.cvtColor(cv2.resize(data.astronaut(), (900, 900)), cv2.COLOR_RGB2GRAY))
     frames = [view[200:456, 200 + step : 584 + step] for step in (0, 25)]
-    changes = [steady._change(frames[0], each) for each in (frames[0], 0.8 * frames[0] + 20, frames[1])]
+    changes = [deflicker._change(frames[0], each) for each in (frames[0], 0.8 * frames[0] + 20, frames[1])]
     assert changes[0] == 0 and changes[1] < 0.3 and changes[2] < 0.8
 
 
@@ -148,7 +149,7 @@ def test_statistics_are_left_until_a_change_of_them_is_due(predictor, monkeypatc
     through(predictor, [CUP] * 13 + [CAT])
     assert shares[0] == shares[-1] == 1
     taken = [share for share in shares[1:-1] if share]
-    assert 2 < len(taken) < 7 and all(steady.DUE <= share < 2 * steady.DUE for share in taken)
+    assert 2 < len(taken) < 7 and all(deflicker.DUE <= share < 2 * deflicker.DUE for share in taken)
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (1, 40), (15, 3), (16, 16), (17, 200), (31, 500), (32, 33)])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ppcartoon import InputError
-from ppcartoon.video.encoding import CODECS
+from ppcartoon.video.formats import CODECS
 from ppcartoon.video.pipeline import Options, cartoonize
 from tests.helpers import videos
 from tests.helpers.samples import photo

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ppcartoon.data.film import GAP, Film
+from ppcartoon.video.reader import GAP, Film
 from tests.helpers import videos
 
 SEEDS = range(8)

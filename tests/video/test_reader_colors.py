@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from ppcartoon.data.film import Film
+from ppcartoon.video.reader import Film
 from tests.helpers import videos
 
 PATCHES = np.uint8(

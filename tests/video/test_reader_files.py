@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from ppcartoon.data.film import Film
 from ppcartoon.errors import InputError
+from ppcartoon.video.reader import Film
 from tests.helpers import videos
 
 SEEDS = range(8)

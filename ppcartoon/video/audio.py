@@ -13,8 +13,8 @@ from av.audio import AudioStream
 from av.container import OutputContainer
 from av.format import Flags
 
-from ..data.film import RESTART, open_media
 from .clips import Cut
+from .reader import RESTART, open_media
 
 COPIED = {  # what players expect in a container; Matroska takes all
     "mp4": {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"},

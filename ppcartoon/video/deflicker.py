@@ -14,8 +14,8 @@ import math
 
 import numpy as np
 
-from .errors import InputError
-from .predictor import CartoonPredictor
+from ..errors import InputError
+from ..predictor import CartoonPredictor
 
 try:
     import cv2

@@ -19,7 +19,7 @@ from av.stream import Disposition
 
 from ..errors import InputError
 from ..utils.timecode import parse_time
-from .rendering import Renderer, linked
+from .color import Renderer, linked
 
 CUT = 0.15  # FFmpeg's score of a scene change, in [0, 1]; nearly equal pictures go anyway
 SETTLED = 1.0  # seconds after a cut, when most fades are over

@@ -15,12 +15,12 @@ from av.filter import Graph
 from PIL import Image
 
 from .. import images
-from ..data.rendering import linked
 from ..errors import InputError
+from .audio import Sound
 from .clips import FilmClip, Moment, Stills
-from .encoding import MUXERS, Codec
+from .color import linked
+from .formats import MUXERS, Codec
 from .sequences import member
-from .sound import Sound
 
 FINEST = 1_000_000  # parts of a second that a timestamp may count
 GIF_TICK = Fraction(1, 100)
