@@ -17,9 +17,9 @@ from ppgan.datasets.builder import DATASETS
 from ppgan.models.builder import build_model
 
 from . import checkpoints, images
-from .data.folders import image_files
-from .data.stack import center
-from .datasets import EpochSampler, UnpairedCartoonDataset
+from .data.cache import center
+from .data.datasets import EpochSampler, UnpairedCartoonDataset
+from .data.image_folder import image_files
 from .errors import InputError
 from .processes import start_worker
 from .runs import Start

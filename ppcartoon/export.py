@@ -25,7 +25,7 @@ import onnx
 import safetensors.numpy
 
 from . import cli, engines, graph, images
-from .data.drawing import draw_photo
+from .data.samples import draw_photo
 from .engines import of_paddle
 from .errors import InputError
 from .utils.files import atomic

@@ -159,7 +159,7 @@ def download(args: argparse.Namespace) -> int:
 
 
 def frames(args: argparse.Namespace) -> int:
-    from .data.frames import extract
+    from .data.keyframes import extract
 
     options = {name: getattr(args, name) for name in ("start", "end", "count", "size", "fit", "jobs", "overwrite")}
     names = [film.name for film in args.films]
@@ -181,7 +181,7 @@ def frames(args: argparse.Namespace) -> int:
 
 
 def smooth(args: argparse.Namespace) -> int:
-    from .data.smoothing import smooth_folder
+    from .data.edge_smoothing import smooth_folder
 
     done = smooth_folder(args.cartoons, args.output, args.jobs)
     _name([f"{file}: {reason}" for file, reason in done.failed.items()], sys.stderr)
@@ -198,17 +198,17 @@ def _name(lines: list[str], stream: TextIO) -> None:
 
 
 def check(args: argparse.Namespace) -> int:
-    from .data import checking
+    from .data import check
 
     if not args.root.is_dir():
         raise InputError(f"{args.root}: no such folder")
-    places, options = _configured(args) if args.config_file else (checking.layout(args.root), {})
-    found = checking.check(places, **options, jobs=args.jobs)
-    print("\n".join(checking.table(found)))
+    places, options = _configured(args) if args.config_file else (check.layout(args.root), {})
+    found = check.check(places, **options, jobs=args.jobs)
+    print("\n".join(check.table(found)))
     _name(found.remarks, sys.stdout)
     _name(found.failures, sys.stderr)
     print("Training would fail." if found.failures else "Training would find all it needs.")
-    checking.histogram(found, args.output)
+    check.histogram(found, args.output)
     print(f"Brightness: {args.output}")
     return 1 if found.failures else 0
 
@@ -216,7 +216,7 @@ def check(args: argparse.Namespace) -> int:
 def _configured(args: argparse.Namespace) -> tuple:
     """The places that a config names, and the size and batch that it asks for."""
     from . import config
-    from .data.checking import Layout, test_folders
+    from .data.check import Layout, test_folders
 
     train = config.load(args.config_file).dataset.train
     if train.name != "UnpairedCartoonDataset":

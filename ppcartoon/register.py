@@ -21,7 +21,7 @@ from . import losses, networks
 from .baselines import cartoongan
 from .baselines.animegan import AnimeGANBaseline
 from .baselines.cyclegan import CycleGANBaseline
-from .datasets import DrawnCartoonDataset, UnpairedCartoonDataset
+from .data.datasets import DrawnCartoonDataset, UnpairedCartoonDataset
 from .evaluation.metrics import CartoonFID, CartoonKID
 from .models import CartoonLossGANModel
 from .networks import Discriminator, NLayerDiscriminator

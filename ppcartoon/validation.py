@@ -15,7 +15,7 @@ from . import images, register  # noqa: F401  `register` fills ppgan's registrie
 # isort: split
 from ppgan.metrics.builder import build_metric
 
-from .data.folders import image_files
+from .data.image_folder import image_files
 from .errors import InputError
 from .evaluation.features import Extractor, decoded, of_folder, of_one_shape
 from .monitor import Monitor

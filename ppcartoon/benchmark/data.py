@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 
 from .. import images
-from ..data.drawing import draw_cartoon
-from ..data.folders import image_files
-from ..data.smoothing import CANNY, KERNEL, smooth_edges, smooth_folder
-from ..data.stack import ImageStack, resize
+from ..data.cache import ImageStack, resize
+from ..data.edge_smoothing import CANNY, KERNEL, smooth_edges, smooth_folder
+from ..data.image_folder import image_files
+from ..data.samples import draw_cartoon
 from ..errors import InputError
 from . import turns
 from .tables import spread

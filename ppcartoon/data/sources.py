@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError, OutputError
-from .fetching import fetch
-from .folders import image_files
+from .download import fetch
+from .image_folder import image_files
 from .unpacking import filled, unpack
 
 

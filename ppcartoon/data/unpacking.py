@@ -15,7 +15,7 @@ from typing import IO
 from tqdm import tqdm
 
 from ..errors import InputError, OutputError
-from .fetching import room
+from .download import room
 
 RATIO = 20  # of what comes out to what goes in; images hardly shrink, bombs are beyond a thousand
 ENTRIES = 200_000

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from .. import images
 from ..data import sources
-from ..data.folders import facts, image_files
-from ..data.stack import cache_folder
+from ..data.cache import cache_folder
+from ..data.image_folder import facts, image_files
 from ..engines.of_paddle import Program, save
 from ..errors import InputError, OutputError
 from ..utils.files import atomic

@@ -9,7 +9,7 @@ from string import ascii_lowercase
 import numpy as np
 from PIL import Image
 
-from ..data.folders import by_stem
+from ..data.image_folder import by_stem
 from ..errors import InputError
 from ..utils import grid
 from . import methods

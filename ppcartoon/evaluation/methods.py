@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import config, images
 from ..baselines.predictor import open_weights
-from ..data.folders import by_stem, facts, image_files
+from ..data.image_folder import by_stem, facts, image_files
 from ..errors import InputError
 from ..photos import Options, cartoonize
 from ..plan import Job

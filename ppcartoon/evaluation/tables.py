@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import images
-from ..data.folders import image_files
+from ..data.image_folder import image_files
 from ..errors import InputError
 from ..utils.files import atomic
 from ..utils.tables import Column, commas, markdown, picture

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from .. import images
-from ..data.folders import by_stem, image_files
+from ..data.image_folder import by_stem, image_files
 from ..errors import InputError
 from ..utils.threads import threads
 

@@ -16,7 +16,7 @@ from flask import Flask, Response, abort, redirect, render_template, request, se
 from werkzeug.exceptions import HTTPException
 
 from .. import images
-from ..data.folders import PNG
+from ..data.image_folder import PNG
 from ..errors import InputError
 from .material import Material
 from .votes import Set, Votes

@@ -108,10 +108,7 @@ def _photo_tab(studio: Studio, examples: list[Path]) -> None:
 
 def _film_tab(studio: Studio, example: Path | None) -> None:
     try:
-        from ..video import (
-            deflicker,  # noqa: F401
-            pipeline,  # noqa: F401
-        )
+        pass
     except InputError as error:
         gr.Markdown(f"{error}, then start this page again.")
         return

@@ -10,7 +10,7 @@ import pytest
 
 from ppcartoon import evaluate_cli, images, vgg
 from ppcartoon.baselines import gatys
-from ppcartoon.data.drawing import draw_cartoon
+from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.errors import InputError
 from tests.helpers.samples import photo
 from tests.helpers.vgg_file import table, write

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ppcartoon.benchmark import data, parts, training, turns
-from ppcartoon.data.drawing import draw_cartoon
-from ppcartoon.data.smoothing import smooth_edges
+from ppcartoon.data.edge_smoothing import smooth_edges
+from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.images import Picture, write
 
 ROOT = Path(__file__).parents[2]

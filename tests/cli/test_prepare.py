@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from ppcartoon import prepare_cli
-from ppcartoon.data import checking
-from ppcartoon.data.drawing import draw_cartoon, draw_photo
-from ppcartoon.data.folders import image_files
+from ppcartoon.data import check
+from ppcartoon.data.image_folder import image_files
+from ppcartoon.data.samples import draw_cartoon, draw_photo
 from tests.helpers import videos
 from tests.helpers.folders import drawn, save
 from tests.helpers.training_runs import ROOT, wait_for
@@ -165,7 +165,7 @@ def test_check_names_what_failed_and_leaves_the_folder_as_it_is(run, tmp_path):
     ],
 )
 def test_a_config_tells_folders_size_and_batch(run, monkeypatch, config, change, said):
-    monkeypatch.setattr(checking, "histogram", lambda *_: None)  # which takes most of the time
+    monkeypatch.setattr(check, "histogram", lambda *_: None)  # which takes most of the time
     shutil.copytree("cartoons", "smooth")
     shutil.copytree("cartoons", "Shinkai/style")
     save(Path("cartoons/tenth.png"), np.zeros((100, 100, 3), np.uint8))
@@ -181,7 +181,7 @@ def test_a_config_tells_folders_size_and_batch(run, monkeypatch, config, change,
 
 @pytest.mark.parametrize("name", ["a b", "it's: #1", '"q" {x}', "😀", "تمرين"])
 def test_a_config_goes_with_folders_of_any_name(run, monkeypatch, name):
-    monkeypatch.setattr(checking, "histogram", lambda *_: None)
+    monkeypatch.setattr(check, "histogram", lambda *_: None)
     drawn(Path(name), 2, 1)
     assert run("check", name, "-c", ROOT / "configs/demo_custom.yaml")[::2] == (0, "")
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcartoon.data.drawing import draw_cartoon, draw_photo
-from ppcartoon.data.smoothing import smooth_edges
-from ppcartoon.datasets import UnpairedCartoonDataset
+from ppcartoon.data.datasets import UnpairedCartoonDataset
+from ppcartoon.data.edge_smoothing import smooth_edges
+from ppcartoon.data.samples import draw_cartoon, draw_photo
 from ppcartoon.errors import InputError, OutputError
 from tests.helpers.folders import coded, drawn, pixels, save
 

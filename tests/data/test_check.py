@@ -13,9 +13,9 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from skimage import data
 
-from ppcartoon.data import checking
-from ppcartoon.data.drawing import draw_cartoon, draw_photo
-from ppcartoon.datasets import EpochSampler, UnpairedCartoonDataset
+from ppcartoon.data import check
+from ppcartoon.data.datasets import EpochSampler, UnpairedCartoonDataset
+from ppcartoon.data.samples import draw_cartoon, draw_photo
 from ppcartoon.errors import InputError
 from tests.helpers.folders import drawn, save
 
@@ -135,9 +135,9 @@ def test_check_fails_where_training_does(tmp_path, case, layout):
     except InputError as caught:
         error = str(caught)
     try:
-        places = checking.layout(folders.root)
+        places = check.layout(folders.root)
         places.styles[0].update({} if gray else {"gray": folders.gray})
-        failures = checking.check(places, load_size=32, batch_size=4).failures
+        failures = check.check(places, load_size=32, batch_size=4).failures
     except InputError as caught:
         failures = [str(caught)]
     assert all("\n" not in failure for failure in failures)
@@ -159,9 +159,9 @@ def test_counts_sizes_and_colours_are_in_the_table(tmp_path):
         junk(tmp_path / "cartoons" / name)
     flat(tmp_path / "test/HR_photo/0.bmp", 5, 7, 0, 255, 128)
     junk(tmp_path / "test/HR_photo/1.png")
-    found = checking.check(checking.layout(tmp_path), jobs=2)
+    found = check.check(check.layout(tmp_path), jobs=2)
     photos, test, cartoons = (tmp_path / name for name in ("photos", "test/HR_photo", "cartoons"))
-    assert checking.table(found)[2:] == [
+    assert check.table(found)[2:] == [
         f"| {photos} | 4 | 0 | 8x12 (3), 6x6 (1) | 20, 30, 40 |",
         f"| {test} | 1 | 1 | 5x7 | 0, 255, 128 |",
         f"| {cartoons} | 6 | 2 | 4x9 (2), 5x9 (2), 6x9 (1) and 1 other sizes | 100, 100, 100 |",
@@ -190,7 +190,7 @@ def test_photos_that_are_tested_are_found_among_those_to_train_on(photos, tmp_pa
         image.resize((image.width // 3, image.height // 3)).save(tmp_path / f"test/small/{name}.png")
         image.resize((256, 256)).save(tmp_path / f"test/square/{name}.png")
         Image.fromarray(brighter).save(tmp_path / f"test/brighter/{name}.png")
-    found = checking.check(checking.layout(tmp_path), load_size=32)
+    found = check.check(check.layout(tmp_path), load_size=32)
     wanted = {(f"{n}.png", kind, n) for n in photos for kind in ("same", "compressed", "small", "square", "brighter")}
     pairs = [tuple(map(Path, remark.split(", which")[0].split(": shows the same as "))) for remark in found.remarks]
     assert {(photo.name, test.parent.name, test.stem) for photo, test in pairs} == wanted
@@ -209,7 +209,7 @@ def test_different_photos_are_not_taken_for_the_same(photos, tmp_path):
         save(tmp_path / f"test_crops/{name}_mirrored.png", photo[:, ::-1])
     flat(tmp_path / "photos/plain.png", 64, 64, 90, 90, 90)
     flat(tmp_path / "test_crops/plain.png", 64, 64, 120, 120, 120)
-    found = checking.check(checking.layout(tmp_path), jobs=2)
+    found = check.check(check.layout(tmp_path), jobs=2)
     assert found.remarks == [] and len(found.images) == 4
 
 
@@ -218,7 +218,7 @@ def test_folders_for_tests_are_told_by_their_names(tmp_path):
         flat(tmp_path / name / "0.png", 8, 8, 1, 2, 3)
     junk(tmp_path / "test.png")
     junk(tmp_path / "test/empty/notes.txt")
-    assert checking.test_folders(tmp_path) == [tmp_path / n for n in ("test", "test/a", "test_photo", "tests/HR")]
+    assert check.test_folders(tmp_path) == [tmp_path / n for n in ("test", "test/a", "test_photo", "tests/HR")]
 
 
 def test_many_test_photos_are_found_without_delay(tmp_path):
@@ -227,7 +227,7 @@ def test_many_test_photos_are_found_without_delay(tmp_path):
     for i in range(1000):
         os.link(tmp_path / "0.png", tmp_path / "test" / f"{i}.png")
     start = time.perf_counter()
-    assert checking.test_folders(tmp_path) == [tmp_path / "test"]
+    assert check.test_folders(tmp_path) == [tmp_path / "test"]
     assert time.perf_counter() - start < 1
 
 
@@ -238,9 +238,9 @@ def test_many_test_photos_are_found_without_delay(tmp_path):
 def test_the_histogram_shows_every_folder_in_a_colour_of_its_own(tmp_path, folders):
     for i, name in enumerate(folders):
         save(tmp_path / name / "0.png", draw_photo(i, 32))
-    found = checking.check(checking.layout(tmp_path))
+    found = check.check(check.layout(tmp_path))
     assert list(found.images) == [tmp_path / name for name in folders]
-    checking.histogram(found, tmp_path / "below/check.png")
+    check.histogram(found, tmp_path / "below/check.png")
     picture = np.asarray(Image.open(tmp_path / "below/check.png"), int)
     rows = []
     for i in range(len(folders)):

@@ -7,9 +7,9 @@ import os
 import pytest
 from PIL import Image
 
-from ppcartoon.data.checking import check, layout
-from ppcartoon.data.drawing import draw_cartoon, draw_photo
-from ppcartoon.data.smoothing import smooth_folder
+from ppcartoon.data.check import check, layout
+from ppcartoon.data.edge_smoothing import smooth_folder
+from ppcartoon.data.samples import draw_cartoon, draw_photo
 from ppcartoon.errors import InputError
 from ppcartoon.prepare_cli import main
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ppcartoon import prepare_cli
-from ppcartoon.data import fetching, sources
+from ppcartoon.data import download, sources
 from tests.helpers.animegan_dataset import ARCHIVE, COUNTS, contents, images, zipped
 from tests.helpers.download_server import Fault, names, until_written
 
@@ -22,7 +22,7 @@ def offline(origin, monkeypatch):
     """The URLs of a server that does not answer."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(fetching, "PAUSE", -1)  # nobody waits
+        monkeypatch.setattr(download, "PAUSE", -1)  # nobody waits
         for what, url in origin.items():
             origin[what] = re.sub(r":\d+/", f":{unused.getsockname()[1]}/", url)
             monkeypatch.setitem(sources.SOURCES, what, sources.SOURCES[what]._replace(url=origin[what]))

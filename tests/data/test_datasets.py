@@ -6,10 +6,10 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcartoon.data.drawing import draw_cartoon
-from ppcartoon.data.smoothing import smooth_edges
-from ppcartoon.data.stack import resize
-from ppcartoon.datasets import DrawnCartoonDataset, EpochSampler, UnpairedCartoonDataset
+from ppcartoon.data.cache import resize
+from ppcartoon.data.datasets import DrawnCartoonDataset, EpochSampler, UnpairedCartoonDataset
+from ppcartoon.data.edge_smoothing import smooth_edges
+from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.errors import InputError
 from ppcartoon.images import to_network
 from tests.helpers.folders import coded, drawn, pixels, save

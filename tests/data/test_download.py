@@ -6,8 +6,8 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from ppcartoon.data import fetching
-from ppcartoon.data.fetching import fetch
+from ppcartoon.data import download
+from ppcartoon.data.download import fetch
 from ppcartoon.errors import InputError
 from tests.helpers.download_server import CUT, DATA, MD5, OTHER, SHA256, STALL, Fault, names, refused
 
@@ -15,11 +15,11 @@ from tests.helpers.download_server import CUT, DATA, MD5, OTHER, SHA256, STALL, 
 @pytest.fixture
 def no_pauses(monkeypatch):
     """Whoever waits for another attempt fails."""
-    monkeypatch.setattr(fetching, "PAUSE", -1)
+    monkeypatch.setattr(download, "PAUSE", -1)
 
 
 def impatient(monkeypatch):
-    monkeypatch.setattr(fetching, "TIMEOUT", (5, 0.05))
+    monkeypatch.setattr(download, "TIMEOUT", (5, 0.05))
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
@@ -132,14 +132,14 @@ def test_attempts_come_to_an_end(web, tmp_path, monkeypatch, fault, ranges):
     web.ranges, web.faults = ranges, itertools.repeat(fault)
     url = web.put("/x.bin", DATA)
     assert refused(url, tmp_path / "x.bin").startswith(f"{url}: ")
-    assert 1 <= len(web.log) <= fetching.ATTEMPTS + 1
+    assert 1 <= len(web.log) <= download.ATTEMPTS + 1
     assert not (tmp_path / "x.bin").exists()
 
 
 def test_pauses_double_and_begin_anew_with_every_success(web, tmp_path, monkeypatch):
     pauses = []
-    monkeypatch.setattr(fetching, "PAUSE", 1)
-    monkeypatch.setattr(fetching.time, "sleep", pauses.append)
+    monkeypatch.setattr(download, "PAUSE", 1)
+    monkeypatch.setattr(download.time, "sleep", pauses.append)
     web.will(*[Fault(status=503)] * 3, Fault(cut=CUT), Fault(status=503), Fault(status=503))
     assert fetch(web.put("/x.bin", DATA), tmp_path / "x.bin").read_bytes() == DATA
     assert pauses == [1, 2, 4, 1, 2, 4]
@@ -180,7 +180,7 @@ def test_no_connection_is_one_line_at_once(tmp_path, no_pauses):
 
 
 def test_a_call_that_nobody_takes_is_one_line_after_one_attempt(tmp_path, no_pauses, monkeypatch):
-    monkeypatch.setattr(fetching, "TIMEOUT", (0.05, 5))
+    monkeypatch.setattr(download, "TIMEOUT", (0.05, 5))
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as callers:
         with suppress(TimeoutError):
             while True:  # until the queue is full

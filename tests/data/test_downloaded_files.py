@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ppcartoon.data import fetching
-from ppcartoon.data.fetching import fetch
+from ppcartoon.data import download
+from ppcartoon.data.download import fetch
 from ppcartoon.errors import OutputError
 from tests.helpers.download_server import (
     CUT,
@@ -30,7 +30,7 @@ from tests.helpers.download_server import (
 
 CHECKSUMS = pytest.mark.parametrize("checksum", [None, SHA256], ids=["unverified", "verified"])
 Disk = namedtuple("Disk", "free")
-FETCH = "import sys, pathlib, ppcartoon.data.fetching as f; f.fetch(sys.argv[1], pathlib.Path(sys.argv[2]))"
+FETCH = "import sys, pathlib, ppcartoon.data.download as f; f.fetch(sys.argv[1], pathlib.Path(sys.argv[2]))"
 
 
 def test_a_wrong_checksum_throws_away_and_names_both(web, tmp_path):
@@ -81,7 +81,7 @@ def test_a_folder_of_that_name_is_no_file(web, tmp_path, checksum):
 
 @pytest.mark.parametrize("framing, stall", [("length", 0), ("chunked", None), ("close", None)])
 def test_a_too_small_disk_is_refused_before_it_is_filled(web, tmp_path, monkeypatch, framing, stall):
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Disk(fetching.SPARE))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Disk(download.SPARE))
     web.framing = framing
     web.will(Fault(stall=stall))
     message = refused(web.put("/x.bin", DATA), tmp_path / "x.bin", kind=OutputError)
@@ -186,7 +186,7 @@ def test_a_damaged_note_does_no_harm(web, tmp_path, interrupted, note):
 
 def test_only_the_rest_must_find_room(web, tmp_path, interrupted, monkeypatch):
     url, part, _ = interrupted()
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Disk(fetching.SPARE + len(DATA) - len(part)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Disk(download.SPARE + len(DATA) - len(part)))
     assert fetch(url, tmp_path / "x.bin").read_bytes() == DATA
 
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ppcartoon.data.drawing import draw_cartoon
-from ppcartoon.data.smoothing import smooth_edges
+from ppcartoon.data.edge_smoothing import smooth_edges
+from ppcartoon.data.samples import draw_cartoon
 
 WEIGHTS = (1, 4, 6, 4, 1)  # of a Gaussian with 5 taps, in sixteenths
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ppcartoon import images
-from ppcartoon.data.drawing import draw_photo
+from ppcartoon.data.samples import draw_photo
 from tests.helpers import training_runs, videos
 
 README = (training_runs.ROOT / "README.md").read_text()

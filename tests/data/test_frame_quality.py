@@ -8,8 +8,8 @@ import pytest
 import skimage.data
 from PIL import Image, ImageDraw, ImageFont
 
-from ppcartoon.data.drawing import draw_cartoon
-from ppcartoon.data.judging import HASH, MARGIN, fault, perceptual_hash, without_bars
+from ppcartoon.data.frame_quality import HASH, MARGIN, fault, perceptual_hash, without_bars
+from ppcartoon.data.samples import draw_cartoon
 from tests.helpers import videos
 
 SEEDS = range(30)

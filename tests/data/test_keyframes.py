@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcartoon.data import frames
-from ppcartoon.data.frames import extract
-from ppcartoon.data.stack import center
+from ppcartoon.data import keyframes
+from ppcartoon.data.cache import center
+from ppcartoon.data.keyframes import extract
 from tests.helpers import videos
 
 CREDITS = videos.credits("Directed by", "Somebody Important", "Music", "Another Name")
@@ -146,7 +146,7 @@ def test_the_contact_sheet_shows_each_picture_beside_the_folder(long, tmp_path):
 
 
 def test_a_contact_sheet_of_too_many_shows_some_of_all_parts(long, tmp_path, monkeypatch):
-    monkeypatch.setattr(frames, "ON_SHEET", 4)
+    monkeypatch.setattr(keyframes, "ON_SHEET", 4)
     found = tiles(extract(long, tmp_path / "out", size=96).sheet)
     assert len(found) == 4
     pictures = list(kept(tmp_path / "out").values())

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ppcartoon.data.frames import extract
-from ppcartoon.data.record import FILE, open_record
+from ppcartoon.data.keyframe_store import FILE, open_record
+from ppcartoon.data.keyframes import extract
 from ppcartoon.errors import InputError, OutputError
 from tests.helpers import videos
 

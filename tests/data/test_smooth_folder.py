@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from ppcartoon import images
-from ppcartoon.data import checking
-from ppcartoon.data.drawing import draw_cartoon
-from ppcartoon.data.folders import image_files, twins, write_png
-from ppcartoon.data.smoothing import smooth_edges, smooth_folder
+from ppcartoon.data import check
+from ppcartoon.data.edge_smoothing import smooth_edges, smooth_folder
+from ppcartoon.data.image_folder import image_files, twins, write_png
+from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.errors import InputError, OutputError
 from tests.helpers.folders import drawn, save
 from tests.helpers.training_runs import ROOT, wait_for
@@ -73,7 +73,7 @@ def test_twins_of_linked_cartoons_go_where_check_and_training_look_for_them(cart
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/cartoons").symlink_to(cartoons)
     smooth_folder(tmp_path / "mine/cartoons")
-    (style,) = checking.layout(tmp_path / "mine").styles
+    (style,) = check.layout(tmp_path / "mine").styles
     assert names(style["smooth"].parent) == ["cartoons", "smooth"]
     assert names(style["smooth"]) == names(cartoons)
 

@@ -10,7 +10,7 @@ from collections import namedtuple
 
 import pytest
 
-from ppcartoon.data import fetching, unpacking
+from ppcartoon.data import download, unpacking
 from ppcartoon.data.unpacking import unpack
 from ppcartoon.errors import InputError, OutputError
 
@@ -234,7 +234,7 @@ def test_an_archive_of_something_else_is_refused(refused, files):
 
 
 def test_a_too_small_disk_is_refused(refused, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Disk(fetching.SPARE + 10_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Disk(download.SPARE + 10_000))
     assert "0 MB are needed" in refused(zipped(GOOD), kind=OutputError, before=False)
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ppcartoon import InputError, evaluate_cli, weights
-from ppcartoon.data.drawing import draw_cartoon, draw_photo
+from ppcartoon.data.samples import draw_cartoon, draw_photo
 from ppcartoon.evaluation import layouts
 from ppcartoon.predictor import CartoonPredictor
 from tests.helpers.folders import drawn, save

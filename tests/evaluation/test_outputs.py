@@ -7,7 +7,7 @@ import pytest
 
 from ppcartoon import InputError, weights
 from ppcartoon.baselines.predictor import open_weights
-from ppcartoon.data.folders import image_files
+from ppcartoon.data.image_folder import image_files
 from ppcartoon.evaluation import methods
 from ppcartoon.images import read
 from ppcartoon.predictor import CartoonPredictor

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ppcartoon import evaluate_cli
-from ppcartoon.data.drawing import draw_cartoon
+from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.evaluation import tables
 from ppcartoon.evaluation.fid import Kid
 from tests.helpers.folders import drawn, save

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from ppcartoon.data import sources
-from ppcartoon.data.drawing import draw_cartoon
+from ppcartoon.data.samples import draw_cartoon
 
 COUNTS = {folder: 2 + i % 3 for i, folder in enumerate(sources.PAPER)}
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from ppcartoon.data.drawing import draw_photo
+from ppcartoon.data.samples import draw_photo
 from ppcartoon.weights import Weights, save
 from tests.helpers import studies, videos
 from tests.helpers.folders import drawn

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from ppcartoon.data import fetching
+from ppcartoon.data import download
 from ppcartoon.errors import InputError
 
 DATA, OTHER = (random.Random(seed).randbytes(300_000) for seed in (1, 2))
@@ -181,8 +181,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     """A server while this lasts, and downloads that make no pauses."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(fetching, "PAUSE", 0)
-    monkeypatch.setattr(fetching, "TIMEOUT", (5, 5))
+    monkeypatch.setattr(download, "PAUSE", 0)
+    monkeypatch.setattr(download, "TIMEOUT", (5, 5))
     with Web() as web:
         thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -200,7 +200,7 @@ def names(folder: Path) -> list[str]:
 def refused(url: str, path: Path, checksum: str | None = None, kind: type[InputError] = InputError) -> str:
     """The one line that says why nothing came."""
     with pytest.raises(kind) as caught:
-        fetching.fetch(url, path, checksum)
+        download.fetch(url, path, checksum)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

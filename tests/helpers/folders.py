@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ppcartoon.data.drawing import draw_cartoon, draw_photo
+from ppcartoon.data.samples import draw_cartoon, draw_photo
 
 DRAW = {"photos": draw_photo, "cartoons": draw_cartoon}
 

@@ -7,7 +7,7 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ppcartoon.data.drawing import draw_cartoon
+from ppcartoon.data.samples import draw_cartoon
 
 RATE = 12
 HEIGHT, WIDTH = 180, 320

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ppcartoon import InputError, config, losses, networks, weights
 from ppcartoon.baselines.generators import generator
-from ppcartoon.data.drawing import draw_cartoon, draw_photo
+from ppcartoon.data.samples import draw_cartoon, draw_photo
 from tests.helpers import tiny, training_runs
 from tests.helpers.samples import photo
 

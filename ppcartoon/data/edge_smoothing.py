@@ -14,7 +14,7 @@ from tqdm import tqdm
 from .. import images
 from ..errors import InputError, OutputError
 from ..utils.threads import threads
-from .folders import by_stem, image_files, images_in, write_png
+from .image_folder import by_stem, image_files, images_in, write_png
 
 KERNEL = 5
 CANNY = (100, 200)

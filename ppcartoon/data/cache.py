@@ -17,8 +17,8 @@ from .. import images
 from ..errors import InputError, OutputError
 from ..utils.files import atomic
 from ..utils.threads import threads
-from .folders import facts
-from .smoothing import smooth_edges
+from .edge_smoothing import smooth_edges
+from .image_folder import facts
 
 VERSION = 1  # of what is made of a file, resizing and smoothing included
 NAMED = 3  # of the files that cannot be read, this many are named

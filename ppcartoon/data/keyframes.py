@@ -20,10 +20,10 @@ from ..errors import InputError
 from ..utils.files import remove_left_overs
 from ..utils.threads import threads
 from ..video.reader import Film, Shot
-from .folders import write_png
-from .judging import HASH, fault, perceptual_hash, without_bars
-from .record import Kept, Record, open_record
-from .stack import center
+from .cache import center
+from .frame_quality import HASH, fault, perceptual_hash, without_bars
+from .image_folder import write_png
+from .keyframe_store import Kept, Record, open_record
 
 WORKING = 3  # pictures are judged at so many times the size that they get
 BRIGHTER = 1.25  # times the contrast: such a near-duplicate takes the other's place, which was fading in or out

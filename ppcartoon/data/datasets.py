@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from paddle.io import BatchSampler, Dataset
 
-from .data.drawing import draw_cartoon, draw_photo
-from .data.folders import image_files, twins
-from .data.smoothing import smooth_edges
-from .data.stack import ImageStack, cache_folder
-from .errors import InputError
-from .images import to_network
+from ..errors import InputError
+from ..images import to_network
+from .cache import ImageStack, cache_folder
+from .edge_smoothing import smooth_edges
+from .image_folder import image_files, twins
+from .samples import draw_cartoon, draw_photo
 
 log = logging.getLogger("ppcartoon")
 

@@ -13,9 +13,9 @@ from tqdm import tqdm
 from .. import images
 from ..errors import InputError
 from ..utils.threads import threads
-from .folders import image_files, images_in, twins
-from .judging import HASH, perceptual_hash
-from .stack import scaled
+from .cache import scaled
+from .frame_quality import HASH, perceptual_hash
+from .image_folder import image_files, images_in, twins
 
 ALIKE = 12  # mean difference of two small copies, of 255, up to which images of nearly the same hash are the same
 
