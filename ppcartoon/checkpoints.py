@@ -13,7 +13,7 @@ import safetensors.numpy
 from paddle import Tensor, nn
 
 from .errors import InputError
-from .trainable import Trainable, bare
+from .models.base import Trainable, bare
 from .utils.files import atomic
 
 FORMAT = "ppcartoon checkpoint 1"

@@ -21,10 +21,10 @@ from .data.cache import center
 from .data.datasets import EpochSampler, UnpairedCartoonDataset
 from .data.image_folder import image_files
 from .errors import InputError
+from .models.base import Trainable
 from .processes import start_worker
 from .runs import Start
 from .schema import Config
-from .trainable import Trainable
 from .validation import Validation
 
 FOR_THE_LOADER = {"name", "batch_size", "num_workers", "use_shared_memory"}

@@ -17,15 +17,15 @@ from ppgan.models.discriminators.builder import DISCRIMINATORS
 from ppgan.models.generators.builder import GENERATORS
 from ppgan.solver.builder import LRSCHEDULERS
 
-from . import losses, networks
 from .baselines import cartoongan
 from .baselines.animegan import AnimeGANBaseline
 from .baselines.cyclegan import CycleGANBaseline
 from .data.datasets import DrawnCartoonDataset, UnpairedCartoonDataset
 from .evaluation.metrics import CartoonFID, CartoonKID
-from .models import CartoonLossGANModel
-from .networks import Discriminator, NLayerDiscriminator
-from .schedules import FinalLinearDecay
+from .models import losses, networks
+from .models.cartoonlossgan import CartoonLossGANModel
+from .models.lr_scheduler import FinalLinearDecay
+from .models.networks import Discriminator, NLayerDiscriminator
 
 
 def _with_options(loss: Callable) -> Callable:

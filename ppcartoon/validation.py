@@ -18,9 +18,9 @@ from ppgan.metrics.builder import build_metric
 from .data.image_folder import image_files
 from .errors import InputError
 from .evaluation.features import Extractor, decoded, of_folder, of_one_shape
+from .models.base import Trainable
 from .monitor import Monitor
 from .schema import Validate
-from .trainable import Trainable
 
 log = logging.getLogger("ppcartoon")
 

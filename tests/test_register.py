@@ -8,7 +8,8 @@ import paddle
 import pytest
 
 import ppcartoon.register  # noqa: F401
-from ppcartoon import losses, ppgan_compat
+from ppcartoon import ppgan_compat
+from ppcartoon.models import losses
 from tests.helpers import training_runs
 
 # isort: split

@@ -19,9 +19,9 @@ from __future__ import annotations
 
 from paddle import Tensor, nn
 
-from .. import losses
-from ..trainable import Trainable
-from ..vgg import VGG19
+from ..models import losses
+from ..models.base import Trainable
+from ..models.vgg import VGG19
 
 # isort: split
 from ppgan.models.animeganv2_model import AnimeGANV2Model, AnimeGANV2PreTrainModel

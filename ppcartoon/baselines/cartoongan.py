@@ -19,10 +19,10 @@ from __future__ import annotations
 import paddle
 from paddle import Tensor, nn
 
-from .. import losses
-from ..networks import lrelu
-from ..trainable import Trainable, bare, learning
-from ..vgg import VGG19
+from ..models import losses
+from ..models.base import Trainable, bare, learning
+from ..models.networks import lrelu
+from ..models.vgg import VGG19
 
 # isort: split
 from ppgan.models.discriminators.builder import build_discriminator

@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
-from ..trainable import Trainable
+from ..models.base import Trainable
 
 # isort: split
 from ppgan.models.cycle_gan_model import CycleGANModel

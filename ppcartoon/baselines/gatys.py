@@ -20,9 +20,10 @@ from PIL import Image
 from scipy.optimize import OptimizeResult, minimize
 from tqdm import tqdm
 
-from .. import images, losses
+from .. import images
 from ..errors import InputError
-from ..vgg import VGG19
+from ..models import losses
+from ..models.vgg import VGG19
 
 NOISE = 90.0  # standard deviation in gray levels, about mid-gray
 BYTES_PER_PIXEL = 6000  # that the features and their gradients take

@@ -11,8 +11,8 @@ from paddle import nn
 from ppgan.models.generators.generater_animegan import AnimeGenerator
 from ppgan.models.generators.resnet import ResnetGenerator
 
-from .. import networks
 from ..errors import InputError
+from ..models import networks
 from ..weights import Weights
 from . import cartoongan
 
@@ -41,7 +41,7 @@ def generator(weights: Weights) -> nn.Layer:
         except Exception as error:  # which a constructor raises for arguments that a stranger's file has
             given = ", ".join(f"{key}={value}" for key, value in arguments.items())
             raise InputError(
-                f"{weights.style}: ppcartoon/networks.py does not have the generator {weights.other}({given})"
+                f"{weights.style}: ppcartoon/models/networks.py does not have the generator {weights.other}({given})"
             ) from error
     wanted = {(name, *tensor.shape) for name, tensor in net.state_dict().items()}
     there = {(name, *tensor.shape) for name, tensor in weights.tensors.items()}

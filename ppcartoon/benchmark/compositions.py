@@ -8,8 +8,9 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
-from .. import cost, losses, register  # noqa: F401  the registries know the networks
-from ..models import CartoonLossGANModel
+from .. import register  # noqa: F401  the registries know the networks
+from ..models import cost, losses
+from ..models.cartoonlossgan import CartoonLossGANModel
 
 
 class Straightforward(CartoonLossGANModel):

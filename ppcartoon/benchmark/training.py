@@ -85,7 +85,7 @@ def _prepare(
     name: str, batch_size: int, size: int, channels: int, layer: str, threads: int
 ) -> tuple[Facts, Callable[[], dict[str, float]]]:
     """A variant's facts, and what times one step of it by parts."""
-    from .. import cost
+    from ..models import cost
     from . import compositions, parts
 
     kind = compositions.CartoonLossGANModel if name == OURS else compositions.Straightforward

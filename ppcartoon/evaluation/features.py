@@ -23,9 +23,9 @@ from ..data.cache import cache_folder
 from ..data.image_folder import facts, image_files
 from ..engines.of_paddle import Program, save
 from ..errors import InputError, OutputError
+from ..models.vgg import RANDOM, VGG19
 from ..utils.files import atomic
 from ..utils.threads import ahead, cores, threads
-from ..vgg import RANDOM, VGG19
 from . import inception
 
 VERSION = 1  # of what is made of a file

@@ -22,10 +22,10 @@ def any_generator(value: Any) -> Section:
     name = value.get("name") if isinstance(value, dict) else None
     if not isinstance(name, str) or name == "CartoonLossGenerator":
         return Generator.model_validate(value)
-    from ..networks import GENERATORS  # and Paddle, which configs of ours do without
+    from ..models.networks import GENERATORS  # and Paddle, which configs of ours do without
 
     if name not in GENERATORS:
-        raise ValueError(f"{name}: unknown; ppcartoon/networks.py has {', '.join(sorted(GENERATORS))}")
+        raise ValueError(f"{name}: unknown; ppcartoon/models/networks.py has {', '.join(sorted(GENERATORS))}")
     fields: dict[str, Any] = {"name": (Literal[name], ...)}
     for key, parameter in inspect.signature(GENERATORS[name], eval_str=True).parameters.items():
         kind = Annotated[int, Field(ge=0, le=1024)] if parameter.annotation is int else bool
@@ -82,10 +82,12 @@ class CartoonLossGANModel(Model):
     @classmethod
     def known(cls, weights: dict[str, float]) -> dict[str, float]:
         if weights:
-            from ..losses import ADDITIONAL  # and Paddle, which configs of the paper's losses do without
+            from ..models.losses import ADDITIONAL  # and Paddle, which configs of the paper's losses do without
 
             for name in weights.keys() - ADDITIONAL.keys():
-                raise ValueError(f"{name}: unknown; ppcartoon/losses.py has {', '.join(sorted(ADDITIONAL)) or 'none'}")
+                raise ValueError(
+                    f"{name}: unknown; ppcartoon/models/losses.py has {', '.join(sorted(ADDITIONAL)) or 'none'}"
+                )
         return weights
 
     @model_validator(mode="after")

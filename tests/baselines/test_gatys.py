@@ -8,10 +8,11 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcartoon import evaluate_cli, images, vgg
+from ppcartoon import evaluate_cli, images
 from ppcartoon.baselines import gatys
 from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.errors import InputError
+from ppcartoon.models import vgg
 from tests.helpers.samples import photo
 from tests.helpers.vgg_file import table, write
 

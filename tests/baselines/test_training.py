@@ -7,7 +7,7 @@ from ppcartoon import InputError, checkpoints, config
 from ppcartoon.baselines.animegan import AnimeGANBaseline
 from ppcartoon.baselines.cartoongan import CartoonGANModel
 from ppcartoon.baselines.cyclegan import CycleGANBaseline
-from ppcartoon.schedules import FinalLinearDecay
+from ppcartoon.models.lr_scheduler import FinalLinearDecay
 from ppcartoon.train_cli import main as train
 from ppcartoon.trainer import seed_generators
 from tests.helpers import baseline_runs, tiny, training_runs

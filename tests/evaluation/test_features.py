@@ -11,7 +11,7 @@ from ppcartoon import images
 from ppcartoon.errors import InputError
 from ppcartoon.evaluation import features, fid
 from ppcartoon.evaluation.features import extractor, of_folder
-from ppcartoon.vgg import VGG19
+from ppcartoon.models.vgg import VGG19
 from tests.helpers import tiny
 from tests.helpers.folders import save
 from tests.helpers.vgg_file import table, write

@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 
 import ppcartoon.register  # noqa: F401
-from ppcartoon.models import CartoonLossGANModel
+from ppcartoon.models.cartoonlossgan import CartoonLossGANModel
 
 ADAM = {"name": "Adam", "beta1": 0.5, "beta2": 0.999}
 OPTIMIZERS = {f"optimizer_{x}": {**ADAM, "net_names": [f"net{x}"]} for x in "DG"}

@@ -8,9 +8,10 @@ import onnxruntime
 import paddle
 import pytest
 
-from ppcartoon import InputError, graph, networks, nodes
-from ppcartoon.networks import Cartoonizer
-from ppcartoon.norms import Statistics
+from ppcartoon import InputError, graph, nodes
+from ppcartoon.models import networks
+from ppcartoon.models.networks import Cartoonizer
+from ppcartoon.models.norms import Statistics
 from ppcartoon.weights import ENCODERS, Weights, load_style
 
 NETWORKS = {

@@ -8,7 +8,8 @@ import paddle
 import pytest
 import yaml
 
-from ppcartoon import config, engines, experiment, networks, runs, trainer, weights
+from ppcartoon import config, engines, experiment, runs, trainer, weights
+from ppcartoon.models import networks
 from tests.helpers import tiny, training_runs
 from tests.helpers.tiny import relative
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import paddle
 import pytest
 
-from ppcartoon import config, losses, models
-from ppcartoon.networks import Cartoonizer, NLayerDiscriminator
+from ppcartoon import config
+from ppcartoon.models import cartoonlossgan, losses
+from ppcartoon.models.networks import Cartoonizer, NLayerDiscriminator
 from tests.helpers import tiny
 
 WEIGHTS = {"adv": 300.0, "content": 1.5, "gray": 2.5, "color": 100.0, "tv": 1.0}
@@ -168,7 +169,7 @@ def from_yaml(*options):
     tiny_options += ["model.vgg_path=random", "model.vgg_layer=conv1_2"]
     path = Path(__file__).parents[2] / "configs" / "cartoonloss_base.yaml"
     settings = config.load(path, [*tiny_options, *options])
-    model = models.CartoonLossGANModel(**settings.model.model_dump(exclude={"name"}))
+    model = cartoonlossgan.CartoonLossGANModel(**settings.model.model_dump(exclude={"name"}))
     rates = model.setup_lr_schedulers(settings.lr_scheduler.model_dump())
     model.setup_optimizers(rates, settings.optimizer.model_dump())
     model.init_steps = 0

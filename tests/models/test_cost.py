@@ -8,9 +8,9 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppcartoon import cost, networks
 from ppcartoon.benchmark import compositions
-from ppcartoon.models import CartoonLossGANModel
+from ppcartoon.models import cost, networks
+from ppcartoon.models.cartoonlossgan import CartoonLossGANModel
 
 ROOT = Path(__file__).parents[2]
 G, D = {"name": "CartoonLossGenerator", "in_channels": 8, "channels": 4}, {"name": "CartoonLossDiscriminator"}

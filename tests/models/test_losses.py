@@ -9,13 +9,14 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppcartoon import losses, ppgan_compat  # noqa: F401  compat before ppgan, which it makes importable
+from ppcartoon import ppgan_compat  # noqa: F401  compat before ppgan, which it makes importable
+from ppcartoon.models import losses
 from tests.helpers.samples import FIXTURES
 
 # isort: split
 from ppgan.models.animeganv2_model import AnimeGANV2Model
 
-from ppcartoon.networks import Discriminator, Generator
+from ppcartoon.models.networks import Discriminator, Generator
 
 BLACK, WHITE, RED, GREEN, BLUE = (-1, -1, -1), (1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)
 ORACLE = os.environ.get("PPCARTOON_ORACLE")

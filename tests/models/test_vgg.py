@@ -13,9 +13,9 @@ import paddle
 import paddle.nn.functional as F
 import pytest
 
-from ppcartoon import vgg
 from ppcartoon.data import sources
 from ppcartoon.errors import InputError
+from ppcartoon.models import vgg
 from tests.helpers.vgg_file import table, write
 
 # isort: split

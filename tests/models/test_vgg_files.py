@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ppcartoon import vgg
 from ppcartoon.errors import InputError
+from ppcartoon.models import vgg
 from tests.helpers.vgg_file import WIDTHS, table, write, write_pickle
 
 

@@ -11,9 +11,10 @@ import paddle
 import pytest
 from PIL import Image
 
-from ppcartoon import InputError, config, losses, networks, weights
+from ppcartoon import InputError, config, weights
 from ppcartoon.baselines.generators import generator
 from ppcartoon.data.samples import draw_cartoon, draw_photo
+from ppcartoon.models import losses, networks
 from tests.helpers import tiny, training_runs
 from tests.helpers.samples import photo
 
@@ -99,7 +100,9 @@ def test_a_network(clone):
         generator(loaded)
     with pytest.raises(InputError, match="of another network"):
         weights.of_cartoonizer(loaded)
-    with pytest.raises(InputError, match=r"model\.generator: SmallGenerator: unknown; ppcartoon/networks.py has"):
+    with pytest.raises(
+        InputError, match=r"model\.generator: SmallGenerator: unknown; ppcartoon/models/networks.py has"
+    ):
         config.load(run / "config.yaml")
 
 
@@ -153,7 +156,7 @@ def test_an_additional_loss_has_its_weight_and_a_gradient(doubled):
     [
         (
             {"additional_losses": {"dubled": 1}},
-            "model.additional_losses: dubled: unknown; ppcartoon/losses.py has doubled",
+            "model.additional_losses: dubled: unknown; ppcartoon/models/losses.py has doubled",
         ),
         (
             {"additional_losses": {"doubled": -1}},

@@ -8,19 +8,19 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
-from . import ppgan_compat  # noqa: F401  before ppgan, which it makes importable
+from .. import ppgan_compat  # noqa: F401  before ppgan, which it makes importable
 
 # isort: split
 from ppgan.models.animeganv2_model import AnimeGANV2Model
 from ppgan.models.discriminators.builder import build_discriminator
 from ppgan.models.generators.builder import build_generator
 
+from ..weights import fold
 from . import losses
+from .base import Trainable, bare, learning
 from .cost import Cost, step_cost
 from .networks import OURS, Cartoonizer
-from .trainable import Trainable, bare, learning
 from .vgg import VGG19
-from .weights import fold
 
 
 class CartoonLossGANModel(Trainable):

@@ -12,13 +12,13 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from . import ppgan_compat  # noqa: F401  before ppgan, which it makes importable
+from .. import ppgan_compat  # noqa: F401  before ppgan, which it makes importable
 
 # isort: split
 from ppgan.modules import caffevgg
 
-from .data import sources
-from .errors import InputError
+from ..data import sources
+from ..errors import InputError
 
 RANDOM = "random"
 Table = dict[str, list[np.ndarray]]  # {"conv1_1": [kernel HWIO, bias], ...}

@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 
-from . import ppgan_compat  # noqa: F401  before ppgan, which it makes importable
+from .. import ppgan_compat  # noqa: F401  before ppgan, which it makes importable
 
 # isort: split
 from ppgan.models.base_model import BaseModel
