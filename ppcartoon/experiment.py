@@ -17,6 +17,7 @@ from ppgan.datasets.builder import DATASETS
 from ppgan.models.builder import build_model
 
 from . import checkpoints, images
+from .config.schema import Config
 from .data.cache import center
 from .data.datasets import EpochSampler, UnpairedCartoonDataset
 from .data.image_folder import image_files
@@ -24,7 +25,6 @@ from .errors import InputError
 from .models.base import Trainable
 from .processes import start_worker
 from .runs import Start
-from .schema import Config
 from .validation import Validation
 
 FOR_THE_LOADER = {"name", "batch_size", "num_workers", "use_shared_memory"}

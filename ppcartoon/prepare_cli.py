@@ -215,10 +215,10 @@ def check(args: argparse.Namespace) -> int:
 
 def _configured(args: argparse.Namespace) -> tuple:
     """The places that a config names, and the size and batch that it asks for."""
-    from . import config
+    from .config import loading
     from .data.check import Layout, test_folders
 
-    train = config.load(args.config_file).dataset.train
+    train = loading.load(args.config_file).dataset.train
     if train.name != "UnpairedCartoonDataset":
         raise InputError(f"{args.config_file}: its images are drawn, there is nothing to check")
     style = {key: args.root / name for key in ("cartoons", "smooth", "gray") if (name := getattr(train, key))}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import checkpoints, config
+from . import checkpoints
+from .config import loading
+from .config.schema import Config
 from .errors import InputError
-from .schema import Config
 
 AUTO = "auto"
 CONFIG = "config.yaml"
@@ -25,7 +26,7 @@ class Start(NamedTuple):
         notes: what the user should hear about it.
     """
 
-    config: Config
+    loading: Config
     folder: Path
     checkpoint: Path | None
     tensors: dict
@@ -52,11 +53,11 @@ def locate(config_file: Path | None, options: list[str], resume: str | None) -> 
         folder = path.absolute().parent.parent if chosen else path
         if not (folder / CONFIG).is_file():
             raise InputError(f"--resume {resume}: neither a run's folder nor a checkpoint of one")
-        settings = config.load(config_file or folder / CONFIG, options)
+        settings = loading.load(config_file or folder / CONFIG, options)
     elif config_file is None:
         raise InputError("-c: name a config, configs/cartoonloss_shinkai.yaml for one")
     else:
-        settings = config.load(config_file, options)
+        settings = loading.load(config_file, options)
         folder = Path(settings.output_dir).expanduser() / config_file.stem
     if resume is None:
         if (folder / CONFIG).exists():

@@ -15,12 +15,12 @@ from . import images, register  # noqa: F401  `register` fills ppgan's registrie
 # isort: split
 from ppgan.metrics.builder import build_metric
 
+from .config.schema import Validate
 from .data.image_folder import image_files
 from .errors import InputError
 from .evaluation.features import Extractor, decoded, of_folder, of_one_shape
 from .models.base import Trainable
 from .monitor import Monitor
-from .schema import Validate
 
 log = logging.getLogger("ppcartoon")
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import config, images
+from .. import images
 from ..baselines.predictor import open_weights
+from ..config import loading
 from ..data.image_folder import by_stem, facts, image_files
 from ..errors import InputError
 from ..photos import Options, cartoonize
@@ -73,7 +74,7 @@ def of_epoch(name: str, run: Path, epoch: int) -> Path:
     """
     if not (run / CONFIG).is_file():
         raise InputError(f"{name}={run}: needs a run's folder, with its weights of each epoch")
-    number = config.load(run / CONFIG).model.init_epochs + epoch
+    number = loading.load(run / CONFIG).model.init_epochs + epoch
     path = run / "weights" / f"epoch_{number:04d}.safetensors"
     if not path.is_file():
         raise InputError(f"{path}: not there; {name} has no weights of epoch {number}")

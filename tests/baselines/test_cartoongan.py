@@ -5,8 +5,8 @@ import paddle
 import pytest
 
 import ppcartoon.register  # noqa: F401
-from ppcartoon import config
 from ppcartoon.baselines import cartoongan
+from ppcartoon.config import loading
 from tests.helpers import tiny
 from tests.helpers.training_runs import ROOT
 
@@ -84,7 +84,7 @@ def test_the_generator_minimises_equation_2():
 
 @pytest.mark.parametrize("style", ["shinkai", "paprika"])
 def test_the_configs_have_the_numbers_of_the_paper(style):
-    settings = config.load(ROOT / f"configs/baselines/cartoongan_{style}.yaml")
+    settings = loading.load(ROOT / f"configs/baselines/cartoongan_{style}.yaml")
     model = settings.model
     assert (model.content_weight, model.init_epochs, model.vgg_layer) == (10, 10, "conv4_4")
     assert settings.lr_scheduler.learning_rate == 0.0002

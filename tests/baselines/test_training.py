@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from ppcartoon import InputError, checkpoints, config
+from ppcartoon import InputError, checkpoints
 from ppcartoon.baselines.animegan import AnimeGANBaseline
 from ppcartoon.baselines.cartoongan import CartoonGANModel
 from ppcartoon.baselines.cyclegan import CycleGANBaseline
+from ppcartoon.config import loading
 from ppcartoon.models.lr_scheduler import FinalLinearDecay
 from ppcartoon.train_cli import main as train
 from ppcartoon.trainer import seed_generators
@@ -178,15 +179,15 @@ def test_the_rates_of_stages_and_optimizers(tmp_path):
 )
 def test_keys_are_those_of_the_model(name, option, message):
     with pytest.raises(InputError) as error:
-        config.load(training_runs.ROOT / f"configs/baselines/{name}.yaml", [option])
+        loading.load(training_runs.ROOT / f"configs/baselines/{name}.yaml", [option])
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", baseline_runs.NAMES)
 @pytest.mark.parametrize("style", ["shinkai", "paprika"])
 def test_a_style_of_a_baseline_has_the_folders_of_ours(name, style):
-    own = config.load(training_runs.ROOT / f"configs/baselines/{name}_{style}.yaml")
-    ours = config.load(training_runs.ROOT / f"configs/cartoonloss_{style}.yaml")
+    own = loading.load(training_runs.ROOT / f"configs/baselines/{name}_{style}.yaml")
+    ours = loading.load(training_runs.ROOT / f"configs/cartoonloss_{style}.yaml")
     keys = ("dataroot", "photos", "cartoons", "smooth", "size")
     assert [getattr(own.dataset.train, key) for key in keys] == [getattr(ours.dataset.train, key) for key in keys]
     assert own.export.style == f"{name}_{style}" and own.export.attribution == ours.export.attribution

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ppcartoon import InputError, config
+from ppcartoon import InputError
+from ppcartoon.config import loading
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 STYLES = {"shinkai": "Shinkai", "hayao": "Hayao", "hosoda": "SummerWar", "paprika": "Paprika"}
@@ -17,12 +18,12 @@ def shipped(request):
 
 
 def test_every_shipped_config_is_valid_and_resolves_to_itself(shipped):
-    resolved = config.load(shipped).model_dump()
-    assert config.check(yaml.safe_load(yaml.safe_dump(resolved)), "resolved").model_dump() == resolved
+    resolved = loading.load(shipped).model_dump()
+    assert loading.check(yaml.safe_load(yaml.safe_dump(resolved)), "resolved").model_dump() == resolved
 
 
 def test_the_base_has_the_paper_s_numbers():
-    c = config.load(CONFIGS / "cartoonloss_base.yaml")
+    c = loading.load(CONFIGS / "cartoonloss_base.yaml")
     m, train = c.model, c.dataset.train
     weights = (m.adv_weight, m.content_weight, m.gray_weight, m.color_weight, m.tv_weight, m.edge_weight)
     assert weights == (300, 1.5, 2.5, 100, 1, 0.1)
@@ -37,7 +38,7 @@ def test_the_base_has_the_paper_s_numbers():
 
 @pytest.mark.parametrize("style", STYLES)
 def test_a_style_differs_from_the_base_in_its_folders_and_its_name_alone(style):
-    base, own = (config.load(CONFIGS / f"cartoonloss_{name}.yaml").model_dump() for name in ("base", style))
+    base, own = (loading.load(CONFIGS / f"cartoonloss_{name}.yaml").model_dump() for name in ("base", style))
     assert own["dataset"]["train"]["cartoons"] == f"{STYLES[style]}/style"
     assert own["dataset"]["train"]["smooth"] == f"{STYLES[style]}/smooth"
     assert own["export"]["style"] == style
@@ -48,7 +49,7 @@ def test_a_style_differs_from_the_base_in_its_folders_and_its_name_alone(style):
 
 
 def test_a_seed_and_a_decay_reach_what_depends_on_them():
-    c = config.load(CONFIGS / "cartoonloss_base.yaml", ["seed=7", "epochs=10", "lr_scheduler.decay_epochs=4"])
+    c = loading.load(CONFIGS / "cartoonloss_base.yaml", ["seed=7", "epochs=10", "lr_scheduler.decay_epochs=4"])
     assert c.dataset.train.seed == 7 and c.lr_scheduler.start_epoch == 6
 
 
@@ -85,7 +86,7 @@ def test_a_seed_and_a_decay_reach_what_depends_on_them():
 )
 def test_a_mistake_gets_one_line_with_the_key_s_path(option, message):
     with pytest.raises(InputError) as error:
-        config.load(CONFIGS / "cartoonloss_shinkai.yaml", [option])
+        loading.load(CONFIGS / "cartoonloss_shinkai.yaml", [option])
     line = str(error.value)
     assert line.startswith(f"{CONFIGS / 'cartoonloss_shinkai.yaml'}: ") and message in line and "\n" not in line
 
@@ -95,16 +96,16 @@ def test_a_mistake_gets_one_line_with_the_key_s_path(option, message):
 )
 def test_an_option_that_is_no_yaml_is_refused(option):
     with pytest.raises(InputError, match=r"^-o .*(is not of the form|is not YAML)") as error:
-        config.load(CONFIGS / "cartoonloss_base.yaml", [option])
+        loading.load(CONFIGS / "cartoonloss_base.yaml", [option])
     assert "\n" not in str(error.value)
 
 
 def test_an_option_is_never_run_as_code(tmp_path):
     text = f"open({str(tmp_path / 'made')!r}, 'w')"
-    c = config.load(CONFIGS / "cartoonloss_base.yaml", [f"export.style={text}"])
+    c = loading.load(CONFIGS / "cartoonloss_base.yaml", [f"export.style={text}"])
     assert c.export.style == text and not (tmp_path / "made").exists()
     with pytest.raises(InputError):
-        config.load(CONFIGS / "cartoonloss_base.yaml", [f"export.style=!!python/object/apply:os.mkdir [{tmp_path}/x]"])
+        loading.load(CONFIGS / "cartoonloss_base.yaml", [f"export.style=!!python/object/apply:os.mkdir [{tmp_path}/x]"])
     assert not (tmp_path / "x").exists()
 
 
@@ -116,7 +117,7 @@ def test_bases_are_relative_to_the_file_and_a_new_name_starts_a_section_anew(tmp
         "dataset: {train: {name: DrawnCartoonDataset, count: 8, size: 32, flip: false, batch_size: 2,"
         " num_workers: 0}}\n"
     )
-    c = config.load(tmp_path / "sub/own.yaml")
+    c = loading.load(tmp_path / "sub/own.yaml")
     assert c.epochs == 5 and c.dataset.train.count == 8 and c.model.adv_weight == 300
 
 
@@ -138,7 +139,7 @@ def test_a_file_that_is_no_config_gets_one_line(tmp_path, text, message):
     path = tmp_path / "own.yaml"
     path.write_text(text)
     with pytest.raises(InputError) as error:
-        config.load(path)
+        loading.load(path)
     assert message in str(error.value) and str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
@@ -146,4 +147,4 @@ def test_binary_rubbish_and_folders_are_no_configs(tmp_path):
     (tmp_path / "own.yaml").write_bytes(b"\xff\xfe\x00\x01")
     for path in (tmp_path / "own.yaml", tmp_path):
         with pytest.raises(InputError, match=str(path)):
-            config.load(path)
+            loading.load(path)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from ppcartoon import config, weights
+from ppcartoon import weights
+from ppcartoon.config import loading
 from tests.helpers import training_runs
 
 
@@ -18,7 +19,7 @@ def of_epoch(tiny: weights.Weights, number: int) -> weights.Weights:
 def save_run(folder: Path, tiny: weights.Weights, init_epochs: int, epochs: int) -> Path:
     """What a training run leaves: its config, weights of each epoch, and newest ones that are unlike all of them."""
     folder.mkdir(parents=True)
-    settings = config.load(training_runs.write_config(folder), [f"model.init_epochs={init_epochs}"])
+    settings = loading.load(training_runs.write_config(folder), [f"model.init_epochs={init_epochs}"])
     (folder / "config.yaml").write_text(yaml.safe_dump(settings.model_dump()))
     (folder / "weights").mkdir()
     for number in range(1, epochs + 1):

@@ -8,7 +8,8 @@ import paddle
 import pytest
 import yaml
 
-from ppcartoon import config, engines, experiment, runs, trainer, weights
+from ppcartoon import engines, experiment, runs, trainer, weights
+from ppcartoon.config import loading
 from ppcartoon.models import networks
 from tests.helpers import tiny, training_runs
 from tests.helpers.tiny import relative
@@ -48,7 +49,7 @@ def ablation(request) -> Path:
 
 def begun(path: Path, folder: Path) -> experiment.Experiment:
     """The config on widths of a sixteenth, drawn images of 32 pixels and a few steps, ready for the first."""
-    model = config.load(path).model
+    model = loading.load(path).model
     options = [
         f"model.generator.in_channels={model.generator.in_channels // 16}",
         f"model.generator.channels={model.generator.channels // 16}",
@@ -98,13 +99,13 @@ def full(tmp_path_factory) -> experiment.Experiment:
 def test_it_differs_from_its_base_in_the_keys_it_names_and_in_no_others(ablation):
     own = yaml.safe_load(ablation.read_text())
     assert (ablation.parent / own.pop("_base_")).resolve() == FULL
-    before, now = (runs._leaves(config._read(path, ())) for path in (FULL, ablation))
+    before, now = (runs._leaves(loading._read(path, ())) for path in (FULL, ablation))
     assert now.keys() == before.keys()
     assert {key for key in now if now[key] != before[key]} == set(runs._leaves(own))
 
 
 def test_no_two_ablations_are_the_same():
-    seen = [config.load(path).model_dump_json() for path in [*ABLATIONS, FULL]]
+    seen = [loading.load(path).model_dump_json() for path in [*ABLATIONS, FULL]]
     assert len(set(seen)) == len(seen)
 
 
@@ -198,7 +199,7 @@ def test_the_converter_tells_the_network_from_its_tensors(tmp_path, path):
 @pytest.mark.parametrize("name", ["depthwise", "half_channels"])
 def test_g_has_a_third_of_its_parameters_or_fewer(name):
     full, own = (
-        networks.Generator(**config.load(path).model.generator.model_dump(exclude={"name"}))
+        networks.Generator(**loading.load(path).model.generator.model_dump(exclude={"name"}))
         for path in (FULL, CONFIGS / "ablations" / f"{name}.yaml")
     )
     assert sum(p.size for p in own.parameters()) < sum(p.size for p in full.parameters()) / 3

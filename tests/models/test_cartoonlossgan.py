@@ -5,7 +5,7 @@ from pathlib import Path
 import paddle
 import pytest
 
-from ppcartoon import config
+from ppcartoon.config import loading
 from ppcartoon.models import cartoonlossgan, losses
 from ppcartoon.models.networks import Cartoonizer, NLayerDiscriminator
 from tests.helpers import tiny
@@ -168,7 +168,7 @@ def from_yaml(*options):
     ]
     tiny_options += ["model.vgg_path=random", "model.vgg_layer=conv1_2"]
     path = Path(__file__).parents[2] / "configs" / "cartoonloss_base.yaml"
-    settings = config.load(path, [*tiny_options, *options])
+    settings = loading.load(path, [*tiny_options, *options])
     model = cartoonlossgan.CartoonLossGANModel(**settings.model.model_dump(exclude={"name"}))
     rates = model.setup_lr_schedulers(settings.lr_scheduler.model_dump())
     model.setup_optimizers(rates, settings.optimizer.model_dump())

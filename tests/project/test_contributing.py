@@ -11,8 +11,9 @@ import paddle
 import pytest
 from PIL import Image
 
-from ppcartoon import InputError, config, weights
+from ppcartoon import InputError, weights
 from ppcartoon.baselines.generators import generator
+from ppcartoon.config import loading
 from ppcartoon.data.samples import draw_cartoon, draw_photo
 from ppcartoon.models import losses, networks
 from tests.helpers import tiny, training_runs
@@ -103,7 +104,7 @@ def test_a_network(clone):
     with pytest.raises(
         InputError, match=r"model\.generator: SmallGenerator: unknown; ppcartoon/models/networks.py has"
     ):
-        config.load(run / "config.yaml")
+        loading.load(run / "config.yaml")
 
 
 def test_a_style(clone):
@@ -177,11 +178,11 @@ def test_configs_are_as_strict_with_them(keys, message, doubled, plain, tmp_path
     path = training_runs.write_config(tmp_path)
     options = [f"model.{key}={value}" for key, value in keys.items()]
     with pytest.raises(InputError, match=message):
-        config.load(path, options)
+        loading.load(path, options)
 
 
 def test_a_config_tells_all_arguments_of_another_generator(plain, tmp_path):
-    loaded = config.load(training_runs.write_config(tmp_path), ["model.generator={name: Plain, in_channels: 8}"])
+    loaded = loading.load(training_runs.write_config(tmp_path), ["model.generator={name: Plain, in_channels: 8}"])
     assert loaded.model_dump()["model"]["generator"] == {"name": "Plain", "in_channels": 8, "even": False}
 
 

@@ -16,7 +16,8 @@ import pytest
 import requests
 from packaging.requirements import Requirement
 
-from ppcartoon import config, flags, prepare_cli, train_cli, weights
+from ppcartoon import flags, prepare_cli, train_cli, weights
+from ppcartoon.config import loading
 from ppcartoon.evaluation import flags as evaluation_flags
 from tests.helpers import studies, training_runs
 from tests.helpers.documents import DOCUMENTS, ROOT, Command, commands, lay_out, programs, prose
@@ -203,7 +204,7 @@ def test_what_needs_more_than_a_cpu_is_right_as_far_as_it_can_be_seen_without(co
             args = PARSERS[name]().parse_args(program[program.index(tool or "ppcartoon") + 1 :])
             if name == "train.py":
                 named = f"configs/{Path(args.resume).name}.yaml" if args.resume else None  # a run has its config's name
-                config.load(args.config_file or ROOT / named, args.opt)
+                loading.load(args.config_file or ROOT / named, args.opt)
         elif tool:
             assert {part for part in program if part.startswith("--")} <= known[name]
         elif name == "docker":

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from ppcartoon import config, validation
-from ppcartoon.schema import Validate
+from ppcartoon import validation
+from ppcartoon.config import loading
+from ppcartoon.config.schema import Validate
 from tests.helpers import tiny, training_runs
 from tests.helpers.folders import drawn
 
@@ -143,7 +144,7 @@ def test_every_link_leads_to_what_it_names():
 
 
 def test_every_key_has_the_value_of_the_base_config():
-    base = config.load(ROOT / "configs/cartoonloss_base.yaml").model_dump()
+    base = loading.load(ROOT / "configs/cartoonloss_base.yaml").model_dump()
     keys = [(key, value) for row in ROWS for key, value in row.keys.items()]
     assert len(keys) > 40
     for key, value in keys:

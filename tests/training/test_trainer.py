@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from ppcartoon import CartoonPredictor, checkpoints, config, weights
+from ppcartoon import CartoonPredictor, checkpoints, weights
+from ppcartoon.config import loading
 from tests.helpers import training_runs
 
 
@@ -41,7 +42,7 @@ def test_a_run_goes_through_both_stages_and_leaves_weights(whole):
 def test_the_resolved_config_is_beside_the_run_and_inside_the_weights(whole):
     path, run = whole
     saved = yaml.safe_load((run / "config.yaml").read_text())
-    assert config.check(saved, "saved").model_dump() == saved
+    assert loading.check(saved, "saved").model_dump() == saved
     assert saved["model"]["adv_weight"] == 300 and saved["lr_scheduler"]["start_epoch"] == 2
     loaded = weights.load(run / "weights.safetensors")
     assert yaml.safe_load(loaded.config) == saved

@@ -4,10 +4,11 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcartoon import checkpoints, config, validation
+from ppcartoon import checkpoints, validation
+from ppcartoon.config import loading
+from ppcartoon.config.schema import Validate
 from ppcartoon.errors import InputError
 from ppcartoon.evaluation import features, fid
-from ppcartoon.schema import Validate
 from tests.helpers import tiny, training_runs
 from tests.helpers.folders import drawn, save
 from tests.training.test_trainer import assert_same_end
@@ -165,15 +166,15 @@ def test_a_photo_that_is_none_and_too_few_of_them_are_found_before_training(root
 )
 def test_keys_are_strict(root, tmp_path, options, why):
     with pytest.raises(InputError) as caught:
-        config.load(written(tmp_path), options)
+        loading.load(written(tmp_path), options)
     assert why in str(caught.value)
 
 
 def test_what_a_config_says_comes_back_from_the_file_that_a_run_saves(root, tmp_path):
-    loaded = config.load(written(tmp_path))
+    loaded = loading.load(written(tmp_path))
     saved = loaded.model_dump()
     assert saved["validate"]["metrics"] == METRICS and "validation" not in saved
-    assert config.check(saved, "saved") == loaded
+    assert loading.check(saved, "saved") == loaded
     saved["validate"]["metrics"] = {}
     with pytest.raises(InputError, match=r"saved: validate.metrics: dictionary should have at least 1 item"):
-        config.check(saved, "saved")
+        loading.check(saved, "saved")

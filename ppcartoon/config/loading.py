@@ -9,9 +9,9 @@ from typing import Any
 import pydantic
 import yaml
 
-from .errors import InputError
+from ..errors import InputError
 from .schema import Config
-from .schema.section import Section
+from .section import Section
 
 
 def load(path: Path, options: list[str] = ()) -> Config:
