@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from .predictor import CartoonPredictor
+    from .inference.predictor import CartoonPredictor
 
 __version__ = "0.1.0"
 __all__ = ["CartoonPredictor", "InputError", "__version__"]
@@ -17,7 +17,7 @@ __all__ = ["CartoonPredictor", "InputError", "__version__"]
 def __getattr__(name: str) -> object:
     """Imports the predictor, and NumPy with it, on first use."""
     if name == "CartoonPredictor":
-        from .predictor import CartoonPredictor
+        from .inference.predictor import CartoonPredictor
 
         return CartoonPredictor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,8 +14,8 @@ from .errors import InputError, Interrupted, OutputError, printable
 from .flags import DEMO_SIZE, parser
 
 if TYPE_CHECKING:
-    from .plan import Job
-    from .predictor import CartoonPredictor
+    from .inference.jobs import Job
+    from .inference.predictor import CartoonPredictor
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -56,8 +56,8 @@ def infer(args: argparse.Namespace) -> int:
     Raises:
         InputError: nothing can be done as asked.
     """
-    from .photos import Options
-    from .predictor import DEFAULT_STYLE
+    from .inference.batch import Options
+    from .inference.predictor import DEFAULT_STYLE
 
     names = ("engine", "device", "precision", "threads", "batch_size", "tile")
     predictor = {name: getattr(args, name) for name in names}
@@ -69,10 +69,10 @@ def infer(args: argparse.Namespace) -> int:
     elif args.input is None:
         raise InputError("--ray: give --input; the demonstration runs on this machine")
     else:
-        from . import cluster
+        from .inference.ray_cluster import run
 
         wanted = Options(args.max_size, args.side_by_side, args.quality)
-        made, skipped, failures = cluster.run(args.input, args.output, args.ray, predictor, wanted, **where)
+        made, skipped, failures = run.run(args.input, args.output, args.ray, predictor, wanted, **where)
         failed, remark = len(failures), f"Ray at {args.ray}"
     seconds = time.perf_counter() - start
 
@@ -91,9 +91,9 @@ def here(args: argparse.Namespace, options: dict, where: dict) -> tuple[int, int
     Raises:
         InputError: nothing can be done as asked.
     """
-    from .photos import Options, cartoonize
-    from .plan import plan
-    from .predictor import CartoonPredictor
+    from .inference.batch import Options, cartoonize
+    from .inference.jobs import plan
+    from .inference.predictor import CartoonPredictor
 
     demo = args.input is None
     if demo and args.max_size is None:

@@ -14,14 +14,14 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .engines import of_paddle
 from .errors import InputError, printable
 from .evaluation import layouts
 from .evaluation.flags import parser
+from .inference.engines import paddle_engines
 from .utils.threads import cores
 
 if TYPE_CHECKING:
-    from .plan import Job
+    from .inference.jobs import Job
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if importlib.util.find_spec("paddle"):
             with contextlib.redirect_stderr(io.StringIO()):  # it warns of more threads than one
-                of_paddle.paddle()
+                paddle_engines.paddle()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which Paddle took; so temporary files are removed
         return COMMANDS[args.command](args)
     except InputError as error:
@@ -89,8 +89,8 @@ def figure(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace) -> int:
     from .baselines.predictor import open_weights
-    from .photos import Options, cartoonize
-    from .plan import plan
+    from .inference.batch import Options, cartoonize
+    from .inference.jobs import plan
 
     jobs = plan(args.input, args.output, recursive=args.recursive, ext=args.ext, skip_existing=args.skip_existing)
     todo = _photos(jobs)
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
 def gatys(args: argparse.Namespace) -> int:
     from .baselines import gatys, gatys_files
-    from .plan import plan
+    from .inference.jobs import plan
 
     jobs = plan([args.photo], args.output, skip_existing=args.skip_existing)
     todo = _photos(jobs)

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ppcartoon import graph, images, weights
-from ppcartoon.plan import plan
+from ppcartoon import images, weights
+from ppcartoon.inference import onnx_graph
+from ppcartoon.inference.jobs import plan
 from tests.helpers.damage import EDITS, FILES, damaged, outcome, tries
 
 
@@ -88,7 +89,7 @@ def check_weights(path):
     if loaded is not None:
         assert all(t.dtype == np.float32 and np.isfinite(t).all() for t in loaded.tensors.values())
         assert all(getattr(loaded, key).isprintable() for key in weights.TEXTS)
-        outcome(graph.build, loaded)
+        outcome(onnx_graph.build, loaded)
 
 
 @tries(200)

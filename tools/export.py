@@ -7,7 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ppcartoon import InputError, export, weights
+from ppcartoon import InputError, weights
+from ppcartoon.inference import export
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)

@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import images
 from ..errors import InputError, Interrupted, OutputError, printable
 from ..images import Picture
-from ..plan import Job
+from ..inference.jobs import Job
 from ..utils.signals import noted_signals
 from . import gatys
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from .. import weights
-from ..engines import of_paddle
 from ..errors import InputError
-from ..predictor import MEMORY, CartoonPredictor
+from ..inference.engines import paddle_engines
+from ..inference.predictor import MEMORY, CartoonPredictor
 from ..utils.threads import cores
 from ..weights import Weights
 
@@ -79,15 +79,15 @@ class Generator:
     def __init__(self, loaded: Weights, device: str) -> None:
         if not find_spec("paddle"):
             raise InputError(f"{loaded.other} runs on Paddle: pip install paddlepaddle==3.2.2, or the GPU build")
-        if device == "gpu" and not of_paddle.gpu():
-            raise InputError(of_paddle.NO_GPU)
-        version, self._lock = of_paddle.paddle().__version__, threading.Lock()
+        if device == "gpu" and not paddle_engines.gpu():
+            raise InputError(paddle_engines.NO_GPU)
+        version, self._lock = paddle_engines.paddle().__version__, threading.Lock()
         from .generators import generator
 
-        device = "gpu" if device != "cpu" and of_paddle.gpu() else "cpu"
+        device = "gpu" if device != "cpu" and paddle_engines.gpu() else "cpu"
         with tempfile.TemporaryDirectory() as folder:
-            program = of_paddle.save(generator(loaded), Path(folder) / "model", **of_paddle.IMAGE)
-            self._program = of_paddle.Program(program, device, cores())
+            program = paddle_engines.save(generator(loaded), Path(folder) / "model", **paddle_engines.IMAGE)
+            self._program = paddle_engines.Program(program, device, cores())
         width = max((v for v in loaded.network["generator"].values() if isinstance(v, int)), default=64)
         self.bytes_per_pixel = BYTES[version.startswith(LEAN)] * max(width, 16)
         self.description = f"{loaded.other}, {self._program.description}"

@@ -17,8 +17,8 @@ from .subject import Subject
 from .tables import number, ratios, spread, table
 
 if TYPE_CHECKING:
-    from ..engines import Network
-    from ..predictor import CartoonPredictor
+    from ..inference.engines import Network
+    from ..inference.predictor import CartoonPredictor
 
 COUNT, HEIGHT, WIDTH = 12, 384, 512
 OURS, ENGINE, PLAIN = "ppcartoon, the folder", "its engine alone, on tensors", f"{rivals.PLAIN}, file by file"
@@ -74,8 +74,8 @@ def _prepare(name: str, subject: Subject, source: Path, file: Path, threads: int
 
 
 def _as_folder(predictor: CartoonPredictor, source: Path) -> Callable[[Path], None]:
-    from ..photos import Options, cartoonize
-    from ..plan import plan
+    from ..inference.batch import Options, cartoonize
+    from ..inference.jobs import plan
 
     def once(target: Path) -> None:
         with contextlib.redirect_stderr(io.StringIO()) as remarks:  # and the bar that a terminal would get

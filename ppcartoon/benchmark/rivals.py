@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..engines import of_paddle
 from ..errors import InputError
+from ..inference.engines import paddle_engines
 from .subject import Subject
 
 if TYPE_CHECKING:
-    from ..engines import Network
+    from ..inference.engines import Network
 
 PLAIN, PADDLEGAN = "plain ONNX Runtime", "PaddleGAN's AnimeGANPredictor network"
 
 
 def write_onnx(subject: Subject, folder: Path, _: int) -> Path:
     """The file that tools/export.py writes."""
-    from ..export import export
+    from ..inference.export import export
 
     return export(subject.weights(), folder, ["onnx"])[0].path
 
@@ -44,7 +44,7 @@ def paddlegan() -> Network:
     """
     if not (importlib.util.find_spec("paddle") and importlib.util.find_spec("ppgan")):
         raise InputError("engine paddlegan: Paddle or ppgan is not installed; choose others with --engines")
-    paddle = of_paddle.paddle()
+    paddle = paddle_engines.paddle()
     from .. import ppgan_compat  # noqa: F401  before ppgan, which it makes importable
 
     # isort: split

@@ -55,7 +55,7 @@ def measure(
 
 
 def _possible(_: int) -> list[str]:
-    from ..engines.of_graphs import has_bf16
+    from ..inference.engines.onnx_engines import has_bf16
 
     return [name for name in NAMES if has_bf16() or not name.endswith("bf16")]
 
@@ -66,7 +66,7 @@ def _prepare(
     """What runs, and what gives the seconds it takes for an image."""
     import numpy as np
 
-    from .. import engines
+    from ..inference import engines
 
     if name in OURS:
         engine, precision = OURS[name]
@@ -102,8 +102,8 @@ def _table(names: list[str], size: int, batch: int, results: list[turns.Result])
 
 def _agreement(name: str, subject: Subject, threads: int) -> list[float]:
     """PSNR in dB of an engine's cartoons of photos against its own in fp32."""
-    from .. import engines
     from ..images import from_network, to_network
+    from ..inference import engines
     from .photos import photos, psnr
 
     engine, precision = OURS[name]

@@ -105,7 +105,7 @@ def _gradients(image: np.ndarray) -> list[float]:
     """Mean steps across each border of tiles of a square image."""
     import numpy as np
 
-    from ..tiling import spans
+    from ..inference.tiling import spans
 
     lines = [span.low for span in spans(len(image), TILE)][1:]
     return [

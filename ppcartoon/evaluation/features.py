@@ -21,8 +21,8 @@ from .. import images
 from ..data import sources
 from ..data.cache import cache_folder
 from ..data.image_folder import facts, image_files
-from ..engines.of_paddle import Program, save
 from ..errors import InputError, OutputError
+from ..inference.engines.paddle_engines import Program, save
 from ..models.vgg import RANDOM, VGG19
 from ..utils.files import atomic
 from ..utils.threads import ahead, cores, threads

@@ -15,8 +15,8 @@ from ..baselines.predictor import open_weights
 from ..config import loading
 from ..data.image_folder import by_stem, facts, image_files
 from ..errors import InputError
-from ..photos import Options, cartoonize
-from ..plan import Job
+from ..inference.batch import Options, cartoonize
+from ..inference.jobs import Job
 from ..utils.threads import threads
 
 CONFIG, WEIGHTS = "config.yaml", "weights.safetensors"  # of a run

@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from ..errors import InputError
-from ..predictor import CartoonPredictor
+from ..inference.predictor import CartoonPredictor
 
 try:
     import cv2

@@ -14,7 +14,7 @@ from ..flags import bounded
 from ..utils.server import Place, listening
 
 if TYPE_CHECKING:
-    from ..predictor import CartoonPredictor
+    from ..inference.predictor import CartoonPredictor
 
 
 def parser() -> argparse.ArgumentParser:
@@ -105,7 +105,7 @@ def predictors(styles: list[str], files: list[Path]) -> dict[str, CartoonPredict
         InputError: weights cannot be used, or two have one name.
     """
     from .. import weights
-    from ..predictor import CartoonPredictor
+    from ..inference.predictor import CartoonPredictor
 
     styles = list(dict.fromkeys(styles if styles or files else weights.manifest()))
     names = [file.stem for file in files] + styles

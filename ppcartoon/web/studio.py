@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import images
 from ..errors import InputError
-from ..predictor import CartoonPredictor
+from ..inference.predictor import CartoonPredictor
 
 ORIGINAL = "original"
 SIZES = ("384", "512", "768", "1024", ORIGINAL)  # pixels of a photo's longer side

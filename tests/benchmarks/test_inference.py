@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ppcartoon import engines, images
+from ppcartoon import images
 from ppcartoon.benchmark import film, flicker, folder, inference, photos, rivals, runtimes, scenes, tables, tiles, turns
 from ppcartoon.benchmark.subject import Subject
-from ppcartoon.engines.of_graphs import has_bf16
 from ppcartoon.errors import InputError
-from ppcartoon.tiling import spans
+from ppcartoon.inference import engines
+from ppcartoon.inference.engines.onnx_engines import has_bf16
+from ppcartoon.inference.tiling import spans
 from tests.helpers.samples import photo
 
 ROOT = Path(__file__).parents[2]

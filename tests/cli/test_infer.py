@@ -73,7 +73,7 @@ def test_broken_and_foreign_files_are_named_and_the_rest_goes_on(run):
 
 
 def test_a_full_memory_fails_the_image_and_not_the_run(run, monkeypatch):
-    from ppcartoon.engines.of_graphs import OnnxRuntime
+    from ppcartoon.inference.engines.onnx_engines import OnnxRuntime
 
     plain = OnnxRuntime.__call__
 
@@ -210,7 +210,7 @@ def test_a_demonstration_that_fails_altogether_is_no_traceback(run, monkeypatch)
     def full(self, images):
         raise MemoryError("full")
 
-    monkeypatch.setattr("ppcartoon.engines.of_graphs.OnnxRuntime.__call__", full)
+    monkeypatch.setattr("ppcartoon.inference.engines.onnx_engines.OnnxRuntime.__call__", full)
     code, out, err = run("--engine", "onnx")
     assert code == 1 and out.startswith("0 cartoons in output, 4 failed;") and err.count("\n") == 4
 

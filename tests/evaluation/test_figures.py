@@ -9,7 +9,7 @@ from PIL import Image
 from ppcartoon import InputError, evaluate_cli, weights
 from ppcartoon.data.samples import draw_cartoon, draw_photo
 from ppcartoon.evaluation import layouts
-from ppcartoon.predictor import CartoonPredictor
+from ppcartoon.inference.predictor import CartoonPredictor
 from tests.helpers.folders import drawn, save
 from tests.helpers.methods import of_epoch, save_run
 from tests.helpers.samples import photo

@@ -10,7 +10,7 @@ from ppcartoon.baselines.predictor import open_weights
 from ppcartoon.data.image_folder import image_files
 from ppcartoon.evaluation import methods
 from ppcartoon.images import read
-from ppcartoon.predictor import CartoonPredictor
+from ppcartoon.inference.predictor import CartoonPredictor
 from tests.helpers import baseline_runs
 from tests.helpers.folders import drawn, save
 from tests.helpers.methods import of_epoch, save_run

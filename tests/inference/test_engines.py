@@ -12,9 +12,10 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcartoon import InputError, engines, weights
-from ppcartoon.engines import of_graphs, of_paddle
+from ppcartoon import InputError, weights
 from ppcartoon.images import from_network, to_network
+from ppcartoon.inference import engines
+from ppcartoon.inference.engines import onnx_engines, paddle_engines
 
 
 def images(n=1, height=24, width=40):
@@ -147,7 +148,7 @@ def test_agreement_is_the_psnr_of_8_bit_images():
     assert engines.agreement(same, lambda image: image + 2 / 255) == pytest.approx(20 * np.log10(255), abs=0.01)
 
 
-@pytest.mark.skipif(not of_graphs.has_bf16(), reason="this CPU does not compute in bf16")
+@pytest.mark.skipif(not onnx_engines.has_bf16(), reason="this CPU does not compute in bf16")
 def test_bf16_agrees_with_fp32_on_photos_with_the_shipped_weights():
     from skimage import data
 
@@ -171,7 +172,7 @@ class Told:
 
 
 def test_auto_on_a_gpu_is_the_first_of_paddle_s_engines_that_works(tiny_weights, monkeypatch):
-    monkeypatch.setattr(of_paddle, "gpu", lambda: True)
+    monkeypatch.setattr(paddle_engines, "gpu", lambda: True)
     monkeypatch.setattr(paddle.inference, "get_trt_compile_version", lambda: (8, 6, 1))
     made, broken = [], set()
 
@@ -185,14 +186,14 @@ def test_auto_on_a_gpu_is_the_first_of_paddle_s_engines_that_works(tiny_weights,
                 raise RuntimeError("no kernel image is available")
 
     Inference.name = "paddle"
-    monkeypatch.setattr(of_paddle, "PaddleInference", Inference)
+    monkeypatch.setattr(paddle_engines, "PaddleInference", Inference)
 
     class Dygraph:
         def __init__(self, weights, device, threads):
             made.append(device)
 
     Dygraph.name = "paddle-dygraph"
-    monkeypatch.setattr(of_paddle, "PaddleDygraph", Dygraph)
+    monkeypatch.setattr(paddle_engines, "PaddleDygraph", Dygraph)
     assert engines.create(tiny_weights).tensorrt
     broken.add(True)
     assert not engines.create(tiny_weights, precision="fp16").tensorrt
@@ -205,7 +206,7 @@ def test_auto_on_a_gpu_is_the_first_of_paddle_s_engines_that_works(tiny_weights,
 @pytest.mark.parametrize("tensorrt", [False, True])
 def test_what_paddle_inference_is_told_for_a_gpu(tiny_weights, tensorrt):
     config = Told()
-    of_paddle.set_gpu(config, "fp16", tensorrt)
+    paddle_engines.set_gpu(config, "fp16", tensorrt)
     assert config.told["enable_use_gpu"][2] == paddle.inference.PrecisionType.Half
     assert ("enable_tensorrt_engine" in config.told) == tensorrt
     real = paddle.inference.Config()
@@ -215,9 +216,9 @@ def test_what_paddle_inference_is_told_for_a_gpu(tiny_weights, tensorrt):
 
 
 def test_a_broken_paddle_beside_a_gpu_leaves_onnx_runtime(tiny_weights, monkeypatch):
-    monkeypatch.setattr(of_paddle.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(paddle_engines.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
     monkeypatch.setitem(sys.modules, "paddle", None)
-    monkeypatch.setattr(of_paddle.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(paddle_engines.importlib.util, "find_spec", lambda name: True)
     assert engines.create(tiny_weights).name == "openvino"
     with pytest.raises(InputError, match="device gpu: no GPU"):
         engines.create(tiny_weights, device="gpu")
@@ -239,15 +240,15 @@ def test_a_broken_paddle_beside_a_gpu_leaves_onnx_runtime(tiny_weights, monkeypa
     ],
 )
 def test_what_is_not_there_is_said(tiny_weights, options, message, monkeypatch):
-    monkeypatch.setattr(of_paddle, "gpu", lambda: False)
+    monkeypatch.setattr(paddle_engines, "gpu", lambda: False)
     with pytest.raises(InputError, match=message):
         engines.create(tiny_weights, **options)
 
 
 def test_without_a_runtime_its_engine_says_how_to_get_it(tiny_weights, monkeypatch):
-    monkeypatch.setattr(of_paddle.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(paddle_engines.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "openvino", None)
-    of_graphs.core.cache_clear()
+    onnx_engines.core.cache_clear()
     with pytest.raises(InputError, match="Paddle is not installed; pip install"):
         engines.create(tiny_weights, "paddle")
     with pytest.raises(InputError, match=r'OpenVINO is not installed: pip install "ppcartoon\[openvino'):

@@ -16,7 +16,8 @@ import paddle
 import pytest
 import yaml
 
-from ppcartoon import InputError, engines, export, weights
+from ppcartoon import InputError, weights
+from ppcartoon.inference import engines, export
 
 TOOL = [sys.executable, Path(__file__).parents[2] / "tools" / "export.py"]
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ppcartoon import InputError
-from ppcartoon.plan import plan
+from ppcartoon.inference.jobs import plan
 
 
 @pytest.fixture

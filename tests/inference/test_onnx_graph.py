@@ -8,7 +8,8 @@ import onnxruntime
 import paddle
 import pytest
 
-from ppcartoon import InputError, graph, nodes
+from ppcartoon import InputError
+from ppcartoon.inference import nodes, onnx_graph
 from ppcartoon.models import networks
 from ppcartoon.models.networks import Cartoonizer
 from ppcartoon.models.norms import Statistics
@@ -56,7 +57,7 @@ def test_agrees_with_paddle(pair):
     net, weights = pair
     wanted = net(paddle.to_tensor(image())).numpy()
     assert wanted.std() > 0.05
-    (cartoon,) = run(graph.build(weights), image=image())
+    (cartoon,) = run(onnx_graph.build(weights), image=image())
     np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
 
 
@@ -65,7 +66,7 @@ def test_measured_statistics_agree_with_paddle(pair):
     net, weights = pair
     own = Statistics()
     wanted = net(paddle.to_tensor(image()), own).numpy()
-    cartoon, measured = run(graph.build(weights, "measured"), image=image())
+    cartoon, measured = run(onnx_graph.build(weights, "measured"), image=image())
     np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
     np.testing.assert_allclose(measured, own.used().numpy(), rtol=1e-3, atol=1e-4)
 
@@ -79,7 +80,7 @@ def test_blended_statistics_agree_with_paddle(pair, share):
     mixed = Statistics(own.used(), share)
     wanted = net(paddle.to_tensor(image()), mixed).numpy()
     given = {"given": own.used().numpy(), "share": np.float32([share])}
-    cartoon, used = run(graph.build(weights, "blended"), image=image(), **given)
+    cartoon, used = run(onnx_graph.build(weights, "blended"), image=image(), **given)
     np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
     np.testing.assert_allclose(used, np.broadcast_to(mixed.used().numpy(), used.shape), rtol=1e-3, atol=1e-4)
 
@@ -90,7 +91,7 @@ def test_given_statistics_agree_with_paddle_and_nothing_is_measured(pair):
     own = Statistics()
     net(paddle.to_tensor(image()[:1]), own)
     wanted = net(paddle.to_tensor(image()), Statistics(own.used())).numpy()
-    model = graph.build(weights, "given")
+    model = onnx_graph.build(weights, "given")
     assert not {"ReduceMean", "ReduceL2"} & {node.op_type for node in model.graph.node}
     (cartoon,) = run(model, image=image(), given=own.used().numpy())
     np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
@@ -102,7 +103,7 @@ def test_folded_statistics_agree_with_paddle(pair):
     own = Statistics()
     net(paddle.to_tensor(image()[:1]), own)
     wanted = net(paddle.to_tensor(image()), Statistics(own.used())).numpy()
-    model = graph.folded(weights, own.used().numpy()[0])
+    model = onnx_graph.folded(weights, own.used().numpy()[0])
     assert not {"ReduceMean", "Sqrt", "Mul"} & {node.op_type for node in model.graph.node}
     (cartoon,) = run(model, image=image())
     np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
@@ -112,15 +113,15 @@ def test_statistics_together_are_those_of_the_whole_without_its_borders(pair):
     """Of one image the sample is nearly all; of two, it is their joint mean and variance in the first LN."""
     _, weights = pair
     large = image(2, 258, 258)
-    _, whole = run(graph.build(weights, "measured"), image=large[:, :, :256, :256])
-    (each,) = run(graph.build(weights, "together"), image=large[:1])
+    _, whole = run(onnx_graph.build(weights, "measured"), image=large[:, :, :256, :256])
+    (each,) = run(onnx_graph.build(weights, "together"), image=large[:1])
     deviation = np.sqrt(whole[0, :, 1])
     assert (np.abs(each[0, :, 0] - whole[0, :, 0]) < 0.1 * deviation).all()
     np.testing.assert_allclose(each[0, :, 1], whole[0, :, 1], rtol=0.3)
 
     dark = np.concatenate([large[:1], large[1:] / 4 - 0.5])
-    alone = [run(graph.build(weights, "together"), image=x[None])[0][0, 0] for x in dark]
-    (joint,) = run(graph.build(weights, "together"), image=dark)
+    alone = [run(onnx_graph.build(weights, "together"), image=x[None])[0][0, 0] for x in dark]
+    (joint,) = run(onnx_graph.build(weights, "together"), image=dark)
     (m0, v0), (m1, v1) = alone
     np.testing.assert_allclose(joint[0, 0], [(m0 + m1) / 2, (v0 + v1) / 2 + (m0 - m1) ** 2 / 4], rtol=1e-3)
 
@@ -135,10 +136,10 @@ def test_statistics_of_large_images_are_exact(tiny_weights):
     np.testing.assert_allclose(statistics.used().numpy()[0, 0], [mean, variance], rtol=1e-5)
     g = nodes.Nodes(tiny_weights)
     names = g.statistics("x")
-    values = [graph._value("x", *x.shape)], [graph._value(name, 1, 1, 1, 1) for name in names]
+    values = [onnx_graph._value("x", *x.shape)], [onnx_graph._value(name, 1, 1, 1, 1) for name in names]
     model = onnx.helper.make_model(
         onnx.helper.make_graph(g.nodes, "measure", *values, list(g.initializers.values())),
-        opset_imports=[onnx.helper.make_opsetid("", graph.OPSET)],
+        opset_imports=[onnx.helper.make_opsetid("", onnx_graph.OPSET)],
         ir_version=8,
     )
     measured = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
@@ -150,16 +151,16 @@ def test_shipped_style_agrees_with_paddle():
     weights = load_style("peppercarrot")
     net = Cartoonizer(**weights.network)
     net.set_state_dict(weights.tensors)
-    (cartoon,) = run(graph.build(weights), image=image(1, 64, 96))
+    (cartoon,) = run(onnx_graph.build(weights), image=image(1, 64, 96))
     np.testing.assert_allclose(cartoon, net(paddle.to_tensor(image(1, 64, 96))).numpy(), atol=1e-4)
 
 
 def test_the_encoders_are_the_same_everywhere():
-    assert set(graph.ENCODERS) == set(networks.ENCODERS) == set(ENCODERS)
+    assert set(onnx_graph.ENCODERS) == set(networks.ENCODERS) == set(ENCODERS)
 
 
 def test_names_who_made_the_style(tiny_weights):
-    properties = {p.key: p.value for p in graph.build(tiny_weights).metadata_props}
+    properties = {p.key: p.value for p in onnx_graph.build(tiny_weights).metadata_props}
     assert properties == {"style": "tiny", "attribution": "nobody", "licence": "CC0"}
 
 
@@ -178,4 +179,4 @@ def test_refuses_tensors_that_are_not_the_network_s(tiny_weights, change, messag
     tensors = dict(tiny_weights.tensors)
     change(tensors)
     with pytest.raises(InputError, match=message):
-        graph.build(dataclasses.replace(tiny_weights, tensors=tensors))
+        onnx_graph.build(dataclasses.replace(tiny_weights, tensors=tensors))

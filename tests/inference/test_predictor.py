@@ -8,7 +8,7 @@ from PIL import Image
 
 import ppcartoon
 from ppcartoon import InputError
-from ppcartoon import predictor as module
+from ppcartoon.inference import predictor as module
 from tests.helpers.samples import photo
 
 

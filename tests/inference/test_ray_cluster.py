@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcartoon import InputError, cluster
-from ppcartoon.cluster import bulk
-from ppcartoon.photos import Options
-from ppcartoon.plan import plan
+from ppcartoon import InputError
+from ppcartoon.inference.batch import Options
+from ppcartoon.inference.jobs import plan
+from ppcartoon.inference.ray_cluster import jobs, run
 from tests.helpers.samples import photo
 
 
@@ -58,7 +58,7 @@ def outputs(folder="cartoons"):
 def fragile():
     """A worker that an image kills once; made here, so that Ray sends its code and not its name."""
 
-    class Fragile(cluster.Worker):
+    class Fragile(run.Worker):
         def _write(self, target, photo, rgb):
             once = Path(target).with_name("killed once")
             if target.endswith("11.png") and not once.exists():
@@ -71,9 +71,9 @@ def fragile():
 
 
 def test_every_image_comes_out_once_though_a_worker_dies(photos, address, tiny_file, predictor, capfd, monkeypatch):
-    monkeypatch.setattr(cluster, "Worker", fragile())
+    monkeypatch.setattr(run, "Worker", fragile())
     options = {"weights_file": tiny_file, "threads": 1}
-    made, skipped, failures = cluster.run(["photos"], "cartoons", address, options, Options(), recursive=True)
+    made, skipped, failures = run.run(["photos"], "cartoons", address, options, Options(), recursive=True)
     Path("cartoons/sub/killed once").unlink()
     assert (made, skipped) == (30, 0)
     failed = {"words.png", "sub/half.png"}
@@ -87,7 +87,7 @@ def test_every_image_comes_out_once_though_a_worker_dies(photos, address, tiny_f
     for name in failed:
         (photos / name).unlink()
     before = {path: path.stat().st_mtime_ns for path in Path("cartoons").rglob("*.png")}
-    again = cluster.run(["photos"], "cartoons", address, options, Options(), recursive=True, skip_existing=True)
+    again = run.run(["photos"], "cartoons", address, options, Options(), recursive=True, skip_existing=True)
     assert again == (0, 30, [])
     assert {path: path.stat().st_mtime_ns for path in Path("cartoons").rglob("*.png")} == before
 
@@ -103,10 +103,10 @@ def test_an_image_that_kills_its_workers_takes_no_others_along(photos, tiny_file
             if not any(source.endswith(b"13.png") for source in task["source"].to_pylist()):
                 yield from ((index, "", False) for index in task["index"].to_pylist())
 
-    monkeypatch.setattr(cluster, "_results", results)
-    monkeypatch.setattr(cluster, "_connected", nullcontext)
+    monkeypatch.setattr(run, "_results", results)
+    monkeypatch.setattr(run, "_connected", nullcontext)
     options = {"weights_file": tiny_file, "batch_size": 8}
-    made, _, failures = cluster.run(["photos"], "cartoons", "auto", options, Options(), recursive=True)
+    made, _, failures = run.run(["photos"], "cartoons", "auto", options, Options(), recursive=True)
     assert sizes == [(32, 8, 8), (8, 1, 1)]
     assert made == 31
     assert failures == [(f"{photos.resolve()}/sub/13.png", failures[0][1])] and "its worker died" in failures[0][1]
@@ -117,7 +117,7 @@ def test_a_list_and_a_uri_in_batches(photos, address, tiny_file, predictor):
     Path("list.txt").write_text("\n".join(lines))
     wanted = Options(max_size=40, side_by_side=True)
     options = {"weights_file": tiny_file, "batch_size": 2}
-    result = cluster.run(["@list.txt"], f"file://{Path.cwd()}/made", address, options, wanted, suffix="_c")
+    result = run.run(["@list.txt"], f"file://{Path.cwd()}/made", address, options, wanted, suffix="_c")
     assert result == (3, 0, [])
     assert outputs("made") == {"0_c.png", "sub/1_c.png", "2_c.png"}
     pair = np.asarray(Image.open("made/0_c.png"))
@@ -131,21 +131,21 @@ def test_a_list_and_a_uri_in_batches(photos, address, tiny_file, predictor):
 )
 def test_what_no_node_has_is_not_waited_for(photos, address, tiny_file, options, message):
     with pytest.raises(InputError, match=message):
-        cluster.run(["photos"], "cartoons", address, {"weights_file": tiny_file} | options, Options())
+        run.run(["photos"], "cartoons", address, {"weights_file": tiny_file} | options, Options())
 
 
 def test_an_output_that_cannot_be_written_leaves_no_use_in_going_on(photos, tiny_file):
     Path("file").touch()
-    worker = cluster.Worker({}, tiny_file.read_bytes(), Options())
-    jobs, _ = bulk.plan(["photos"], "file", recursive=False, suffix="", ext="auto", skip_existing=False)
+    worker = run.Worker({}, tiny_file.read_bytes(), Options())
+    jobs, _ = jobs.plan(["photos"], "file", recursive=False, suffix="", ext="auto", skip_existing=False)
     said = worker(jobs.slice(14)).to_pylist()  # the last photo, and words.png
     assert [row["fatal"] for row in said] == [True, False]
     assert said[0]["message"].endswith("file: a file is there, where a folder is to be")
 
 
 def test_workers_that_cannot_be_made_say_why(photos, tiny_file):
-    worker = cluster.Worker({"engine": "onnx", "device": "gpu"}, tiny_file.read_bytes(), Options())
-    jobs, _ = bulk.plan(["photos"], "made", recursive=False, suffix="", ext="auto", skip_existing=False)
+    worker = run.Worker({"engine": "onnx", "device": "gpu"}, tiny_file.read_bytes(), Options())
+    jobs, _ = jobs.plan(["photos"], "made", recursive=False, suffix="", ext="auto", skip_existing=False)
     assert {(row["fatal"], row["message"][:31]) for row in worker(jobs).to_pylist()} == {
         (True, "engine onnx runs on the CPU: us")
     }
@@ -153,7 +153,7 @@ def test_workers_that_cannot_be_made_say_why(photos, tiny_file):
 
 def planned(inputs, output, **options):
     options = {"recursive": True, "suffix": "", "ext": "auto", "skip_existing": False} | options
-    jobs, skipped = bulk.plan(inputs, output, **options)
+    jobs, skipped = jobs.plan(inputs, output, **options)
     return {os.fsdecode(job["source"]): os.fsdecode(job["target"]) for job in jobs.to_pylist()}, skipped
 
 
@@ -200,11 +200,11 @@ def test_outputs_replace_no_photos(photos):
 )
 def test_addresses_where_no_cluster_is(photos, tiny_file, address, message):
     with pytest.raises(InputError, match=message):
-        cluster.run(["photos"], "cartoons", address, {"weights_file": tiny_file}, Options())
+        run.run(["photos"], "cartoons", address, {"weights_file": tiny_file}, Options())
     assert not Path("cartoons").exists()
 
 
 def test_without_ray(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r'pip install "ppcartoon\[ray\]"'):
-        importlib.reload(cluster)
+        importlib.reload(run)

@@ -9,8 +9,8 @@ from PIL import Image
 from pyarrow import fs
 
 from ppcartoon import InputError, images
-from ppcartoon.cluster import bulk, places
 from ppcartoon.errors import OutputError
+from ppcartoon.inference.ray_cluster import jobs, storage
 from tests.helpers.samples import photo
 
 
@@ -27,12 +27,12 @@ def bucket(tmp_path, monkeypatch):
         assert root in ("s3://bucket/", "s3://bucket/?region=x")
         return fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()), ""
 
-    monkeypatch.setattr(places, "_filesystem", serve)
+    monkeypatch.setattr(storage, "_filesystem", serve)
     return folder
 
 
 def found(text, output="s3://bucket/out", recursive=True):
-    return dict(bulk.find(text, output, recursive))
+    return dict(jobs.find(text, output, recursive))
 
 
 def test_a_bucket_is_searched_as_a_folder_is(bucket):
@@ -47,13 +47,13 @@ def test_a_bucket_is_searched_as_a_folder_is(bucket):
 def test_options_of_the_file_system_follow_a_question_mark(bucket):
     (source,) = found("s3://bucket/in?region=x", recursive=False)
     assert source == "s3://bucket/in/a.png?region=x"
-    assert (places.read(source).rgb == photo(4, 6)).all()
+    assert (storage.read(source).rgb == photo(4, 6)).all()
 
 
 def test_objects_are_read_and_written(bucket):
-    assert (places.read("s3://bucket/in/sub/b c.png").rgb == photo(4, 6)).all()
+    assert (storage.read("s3://bucket/in/sub/b c.png").rgb == photo(4, 6)).all()
     for size in (5, 7):  # the second replaces the first
-        places.write("s3://bucket/new/x.png", images.encode(images.Picture(photo(size, 5)), ".png"))
+        storage.write("s3://bucket/new/x.png", images.encode(images.Picture(photo(size, 5)), ".png"))
         assert np.asarray(Image.open(bucket / "new/x.png")).shape == (size, 5, 3)
     assert os.listdir(bucket / "new") == ["x.png"]
 
@@ -62,7 +62,7 @@ def test_what_cannot_be_written_leaves_nothing(bucket):
     (bucket / "out/x.png").mkdir(parents=True)
     (bucket / "out/x.png/full").touch()
     with pytest.raises(OutputError, match=r"s3://bucket/out/x\.png: cannot be written"):
-        places.write("s3://bucket/out/x.png", b"cartoon")
+        storage.write("s3://bucket/out/x.png", b"cartoon")
     assert os.listdir(bucket / "out") == ["x.png"]
 
 
@@ -70,7 +70,7 @@ def test_what_cannot_be_written_leaves_nothing(bucket):
 def test_objects_that_are_no_images(bucket, name, reason):
     (bucket / "words.png").write_text("words")
     with pytest.raises(InputError, match=reason):
-        places.read(f"s3://bucket/{name}")
+        storage.read(f"s3://bucket/{name}")
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,4 @@ def test_a_list_keeps_places_below_what_its_lines_share(bucket):
 
 def test_paths_are_those_of_all_nodes_whatever_links_lead_there(bucket):
     os.symlink("behind", "link")
-    assert places.absolute("link/in") == str(bucket / "in") == places.absolute(f"file://{bucket}/sub/../in")
+    assert storage.absolute("link/in") == str(bucket / "in") == storage.absolute(f"file://{bucket}/sub/../in")

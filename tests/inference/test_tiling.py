@@ -5,8 +5,9 @@ import pytest
 from skimage import data, transform
 
 import ppcartoon
-from ppcartoon import engines, tiling, weights
+from ppcartoon import weights
 from ppcartoon.images import from_network, to_network
+from ppcartoon.inference import engines, tiling
 from tests.helpers.samples import photo
 
 

@@ -8,8 +8,9 @@ import paddle
 import pytest
 import yaml
 
-from ppcartoon import engines, experiment, runs, trainer, weights
+from ppcartoon import experiment, runs, trainer, weights
 from ppcartoon.config import loading
+from ppcartoon.inference import engines
 from ppcartoon.models import networks
 from tests.helpers import tiny, training_runs
 from tests.helpers.tiny import relative

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from ppcartoon import tiling
-from ppcartoon.predictor import CartoonPredictor
+from ppcartoon.inference import tiling
+from ppcartoon.inference.predictor import CartoonPredictor
 from ppcartoon.video import deflicker
 from ppcartoon.video.deflicker import Steady
 from tests.helpers.samples import photo

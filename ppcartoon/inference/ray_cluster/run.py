@@ -16,16 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import weights
-from ..errors import InputError, OutputError
+from ... import weights
+from ...errors import InputError, OutputError
 from ..predictor import DEFAULT_STYLE
 
 if not all(importlib.util.find_spec(name) for name in ("ray", "pyarrow")):
     raise InputError('a cluster needs Ray: pip install "ppcartoon[ray]"')
 import pyarrow as pa
 
-from ..photos import Options
-from . import bulk
+from ..batch import Options
+from . import jobs
 from .worker import Worker
 
 THREADS = 4  # of a worker: several workers make more of a machine than one with many threads
@@ -72,7 +72,7 @@ def run(
         weights.load(Path(file))
     )  # mistakes show here
     arguments = (options, Path(file or weights.folder() / f"{style}.safetensors").read_bytes(), wanted)
-    jobs, skipped = bulk.plan(inputs, output, recursive=recursive, suffix=suffix, ext=ext, skip_existing=skip_existing)
+    jobs, skipped = jobs.plan(inputs, output, recursive=recursive, suffix=suffix, ext=ext, skip_existing=skip_existing)
     failures: list[tuple[str, str]] = []
     left = np.ones(len(jobs), bool)
     if not left.any():

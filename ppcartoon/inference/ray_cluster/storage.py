@@ -17,10 +17,10 @@ from pathlib import Path
 
 from pyarrow import fs
 
-from .. import images
-from ..errors import InputError, OutputError
-from ..images import Picture
-from ..utils.files import atomic
+from ... import images
+from ...errors import InputError, OutputError
+from ...images import Picture
+from ...utils.files import atomic
 
 ATOMIC = ("s3", "gcs", "abfs")  # where an object appears whole or not at all
 

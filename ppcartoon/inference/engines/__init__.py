@@ -12,11 +12,11 @@ from typing import Protocol
 
 import numpy as np
 
-from ..errors import InputError
-from ..utils.threads import cores
-from ..weights import Weights
-from . import of_paddle
-from .of_graphs import OnnxRuntime, OpenVino, has_bf16
+from ...errors import InputError
+from ...utils.threads import cores
+from ...weights import Weights
+from . import paddle_engines
+from .onnx_engines import OnnxRuntime, OpenVino, has_bf16
 
 Network = Callable[[np.ndarray], np.ndarray]
 PSNR = 38.0  # dB that bf16 must agree with fp32 to, or "auto" does not take it
@@ -53,7 +53,7 @@ class Engine(Protocol):
         """LN statistics [L, 2] of the image that these [N, 3, H, W] are samples of."""
 
 
-NAMES = ("auto", OpenVino.name, OnnxRuntime.name, *of_paddle.NAMES)
+NAMES = ("auto", OpenVino.name, OnnxRuntime.name, *paddle_engines.NAMES)
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -85,10 +85,10 @@ def create(
     ours = (OnnxRuntime.name, OpenVino.name)
     if device == "gpu" and engine in ours:
         raise InputError(f"engine {engine} runs on the CPU: use --engine paddle for a GPU")
-    if engine in of_paddle.NAMES or (engine == "auto" and device != "cpu" and of_paddle.gpu()):
-        return of_paddle.create(weights, engine, device, threads or cores(), precision)
+    if engine in paddle_engines.NAMES or (engine == "auto" and device != "cpu" and paddle_engines.gpu()):
+        return paddle_engines.create(weights, engine, device, threads or cores(), precision)
     if device == "gpu":
-        raise InputError(of_paddle.NO_GPU)
+        raise InputError(paddle_engines.NO_GPU)
     if precision == "fp16":
         raise InputError("precision fp16 is for GPUs: use bf16 or fp32 on a CPU")
     if precision == "bf16" and engine == OnnxRuntime.name:

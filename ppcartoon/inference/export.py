@@ -24,13 +24,14 @@ import numpy as np
 import onnx
 import safetensors.numpy
 
-from . import cli, engines, graph, images
-from .data.samples import draw_photo
-from .engines import of_paddle
-from .errors import InputError
-from .utils.files import atomic
-from .utils.threads import cores
-from .weights import Weights
+from .. import cli, images
+from ..data.samples import draw_photo
+from ..errors import InputError
+from ..utils.files import atomic
+from ..utils.threads import cores
+from ..weights import Weights
+from . import engines, onnx_graph
+from .engines import paddle_engines
 
 # Endings of the programs: ONNX; Paddle 3; Paddle Lite and Paddle 2, which Paddle 3 reads as well.
 FORMATS = {"onnx": ".onnx", "paddle": ".json", "paddle-lite": ".pdmodel"}
@@ -62,7 +63,7 @@ def possible() -> tuple[list[str], str]:
     if not importlib.util.find_spec("paddle"):
         return ["onnx"], "paddle and paddle-lite need Paddle: pip install paddlepaddle==3.2.2, or the GPU build"
     try:
-        version = of_paddle.paddle().__version__
+        version = paddle_engines.paddle().__version__
     except InputError as error:
         return ["onnx"], f"paddle and paddle-lite need Paddle: {error}"
     for start, kind in NOT_WRITTEN.items():
@@ -110,7 +111,7 @@ def _write(weights: Weights, kind: str, prefix: Path) -> Path:
     program = prefix.with_suffix(FORMATS[kind])
     program.parent.mkdir()
     if kind == "onnx":
-        model = graph.build(weights)
+        model = onnx_graph.build(weights)
         onnx.helper.set_model_props(model, description(weights))
         onnx.save_model(model, program)
     else:
@@ -137,10 +138,10 @@ def _save_for_others(network: str, prefix: str) -> None:
     """Saves tensors from standard input, without what a .pdmodel would tell of this machine."""
     tensors = safetensors.numpy.load(sys.stdin.buffer.read())
     weights = Weights(tensors, json.loads(network), Path(prefix).name, "", "", "")
-    path = of_paddle.save(of_paddle.cartoonizer(weights, "cpu"), Path(prefix), **of_paddle.IMAGE)
+    path = paddle_engines.save(paddle_engines.cartoonizer(weights, "cpu"), Path(prefix), **paddle_engines.IMAGE)
     if path.suffix == ".json":
         return
-    paddle = of_paddle.paddle()
+    paddle = paddle_engines.paddle()
     paddle.enable_static()
     program = paddle.static.deserialize_program(path.read_bytes())
     for op in (op for block in program.blocks for op in block.ops):
@@ -179,7 +180,7 @@ def _compare(program: Path, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Expor
 def _open(program: Path) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
     """What runs a program, and its name."""
     if program.suffix != ".onnx":
-        run = of_paddle.Program(program, "cpu", cores())
+        run = paddle_engines.Program(program, "cpu", cores())
         return lambda photos: run(photos)[0], run.description
     import onnxruntime
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import graph
-from ..errors import InputError
-from ..weights import Weights
+from ...errors import InputError
+from ...weights import Weights
+from .. import onnx_graph
 
 if TYPE_CHECKING:
     import onnx
@@ -28,7 +28,7 @@ class _OfGraphs:
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
         self._lock = threading.Lock()
-        self._own = self._compile(graph.build(weights))
+        self._own = self._compile(onnx_graph.build(weights))
 
     def _compile(self, model: onnx.ModelProto) -> Callable[..., Outputs]:
         """A function of the graph's inputs by name, to its outputs."""
@@ -36,15 +36,15 @@ class _OfGraphs:
 
     @cached_property
     def _measured(self) -> Callable[..., Outputs]:
-        return self._compile(graph.build(self._weights, "measured"))
+        return self._compile(onnx_graph.build(self._weights, "measured"))
 
     @cached_property
     def _given(self) -> Callable[..., Outputs]:
-        return self._compile(graph.build(self._weights, "given"))
+        return self._compile(onnx_graph.build(self._weights, "given"))
 
     @cached_property
     def _blended(self) -> Callable[..., Outputs]:
-        return self._compile(graph.build(self._weights, "blended"))
+        return self._compile(onnx_graph.build(self._weights, "blended"))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self._own(image=images)[0]
@@ -60,11 +60,11 @@ class _OfGraphs:
         return cartoons, statistics
 
     def folded(self, statistics: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        run = self._compile(graph.folded(self._weights, statistics))
+        run = self._compile(onnx_graph.folded(self._weights, statistics))
         return lambda images: run(image=images)[0]
 
     def together(self, samples: np.ndarray) -> np.ndarray:
-        return self._compile(graph.build(self._weights, "together"))(image=samples)[0][0]
+        return self._compile(onnx_graph.build(self._weights, "together"))(image=samples)[0][0]
 
 
 class OnnxRuntime(_OfGraphs):

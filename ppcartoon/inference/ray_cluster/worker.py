@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from .. import images
-from ..errors import InputError, OutputError
-from ..photos import Options
+from ... import images
+from ...errors import InputError, OutputError
+from ..batch import Options
 from ..predictor import CartoonPredictor
-from . import places
+from . import storage
 
 
 class Worker:
@@ -50,7 +50,7 @@ class Worker:
         return pa.table({name: [row[name] for row in rows] for name in ("index", "message", "fatal")})
 
     def _read(self, source: str) -> images.Picture:
-        photo = places.read(source)
+        photo = storage.read(source)
         if self.wanted.max_size:
             photo = images.shrink(photo, self.wanted.max_size)
         self.predictor.tile_of(*photo.rgb.shape[:2])  # refuses what is too large
@@ -59,7 +59,7 @@ class Worker:
     def _write(self, target: str, photo: images.Picture, rgb: np.ndarray) -> None:
         cartoon = images.Picture(rgb, photo.alpha)
         picture = images.beside(photo, cartoon) if self.wanted.side_by_side else cartoon
-        places.write(target, images.encode(picture, Path(target.partition("?")[0]).suffix, self.wanted.quality))
+        storage.write(target, images.encode(picture, Path(target.partition("?")[0]).suffix, self.wanted.quality))
 
 
 @contextmanager

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from . import images
-from .errors import InputError, OutputError, printable
-from .images import Picture
-from .plan import Job
+from .. import images
+from ..errors import InputError, OutputError, printable
+from ..images import Picture
+from ..utils.threads import ahead, behind
+from .jobs import Job
 from .predictor import CartoonPredictor
-from .utils.threads import ahead, behind
 
 
 class Options(NamedTuple):

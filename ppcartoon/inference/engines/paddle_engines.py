@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import graph
-from ..errors import InputError
-from ..weights import Weights
-from .of_graphs import OnnxRuntime
+from ...errors import InputError
+from ...weights import Weights
+from .. import onnx_graph
+from .onnx_engines import OnnxRuntime
 
 if TYPE_CHECKING:
     from paddle import Tensor
@@ -72,7 +72,7 @@ class PaddleDygraph(_Paddle):
         return self._with_statistics(images)
 
     def _with_statistics(self, images: np.ndarray, *given: Tensor | float | None) -> tuple[np.ndarray, np.ndarray]:
-        from ..models.norms import Statistics
+        from ...models.norms import Statistics
 
         statistics = Statistics(*given)
         with self._lock, self._paddle.no_grad():
@@ -103,7 +103,7 @@ class PaddleInference(_Paddle):
             return self._own(images)[0]
 
     def _telling(self, **inputs: list[int | None]) -> Program:
-        from ..models.networks import WithStatistics
+        from ...models.networks import WithStatistics
 
         return self._program(WithStatistics(cartoonizer(self._weights, self._device)), IMAGE | inputs)
 
@@ -242,8 +242,8 @@ def paddle() -> ModuleType:
 
 def cartoonizer(weights: Weights, device: str) -> Layer:
     """The Paddle network with its weights on a device."""
-    graph.build(weights)  # which checks the tensors before Paddle allocates any
-    from ..models.networks import Cartoonizer
+    onnx_graph.build(weights)  # which checks the tensors before Paddle allocates any
+    from ...models.networks import Cartoonizer
 
     network = Cartoonizer(**weights.network).to(device=device)
     network.set_state_dict(weights.tensors)

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from .errors import InputError
-from .weights import Weights
+from ..errors import InputError
+from ..weights import Weights
 
 EPSILON = 1e-5
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ..errors import InputError
-from ..plan import IMAGE_ENDINGS, check_suffix, names, search
-from . import places
+from ...errors import InputError
+from ..jobs import IMAGE_ENDINGS, check_suffix, names, search
+from . import storage
 
 
 def plan(
@@ -25,30 +25,30 @@ def plan(
         InputError: as `plan.plan` does.
     """
     check_suffix(suffix)
-    if not places.is_uri(output := places.absolute(output)):
+    if not storage.is_uri(output := storage.absolute(output)):
         output = os.path.realpath(output)
     if Path(output).suffix.lower() in IMAGE_ENDINGS and not os.path.isdir(output):
         raise InputError(f"{output}: a cluster writes into a folder; give one as the output")
     found: set[str] = set()
     folders: dict[str, list[str]] = {}  # where cartoons go, and their sources
     for text in inputs:
-        if len(inputs) > 1 and places.absolute(text) == output:
+        if len(inputs) > 1 and storage.absolute(text) == output:
             continue  # the shell's * has found the output folder
-        inside = recursive and places.contains(places.absolute(text), output)
-        if inside and not skip_existing and any(places.listing(output, True)):
+        inside = recursive and storage.contains(storage.absolute(text), output)
+        if inside and not skip_existing and any(storage.listing(output, True)):
             raise InputError(f"{output}: has files, inside an input; --skip-existing keeps them, or remove them")
         for source, relative in find(text, output, recursive):
             if source not in found:
                 found.add(source)
                 folders.setdefault(posixpath.dirname(relative), []).append(source)
 
-    there = set(places.listing(output, True)) if skip_existing else ()
+    there = set(storage.listing(output, True)) if skip_existing else ()
 
     def pairs() -> Iterator[tuple[bytes, bytes]]:
         for folder, sources in folders.items():
-            relative = [posixpath.join(folder, places.name(source)) for source in sources]
+            relative = [posixpath.join(folder, storage.name(source)) for source in sources]
             for source, name in zip(sources, names(relative, suffix, ext)):
-                if (target := places.below(output, name)) in found:
+                if (target := storage.below(output, name)) in found:
                     raise InputError(f"{target}: would replace an input; choose another --output or a --suffix")
                 if name not in there:
                     yield os.fsencode(source), os.fsencode(target)
@@ -74,17 +74,17 @@ def find(text: str, output: str, recursive: bool) -> Iterator[tuple[str, str]]:
     """
     if text.startswith("@"):
         yield from _listed(text[1:])
-    elif places.is_uri(place := places.absolute(text)):
+    elif storage.is_uri(place := storage.absolute(text)):
         yield from _stored(place, output, recursive)
     else:
         yield from (
-            (places.absolute(str(path)), str(relative)) for path, relative in search(place, Path(output), recursive)
+            (storage.absolute(str(path)), str(relative)) for path, relative in search(place, Path(output), recursive)
         )
 
 
 def _listed(file: str) -> Iterator[tuple[str, str]]:
     try:
-        lines = [places.absolute(line) for line in Path(file).read_text("utf-8").splitlines() if line.strip()]
+        lines = [storage.absolute(line) for line in Path(file).read_text("utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read as a list of images ({error})") from error
     if not lines:
@@ -95,18 +95,18 @@ def _listed(file: str) -> Iterator[tuple[str, str]]:
 
 
 def _stored(place: str, output: str, recursive: bool) -> Iterator[tuple[str, str]]:
-    system, path = places.locate(place)
+    system, path = storage.locate(place)
     try:
         is_file = system.get_file_info(path).is_file
     except OSError as error:
         raise InputError(f"{place}: {places.first_line(error)}") from error
     if is_file:
-        yield place, places.name(place)
+        yield place, storage.name(place)
         return
     empty = True
-    for relative in places.listing(place, recursive):
-        source = places.below(place, relative)
-        if not places.contains(output, source) and not any(part.startswith(".") for part in relative.split("/")):
+    for relative in storage.listing(place, recursive):
+        source = storage.below(place, relative)
+        if not storage.contains(output, source) and not any(part.startswith(".") for part in relative.split("/")):
             empty = False
             yield source, _tidy(relative)
     if empty:

@@ -12,8 +12,9 @@ from typing import Literal, overload
 import numpy as np
 from PIL import Image
 
-from . import engines, images, tiling, weights
-from .errors import InputError
+from .. import images, weights
+from ..errors import InputError
+from . import engines, tiling
 
 Source = str | os.PathLike | np.ndarray | Image.Image
 DEFAULT_STYLE = "peppercarrot"
@@ -29,7 +30,7 @@ class CartoonPredictor:
     Args:
         style: a shipped style, see `ppcartoon.weights.manifest()`.
         weights_file: a weights file of one's own instead of a style.
-        engine: "auto", "openvino", "onnx", "paddle", "tensorrt" or "paddle-dygraph", see `ppcartoon.engines.create`.
+        engine: "auto", "openvino", "onnx", "paddle", "tensorrt" or "paddle-dygraph", see `ppcartoon.inference.engines.create`.
         device: "auto", "cpu" or "gpu".
         precision: "auto", "fp32", "bf16" or "fp16", likewise.
         threads: CPU threads, all cores by default.

@@ -16,9 +16,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from .errors import InputError
+from ..errors import InputError
+from ..weights import Weights, of_cartoonizer
 from .nodes import Blended, Folded, Given, Measuring, Nodes, Together
-from .weights import Weights, of_cartoonizer
 
 OPSET = 18
 KINDS = {"own": Nodes, "measured": Measuring, "given": Given, "blended": Blended, "together": Together}

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..images import from_network, pad, to_network
 from .engines import Engine
-from .images import from_network, pad, to_network
 
 MARGIN = 44  # pixels around a tile; the network sees 41
 SMALLEST = 64  # pixels of a tile
