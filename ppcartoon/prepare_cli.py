@@ -198,17 +198,17 @@ def _name(lines: list[str], stream: TextIO) -> None:
 
 
 def check(args: argparse.Namespace) -> int:
-    from .data import check
+    from .data import check as dataset
 
     if not args.root.is_dir():
         raise InputError(f"{args.root}: no such folder")
-    places, options = _configured(args) if args.config_file else (check.layout(args.root), {})
-    found = check.check(places, **options, jobs=args.jobs)
-    print("\n".join(check.table(found)))
+    places, options = _configured(args) if args.config_file else (dataset.layout(args.root), {})
+    found = dataset.check(places, **options, jobs=args.jobs)
+    print("\n".join(dataset.table(found)))
     _name(found.remarks, sys.stdout)
     _name(found.failures, sys.stderr)
     print("Training would fail." if found.failures else "Training would find all it needs.")
-    check.histogram(found, args.output)
+    dataset.histogram(found, args.output)
     print(f"Brightness: {args.output}")
     return 1 if found.failures else 0
 

@@ -123,7 +123,7 @@ def _write(weights: Weights, kind: str, prefix: Path) -> Path:
 
 def _save_paddle_apart(weights: Weights, kind: str, prefix: Path) -> None:
     """`of_paddle.save` in a process of its own, since Paddle settles on a form when it is imported."""
-    code = "import sys; from ppcartoon import export; export._save_for_others(*sys.argv[1:])"
+    code = "import sys; from ppcartoon.inference import export; export._save_for_others(*sys.argv[1:])"
     flags = {"FLAGS_enable_pir_api": str(int(kind == "paddle")), "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", code, json.dumps(weights.network), str(prefix)]
     tensors = safetensors.numpy.save(weights.tensors)

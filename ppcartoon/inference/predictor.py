@@ -30,7 +30,8 @@ class CartoonPredictor:
     Args:
         style: a shipped style, see `ppcartoon.weights.manifest()`.
         weights_file: a weights file of one's own instead of a style.
-        engine: "auto", "openvino", "onnx", "paddle", "tensorrt" or "paddle-dygraph", see `ppcartoon.inference.engines.create`.
+        engine: "auto", "openvino", "onnx", "paddle", "tensorrt" or "paddle-dygraph", see
+            `ppcartoon.inference.engines.create`.
         device: "auto", "cpu" or "gpu".
         precision: "auto", "fp32", "bf16" or "fp16", likewise.
         threads: CPU threads, all cores by default.

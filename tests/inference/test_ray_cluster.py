@@ -16,7 +16,8 @@ from PIL import Image
 from ppcartoon import InputError
 from ppcartoon.inference.batch import Options
 from ppcartoon.inference.jobs import plan
-from ppcartoon.inference.ray_cluster import jobs, run
+from ppcartoon.inference.ray_cluster import jobs as planning
+from ppcartoon.inference.ray_cluster import run
 from tests.helpers.samples import photo
 
 
@@ -137,7 +138,7 @@ def test_what_no_node_has_is_not_waited_for(photos, address, tiny_file, options,
 def test_an_output_that_cannot_be_written_leaves_no_use_in_going_on(photos, tiny_file):
     Path("file").touch()
     worker = run.Worker({}, tiny_file.read_bytes(), Options())
-    jobs, _ = jobs.plan(["photos"], "file", recursive=False, suffix="", ext="auto", skip_existing=False)
+    jobs, _ = planning.plan(["photos"], "file", recursive=False, suffix="", ext="auto", skip_existing=False)
     said = worker(jobs.slice(14)).to_pylist()  # the last photo, and words.png
     assert [row["fatal"] for row in said] == [True, False]
     assert said[0]["message"].endswith("file: a file is there, where a folder is to be")
@@ -145,7 +146,7 @@ def test_an_output_that_cannot_be_written_leaves_no_use_in_going_on(photos, tiny
 
 def test_workers_that_cannot_be_made_say_why(photos, tiny_file):
     worker = run.Worker({"engine": "onnx", "device": "gpu"}, tiny_file.read_bytes(), Options())
-    jobs, _ = jobs.plan(["photos"], "made", recursive=False, suffix="", ext="auto", skip_existing=False)
+    jobs, _ = planning.plan(["photos"], "made", recursive=False, suffix="", ext="auto", skip_existing=False)
     assert {(row["fatal"], row["message"][:31]) for row in worker(jobs).to_pylist()} == {
         (True, "engine onnx runs on the CPU: us")
     }
@@ -153,7 +154,7 @@ def test_workers_that_cannot_be_made_say_why(photos, tiny_file):
 
 def planned(inputs, output, **options):
     options = {"recursive": True, "suffix": "", "ext": "auto", "skip_existing": False} | options
-    jobs, skipped = jobs.plan(inputs, output, **options)
+    jobs, skipped = planning.plan(inputs, output, **options)
     return {os.fsdecode(job["source"]): os.fsdecode(job["target"]) for job in jobs.to_pylist()}, skipped
 
 

@@ -99,7 +99,7 @@ def _stored(place: str, output: str, recursive: bool) -> Iterator[tuple[str, str
     try:
         is_file = system.get_file_info(path).is_file
     except OSError as error:
-        raise InputError(f"{place}: {places.first_line(error)}") from error
+        raise InputError(f"{place}: {storage.first_line(error)}") from error
     if is_file:
         yield place, storage.name(place)
         return

@@ -25,7 +25,7 @@ if not all(importlib.util.find_spec(name) for name in ("ray", "pyarrow")):
 import pyarrow as pa
 
 from ..batch import Options
-from . import jobs
+from .jobs import plan
 from .worker import Worker
 
 THREADS = 4  # of a worker: several workers make more of a machine than one with many threads
@@ -72,7 +72,7 @@ def run(
         weights.load(Path(file))
     )  # mistakes show here
     arguments = (options, Path(file or weights.folder() / f"{style}.safetensors").read_bytes(), wanted)
-    jobs, skipped = jobs.plan(inputs, output, recursive=recursive, suffix=suffix, ext=ext, skip_existing=skip_existing)
+    jobs, skipped = plan(inputs, output, recursive=recursive, suffix=suffix, ext=ext, skip_existing=skip_existing)
     failures: list[tuple[str, str]] = []
     left = np.ones(len(jobs), bool)
     if not left.any():
@@ -111,7 +111,7 @@ def _connected(address: str) -> Iterator[None]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of what it will do one day
-    settings = {"runtime_env": {"py_modules": [str(Path(__file__).parents[1])]}}  # other nodes may lack this package
+    settings = {"runtime_env": {"py_modules": [str(Path(__file__).parents[2])]}}  # other nodes may lack this package
     if address == "local":
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # on any system: listens to this machine alone
         settings["include_dashboard"] = False
