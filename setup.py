@@ -21,7 +21,7 @@ setup(
     package_dir={"ppcartoon._weights": "weights"},
     package_data={
         "ppcartoon": ["py.typed"],
-        "ppcartoon.study": ["templates/*", "static/*"],
+        "ppcartoon.evaluation.user_study": ["templates/*", "static/*"],
         "ppcartoon._weights": ["*.safetensors", "SHA256SUMS", "README.md"],
     },
     install_requires=[

@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def fid(args: argparse.Namespace) -> int:
-    from .evaluation.comparing import Features, compare
+    from .evaluation.compare import Features, compare
 
     asked = Features(args.features, args.weights_file, args.batch_size, not args.no_cache)
     print("\n".join(compare(args.a, args.b, asked, args.save)))
@@ -62,10 +62,10 @@ def fid(args: argparse.Namespace) -> int:
 
 
 def table(args: argparse.Namespace) -> int:
-    from .evaluation import methods, tables
-    from .evaluation.comparing import Features
+    from .evaluation import outputs, tables
+    from .evaluation.compare import Features
 
-    given = methods.named(args.methods, tables.MODELS)
+    given = outputs.named(args.methods, tables.MODELS)
     photos, cartoons = args.photos or tables.PHOTOS, args.cartoons or tables.cartoons_of(args.style)
     asked = Features(args.features, args.weights_file, args.batch_size, not args.no_cache)
     print(tables.make(args.style, photos, cartoons, given, args.output, asked))
@@ -74,10 +74,10 @@ def table(args: argparse.Namespace) -> int:
 
 def figure(args: argparse.Namespace) -> int:
     from . import images
-    from .evaluation import figures, methods
+    from .evaluation import figures, outputs
 
     known = layouts.takes(args.number)
-    given = methods.named(args.methods, known)
+    given = outputs.named(args.methods, known)
     options = {name: getattr(args, name) for name in ("boxes", "references", "size")}
     picture = figures.make(args.number, args.photos, given, args.output.parent / "outputs", **options)
     images.write(args.output, images.Picture(picture))

@@ -24,9 +24,9 @@ if __name__ == "__main__":
         if args.target.suffix != ".safetensors":
             raise InputError(f"{args.target}: the name of a weights file ends in .safetensors")
         if args.source.is_dir():
-            from ppcartoon.baselines import published  # with Paddle
+            from ppcartoon.baselines import cartoongan_weights  # with Paddle
 
-            tensors, network = published.from_folder(args.source)
+            tensors, network = cartoongan_weights.from_folder(args.source)
         else:
             tensors, network = weights.from_npz(args.source)
         texts = {"command": args.command, "attribution": args.attribution, "licence": args.licence}

@@ -12,7 +12,7 @@ from PIL import Image
 from ..data.image_folder import by_stem
 from ..errors import InputError
 from ..utils import grid
-from . import methods
+from . import outputs
 from .layouts import Source, at_hand
 
 FOLD = 4  # panels a row, where there is nothing else to order them
@@ -49,9 +49,9 @@ def make(
     figure = at_hand(number, list(given))
     if references and (figure.inset not in given or len(references) not in (1, len(photos))):
         raise InputError("--references: are for Gatys' results in figure 9, one for each photo, or one for all")
-    inputs = {stem: methods.read(path) for stem, path in by_stem(photos).items()}
+    inputs = {stem: outputs.read(path) for stem, path in by_stem(photos).items()}
     marks = _boxes(boxes, inputs)
-    insets = [methods.read(path) for path in references] or [None]
+    insets = [outputs.read(path) for path in references] or [None]
     panel = _scaled(next(iter(inputs.values())), size)
     made = {source: _outputs(source, given, photos, work) for source in figure.sources() if source.method in given}
 
@@ -59,7 +59,7 @@ def make(
         if source not in made:
             return grid.blank(panel, "not run")
         inset = insets[i % len(insets)] if source.method == figure.inset else None
-        return grid.cell(methods.read(made[source][i]), panel, marks[stem], inset)
+        return grid.cell(outputs.read(made[source][i]), panel, marks[stem], inset)
 
     rows = [
         [grid.cell(photo, panel, marks[stem])] * figure.photos + [cell(source, i, stem) for source in row]
@@ -77,8 +77,8 @@ def make(
 def _outputs(source: Source, given: dict[str, Path], photos: list[Path], work: Path) -> list[Path]:
     path = given[source.method]
     if source.epoch is not None:
-        path = methods.of_epoch(source.method, path, source.epoch)
-    return methods.outputs(source.method, path, photos, work)
+        path = outputs.of_epoch(source.method, path, source.epoch)
+    return outputs.outputs(source.method, path, photos, work)
 
 
 def _boxes(texts: Sequence[str], photos: dict[str, np.ndarray]) -> dict[str, list[grid.Box]]:

@@ -16,7 +16,7 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from ..errors import InputError
-from . import torch_file
+from . import torch_weights
 
 SIDE, FEATURES = 299, 2048
 EPSILON = 1e-3  # of its batch normalization
@@ -181,7 +181,7 @@ def load(path: Path) -> Inception:
     Raises:
         InputError: the file cannot be read, or has not all of them.
     """
-    table, network, state = torch_file.read(path), Inception(), {}
+    table, network, state = torch_weights.read(path), Inception(), {}
     for name, weight in network.state_dict().items():
         if name.endswith(".conv.weight"):
             layer = name.removesuffix(".conv.weight")

@@ -14,8 +14,8 @@ from ..data.image_folder import image_files
 from ..errors import InputError
 from ..utils.files import atomic
 from ..utils.tables import Column, commas, markdown, picture
-from . import features, methods
-from .comparing import MANY, Features
+from . import features, outputs
+from .compare import MANY, Features
 from .fid import Kid, Statistics, frechet_distance, kid, statistics
 
 DATASET = Path("data/dataset")  # where prepare_data.py puts the paper's
@@ -91,7 +91,7 @@ def measure(
     files, folders = image_files(photos), {}
     image_files(cartoons)  # which has to be there before much is done
     for name, path in given.items():
-        folders[name] = folder = methods.outputs(name, path, files, work)[0].parent
+        folders[name] = folder = outputs.outputs(name, path, files, work)[0].parent
         if (there := len(image_files(folder))) > len(files):
             raise InputError(f"{folder}: {there} images of {name} for {len(files)} photos; leave one for each")
 

@@ -65,9 +65,9 @@ def main(argv: list[str] | None = None) -> int:
 def serve(args: argparse.Namespace) -> int:
     import waitress
 
-    from .material import read
-    from .pages import create_app
-    from .votes import FILE, Votes
+    from ..evaluation.user_study.material import read
+    from ..evaluation.user_study.pages import create_app
+    from ..evaluation.user_study.votes import FILE, Votes
 
     material, problems = read(args.study)
     if problems:
@@ -89,8 +89,8 @@ def serve(args: argparse.Namespace) -> int:
 
 
 def report(args: argparse.Namespace) -> int:
-    from . import report as reporting
-    from .votes import FILE, load
+    from ..evaluation.user_study import report as reporting
+    from ..evaluation.user_study.votes import FILE, load
 
     for line in reporting.report(*load(args.study / FILE), args.output):
         print(line)

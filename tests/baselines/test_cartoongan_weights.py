@@ -9,7 +9,7 @@ import paddle
 import pytest
 
 from ppcartoon import InputError, images, weights
-from ppcartoon.baselines import published
+from ppcartoon.baselines import cartoongan_weights
 from ppcartoon.baselines.cartoongan import Generator
 from ppcartoon.baselines.predictor import open_weights
 
@@ -85,7 +85,7 @@ def published_forward(a, x):
 
 @paddle.no_grad()
 def test_our_generator_computes_what_the_published_network_does(folder):
-    tensors, network = published.from_folder(folder)
+    tensors, network = cartoongan_weights.from_folder(folder)
     assert network == {"generator": {"name": "CartoonGANGenerator", "channels": 2, "blocks": 8}}
     net = Generator(2, 8)
     missing, unexpected = net.set_state_dict(tensors)
@@ -98,7 +98,11 @@ def test_our_generator_computes_what_the_published_network_does(folder):
 
 def test_the_network_of_the_paper_has_the_published_shapes():
     state, arrays = Generator().state_dict(), made_up(64)
-    files = [f"{layer}.{part}" for layer in published.LAYERS for part in published.PARTS[not layer.startswith("in")]]
+    files = [
+        f"{layer}.{part}"
+        for layer in cartoongan_weights.LAYERS
+        for part in cartoongan_weights.PARTS[not layer.startswith("in")]
+    ]
     assert len(files) == len(arrays) == 94
     assert [tuple(tensor.shape) for tensor in state.values()] == [arrays[file].shape for file in files]
 
@@ -106,10 +110,10 @@ def test_the_network_of_the_paper_has_the_published_shapes():
 def test_missing_files_are_counted(folder):
     (folder / "in05_2.scale.npy").unlink()
     with pytest.raises(InputError, match=r"has no in05_2\.scale\.npy of the authors' published weights"):
-        published.from_folder(folder)
+        cartoongan_weights.from_folder(folder)
     (folder / "conv04_1.bias.npy").unlink()
     with pytest.raises(InputError, match=r"has no conv04_1\.bias\.npy and 1 more of 94 files"):
-        published.from_folder(folder)
+        cartoongan_weights.from_folder(folder)
 
 
 @pytest.mark.parametrize(
@@ -126,14 +130,14 @@ def test_missing_files_are_counted(folder):
 def test_what_does_not_belong_is_refused(folder, file, array, message):
     np.save(folder / f"{file}.npy", array, allow_pickle=True)
     with pytest.raises(InputError, match=message):
-        published.from_folder(folder)
+        cartoongan_weights.from_folder(folder)
 
 
 def test_a_file_cut_short_is_refused(folder):
     path = folder / "conv03_2.weight.npy"
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(InputError, match=r"conv03_2\.weight\.npy: not an \.npy file"):
-        published.from_folder(folder)
+        cartoongan_weights.from_folder(folder)
 
 
 def test_the_tool_writes_a_weights_file(folder, tmp_path_factory):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ppcartoon import evaluate_cli
-from ppcartoon.evaluation import comparing, features, fid
+from ppcartoon.evaluation import compare, features, fid
 from tests.helpers import training_runs
 from tests.helpers.folders import drawn, save
 
@@ -80,7 +80,7 @@ class Fake:
 
 
 def test_inception_s_distances_are_called_fid_and_kid(root, evaluate, monkeypatch):
-    monkeypatch.setattr(comparing, "extractor", lambda name, path: Fake())
+    monkeypatch.setattr(compare, "extractor", lambda name, path: Fake())
     code, out, _ = evaluate("fid", root / "photos", root / "cartoons")
     x, y = (features.of_folder(root / name, Fake()) for name in ("photos", "cartoons"))
     value, error = fid.kid(x, y)

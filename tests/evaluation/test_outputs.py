@@ -8,7 +8,7 @@ import pytest
 from ppcartoon import InputError, weights
 from ppcartoon.baselines.predictor import open_weights
 from ppcartoon.data.image_folder import image_files
-from ppcartoon.evaluation import methods
+from ppcartoon.evaluation import outputs
 from ppcartoon.images import read
 from ppcartoon.inference.predictor import CartoonPredictor
 from tests.helpers import baseline_runs
@@ -25,7 +25,7 @@ def photos(tmp_path, monkeypatch):
 
 def test_names_and_paths_are_told_apart_and_known_names_get_their_spelling(photos, tmp_path):
     (tmp_path / "a=b").mkdir()
-    given = methods.named(["cyclegan=photos", "mine=a=b"], ["CycleGAN", "AnimeGAN"])
+    given = outputs.named(["cyclegan=photos", "mine=a=b"], ["CycleGAN", "AnimeGAN"])
     assert {name: str(path) for name, path in given.items()} == {"CycleGAN": "photos", "mine": "a=b"}
 
 
@@ -42,13 +42,13 @@ def test_names_and_paths_are_told_apart_and_known_names_get_their_spelling(photo
 )
 def test_what_is_no_method_is_said(photos, texts, said):
     with pytest.raises(InputError, match=said):
-        methods.named(texts, ["AnimeGAN"])
+        outputs.named(texts, ["AnimeGAN"])
 
 
 def test_a_folder_is_matched_by_names_whatever_the_endings(photos, tmp_path):
     for name in ("2.webp", "0.bmp", "1.png", "more.png"):
         save(tmp_path / "made" / name, photo(32, 32))
-    found = methods.outputs("X", tmp_path / "made", photos, tmp_path / "work")
+    found = outputs.outputs("X", tmp_path / "made", photos, tmp_path / "work")
     assert [path.name for path in found] == ["0.bmp", "1.png", "2.webp"] and not (tmp_path / "work").exists()
 
 
@@ -56,26 +56,26 @@ def test_a_missing_output_or_another_size_is_named(photos, tmp_path):
     for i in range(2):
         save(tmp_path / "made" / f"{i}.png", photo(32, 32 + 4 * i))
     with pytest.raises(InputError, match=r"made: X lacks 1 of 3 outputs, that of 2\.png first"):
-        methods.outputs("X", tmp_path / "made", photos, tmp_path)
+        outputs.outputs("X", tmp_path / "made", photos, tmp_path)
     save(tmp_path / "made/2.png", photo(32, 32))
     with pytest.raises(InputError, match=r"made/1\.png: 36x32, where .*photos/1\.png has 32x32"):
-        methods.outputs("X", tmp_path / "made", photos, tmp_path)
+        outputs.outputs("X", tmp_path / "made", photos, tmp_path)
     (tmp_path / "made/1.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"made/1\.png: not an image"):
-        methods.outputs("X", tmp_path / "made", photos, tmp_path)
+        outputs.outputs("X", tmp_path / "made", photos, tmp_path)
 
 
 def test_photos_of_one_name_are_refused(photos, tmp_path):
     save(tmp_path / "photos/0.bmp", photo(32, 32))
     with pytest.raises(InputError, match=r"0\.bmp and 0\.png"):
-        methods.outputs("X", tmp_path / "photos", image_files(tmp_path / "photos"), tmp_path)
+        outputs.outputs("X", tmp_path / "photos", image_files(tmp_path / "photos"), tmp_path)
 
 
 def test_weights_make_their_outputs_once_and_again_when_anything_has_changed(photos, tmp_path, tiny_weights, tiny_file):
     file, work = shutil.copy(tiny_file, tmp_path / "w.safetensors"), tmp_path / "work"
 
     def made():
-        found = methods.outputs("Mine, all/mine", file, photos, work)
+        found = outputs.outputs("Mine, all/mine", file, photos, work)
         assert [path.stem for path in found] == ["0", "1", "2"] and found[0].parent.parent == work
         return found[0].parent, [path.stat().st_mtime_ns for path in found]
 
@@ -96,17 +96,17 @@ def test_weights_make_their_outputs_once_and_again_when_anything_has_changed(pho
 def test_weights_of_a_baseline_make_outputs_as_ours_do(photos, tmp_path):
     file = tmp_path / "cyclegan.safetensors"
     baseline_runs.experiment(tmp_path, "cyclegan").export(file)
-    made = methods.outputs("CycleGAN", file, photos[:1], tmp_path / "work")
+    made = outputs.outputs("CycleGAN", file, photos[:1], tmp_path / "work")
     assert (read(made[0]).rgb == open_weights(file)(photos[0])).all()
 
 
 def test_a_run_gives_its_newest_weights_or_those_of_an_epoch_after_its_initialization(photos, tmp_path, tiny_weights):
     run = save_run(tmp_path / "run", tiny_weights, init_epochs=1, epochs=3)
-    assert methods.of_epoch("X", run, 0) == run / "weights/epoch_0001.safetensors"
-    assert methods.of_epoch("X", run, 2) == run / "weights/epoch_0003.safetensors"
+    assert outputs.of_epoch("X", run, 0) == run / "weights/epoch_0001.safetensors"
+    assert outputs.of_epoch("X", run, 2) == run / "weights/epoch_0003.safetensors"
     with pytest.raises(InputError, match=r"epoch_0004\.safetensors: not there; X has no weights of epoch 4"):
-        methods.of_epoch("X", run, 3)
-    made = methods.outputs("X", run, photos[:1], tmp_path / "work")
+        outputs.of_epoch("X", run, 3)
+    made = outputs.outputs("X", run, photos[:1], tmp_path / "work")
     cartoon = CartoonPredictor(weights_file=run / "weights.safetensors", precision="fp32")(photos[0])
     assert (read(made[0]).rgb == cartoon).all()
 
@@ -114,14 +114,14 @@ def test_a_run_gives_its_newest_weights_or_those_of_an_epoch_after_its_initializ
 def test_epochs_need_a_run(photos, tmp_path, tiny_file):
     for path in (tiny_file, tmp_path / "photos"):
         with pytest.raises(InputError, match="needs a run's folder"):
-            methods.of_epoch("X", path, 0)
+            outputs.of_epoch("X", path, 0)
 
 
 def test_what_is_no_weights_file_or_no_photo_is_named(photos, tmp_path, tiny_file, capfd):
     (tmp_path / "w.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"w\.safetensors: "):
-        methods.outputs("X", tmp_path / "w.safetensors", photos, tmp_path / "work")
+        outputs.outputs("X", tmp_path / "w.safetensors", photos, tmp_path / "work")
     photos[1].write_bytes(b"nothing")
     with pytest.raises(InputError, match="1 of 3 photos, named above, have no output"):
-        methods.outputs("X", tiny_file, photos, tmp_path / "work")
+        outputs.outputs("X", tiny_file, photos, tmp_path / "work")
     assert "photos/1.png: not an image" in capfd.readouterr().err

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcartoon.study.material import read
-from ppcartoon.study.pages import create_app
-from ppcartoon.study.votes import Votes, load
+from ppcartoon.evaluation.user_study.material import read
+from ppcartoon.evaluation.user_study.pages import create_app
+from ppcartoon.evaluation.user_study.votes import Votes, load
 from tests.helpers.studies import COLORS, STYLES, choices, images, made, method_shown
 
 

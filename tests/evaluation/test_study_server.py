@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from ppcartoon.study.votes import load
+from ppcartoon.evaluation.user_study.votes import load
 from tests.helpers.browser import browsing, needs_browser
 from tests.helpers.studies import COLORS, STYLES, choices, made, method_of
 from tests.helpers.training_runs import ROOT

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ppcartoon.errors import InputError
-from ppcartoon.evaluation import torch_file
+from ppcartoon.evaluation import torch_weights
 from tests.helpers.torch_save import WRITERS, Named, Storage, Tensor, tensors, write_legacy, write_zip
 
 RNG = np.random.default_rng(0)
@@ -24,7 +24,7 @@ ARRAYS = {
 
 def refusal(path):
     with pytest.raises(InputError) as caught:
-        torch_file.read(path)
+        torch_weights.read(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ") and "\n" not in message
     return message
@@ -32,7 +32,7 @@ def refusal(path):
 
 @pytest.mark.parametrize("write", WRITERS)
 def test_arrays_come_back_as_they_were(tmp_path, write):
-    read = torch_file.read(write(tmp_path / "a.pth", tensors(ARRAYS)))
+    read = torch_weights.read(write(tmp_path / "a.pth", tensors(ARRAYS)))
     assert list(read) == list(ARRAYS)
     for name, array in ARRAYS.items():
         assert read[name].dtype == array.dtype and np.array_equal(read[name], array)
@@ -49,7 +49,7 @@ def test_views_share_a_storage(tmp_path, write):
         "a parameter": Tensor(storage, (3,), (2,), parameter=True),
         "nothing": Tensor(storage, (0, 3), (3, 1)),
     }
-    read = torch_file.read(write(tmp_path / "a.pth", views))
+    read = torch_weights.read(write(tmp_path / "a.pth", views))
     whole = np.arange(24)
     assert np.array_equal(read["transposed"], whole.reshape(6, 4).T)
     assert np.array_equal(read["a part"], [[9, 10, 11], [15, 16, 17]])
@@ -138,7 +138,7 @@ def test_a_zip_that_unpacks_to_more_than_it_is_gets_refused(tmp_path):
 def test_a_pickle_that_asks_for_a_huge_memo_is_harmless(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02}r\xff\xff\xff\x7f.")  # memo number 2^31 - 1
-    assert torch_file.read(tmp_path / "a.pth") == {}
+    assert torch_weights.read(tmp_path / "a.pth") == {}
 
 
 @pytest.mark.parametrize("write", WRITERS)
@@ -153,5 +153,5 @@ def test_damaged_files_are_refused(tmp_path, write):
 def test_missing_and_enormous_files_are_refused(tmp_path):
     assert "No such file" in refusal(tmp_path / "no.pth") and "directory" in refusal(tmp_path)
     with open(tmp_path / "big.pth", "wb") as file:
-        file.truncate(torch_file.MAX_BYTES + 1)
+        file.truncate(torch_weights.MAX_BYTES + 1)
     assert "larger than" in refusal(tmp_path / "big.pth")

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from ppcartoon import InputError
-from ppcartoon.study import cli, report
-from ppcartoon.study.material import read
-from ppcartoon.study.votes import Vote, Votes, load
+from ppcartoon.evaluation.user_study import report
+from ppcartoon.evaluation.user_study.material import read
+from ppcartoon.evaluation.user_study.votes import Vote, Votes, load
+from ppcartoon.study import cli
 from tests.helpers.folders import save
 from tests.helpers.studies import COLORS, image, made
 

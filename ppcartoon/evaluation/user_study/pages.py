@@ -15,9 +15,9 @@ import numpy as np
 from flask import Flask, Response, abort, redirect, render_template, request, session
 from werkzeug.exceptions import HTTPException
 
-from .. import images
-from ..data.image_folder import PNG
-from ..errors import InputError
+from ... import images
+from ...data.image_folder import PNG
+from ...errors import InputError
 from .material import Material
 from .votes import Set, Votes
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from .. import images
-from ..data.image_folder import by_stem, image_files
-from ..errors import InputError
-from ..utils.threads import threads
+from ... import images
+from ...data.image_folder import by_stem, image_files
+from ...errors import InputError
+from ...utils.threads import threads
 
 PHOTOS = "photos"
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from .. import images
-from ..errors import InputError
-from ..utils.files import atomic
+from ... import images
+from ...errors import InputError
+from ...utils.files import atomic
 from .votes import Vote
 
 LEVEL = 0.95

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import InputError, printable
+from ...errors import InputError, printable
 from .material import Material
 
 FILE = "votes.sqlite"
