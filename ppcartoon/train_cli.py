@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .errors import InputError
-from .processes import signal_when_parent_ends
+from .training.processes import signal_when_parent_ends
 from .utils.threads import cores
 
 log = logging.getLogger("ppcartoon")
@@ -95,8 +95,8 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
     with contextlib.redirect_stderr(io.StringIO()):  # Paddle warns of more threads than one
         import paddle
 
-    from . import experiment, runs, trainer
-    from .monitor import open_log
+    from .training import experiment, run_folder, trainer
+    from .training.monitor import open_log
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if processes() > 1:
@@ -105,7 +105,7 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
     if args.device == "gpu" and not gpus:
         raise InputError("--device gpu: Paddle finds none here, or is a build without CUDA")
     paddle.set_device("gpu" if gpus and args.device != "cpu" else "cpu")
-    start = runs.locate(args.config_file, options, args.resume)
+    start = run_folder.locate(args.config_file, options, args.resume)
     work = experiment.Experiment(start, " ".join(["python", *sys.argv]))
     if args.dry_run:
         print("\n".join(work.summary()))

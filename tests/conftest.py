@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ppcartoon import checkpoints, weights
+from ppcartoon import weights
 from ppcartoon.inference.predictor import CartoonPredictor
+from ppcartoon.training import checkpoints
 from tests.helpers import baseline_runs, training_runs
 from tests.helpers.animegan_dataset import become_origin
 from tests.helpers.download_server import serving

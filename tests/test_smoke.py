@@ -6,8 +6,9 @@ import sys
 import numpy as np
 from PIL import Image
 
-from ppcartoon import checkpoints, weights
+from ppcartoon import weights
 from ppcartoon.images import Picture, write
+from ppcartoon.training import checkpoints
 from tests.helpers import training_runs
 from tests.helpers.samples import photo
 

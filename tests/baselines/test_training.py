@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from ppcartoon import InputError, checkpoints
+from ppcartoon import InputError
 from ppcartoon.baselines.animegan import AnimeGANBaseline
 from ppcartoon.baselines.cartoongan import CartoonGANModel
 from ppcartoon.baselines.cyclegan import CycleGANBaseline
 from ppcartoon.config import loading
 from ppcartoon.models.lr_scheduler import FinalLinearDecay
 from ppcartoon.train_cli import main as train
-from ppcartoon.trainer import seed_generators
+from ppcartoon.training import checkpoints
+from ppcartoon.training.trainer import seed_generators
 from tests.helpers import baseline_runs, tiny, training_runs
 
 TERMS = {

@@ -10,7 +10,8 @@ import termios
 
 import pytest
 
-from ppcartoon import checkpoints, train_cli
+from ppcartoon import train_cli
+from ppcartoon.training import checkpoints
 from tests.helpers import training_runs
 
 

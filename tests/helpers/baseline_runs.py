@@ -46,7 +46,7 @@ def write_config(folder: Path, name: str) -> Path:
 
 def experiment(folder: Path, name: str, *options: str):
     """The run's experiment before its first step."""
-    from ppcartoon import runs
-    from ppcartoon.experiment import Experiment
+    from ppcartoon.training import run_folder
+    from ppcartoon.training.experiment import Experiment
 
-    return Experiment(runs.locate(write_config(folder, name), list(options), None), "")
+    return Experiment(run_folder.locate(write_config(folder, name), list(options), None), "")

@@ -8,10 +8,11 @@ import paddle
 import pytest
 import yaml
 
-from ppcartoon import experiment, runs, trainer, weights
+from ppcartoon import weights
 from ppcartoon.config import loading
 from ppcartoon.inference import engines
 from ppcartoon.models import networks
+from ppcartoon.training import experiment, run_folder, trainer
 from tests.helpers import tiny, training_runs
 from tests.helpers.tiny import relative
 
@@ -67,7 +68,7 @@ def begun(path: Path, folder: Path) -> experiment.Experiment:
         "enable_visualdl=false",
         f"output_dir={folder}",
     ]
-    return experiment.Experiment(runs.locate(path, options, None), "a test")
+    return experiment.Experiment(run_folder.locate(path, options, None), "a test")
 
 
 def parts(work: experiment.Experiment) -> dict[str, np.ndarray]:
@@ -100,9 +101,9 @@ def full(tmp_path_factory) -> experiment.Experiment:
 def test_it_differs_from_its_base_in_the_keys_it_names_and_in_no_others(ablation):
     own = yaml.safe_load(ablation.read_text())
     assert (ablation.parent / own.pop("_base_")).resolve() == FULL
-    before, now = (runs._leaves(loading._read(path, ())) for path in (FULL, ablation))
+    before, now = (run_folder._leaves(loading._read(path, ())) for path in (FULL, ablation))
     assert now.keys() == before.keys()
-    assert {key for key in now if now[key] != before[key]} == set(runs._leaves(own))
+    assert {key for key in now if now[key] != before[key]} == set(run_folder._leaves(own))
 
 
 def test_no_two_ablations_are_the_same():

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from ppcartoon import InputError, checkpoints, processes
+from ppcartoon import InputError
+from ppcartoon.training import checkpoints, processes
 from tests.helpers import training_runs
 
 

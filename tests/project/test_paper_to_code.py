@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from ppcartoon import validation
 from ppcartoon.config import loading
 from ppcartoon.config.schema import Validate
+from ppcartoon.training import validation
 from tests.helpers import tiny, training_runs
 from tests.helpers.folders import drawn
 

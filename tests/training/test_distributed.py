@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from ppcartoon import checkpoints
+from ppcartoon.training import checkpoints
 from tests.helpers import baseline_runs, training_runs
 
 LAUNCH = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--backend", "gloo"]
@@ -17,7 +17,7 @@ ONE_STEP = ["epochs=1", "lr_scheduler.decay_epochs=0", "dataset.train.count=3"]
 PHOTOS = """
 import sys
 from ppcartoon import runs
-from ppcartoon.experiment import Experiment
+from ppcartoon.training.experiment import Experiment
 
 work = Experiment(runs.locate(runs.Path(sys.argv[1]), ["dataset.train.count=9"], None), "")
 print(work.rank, work.ranks, [photo for batch in work.sampler for _, photo in batch])

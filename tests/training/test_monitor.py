@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from visualdl import LogReader
 
-from ppcartoon.monitor import VISUALDL, Monitor, cut_records
+from ppcartoon.training.monitor import VISUALDL, Monitor, cut_records
 from tests.helpers import training_runs
 from tests.helpers.browser import browsing, needs_browser
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import yaml
 
-from ppcartoon import CartoonPredictor, checkpoints, weights
+from ppcartoon import CartoonPredictor, weights
 from ppcartoon.config import loading
+from ppcartoon.training import checkpoints
 from tests.helpers import training_runs
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcartoon import checkpoints, validation
 from ppcartoon.config import loading
 from ppcartoon.config.schema import Validate
 from ppcartoon.errors import InputError
 from ppcartoon.evaluation import features, fid
+from ppcartoon.training import checkpoints, validation
 from tests.helpers import tiny, training_runs
 from tests.helpers.folders import drawn, save
 from tests.training.test_trainer import assert_same_end

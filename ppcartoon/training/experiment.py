@@ -10,21 +10,22 @@ import numpy as np
 import paddle
 from paddle.distributed import ParallelEnv
 
-from . import register, weights  # noqa: F401  `register` fills ppgan's registries
+from .. import register, weights  # noqa: F401  `register` fills ppgan's registries
 
 # isort: split
 from ppgan.datasets.builder import DATASETS
 from ppgan.models.builder import build_model
 
-from . import checkpoints, images
-from .config.schema import Config
-from .data.cache import center
-from .data.datasets import EpochSampler, UnpairedCartoonDataset
-from .data.image_folder import image_files
-from .errors import InputError
-from .models.base import Trainable
+from .. import images
+from ..config.schema import Config
+from ..data.cache import center
+from ..data.datasets import EpochSampler, UnpairedCartoonDataset
+from ..data.image_folder import image_files
+from ..errors import InputError
+from ..models.base import Trainable
+from . import checkpoints
 from .processes import start_worker
-from .runs import Start
+from .run_folder import Start
 from .validation import Validation
 
 FOR_THE_LOADER = {"name", "batch_size", "num_workers", "use_shared_memory"}

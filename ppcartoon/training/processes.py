@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from .errors import InputError
+from ..errors import InputError
 
 PR_SET_PDEATHSIG = 1
 

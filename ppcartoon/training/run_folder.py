@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..config import loading
+from ..config.schema import Config
+from ..errors import InputError
 from . import checkpoints
-from .config import loading
-from .config.schema import Config
-from .errors import InputError
 
 AUTO = "auto"
 CONFIG = "config.yaml"

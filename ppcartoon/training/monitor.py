@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import images
-from .errors import OutputError
-from .utils.files import atomic
+from .. import images
+from ..errors import OutputError
+from ..utils.files import atomic
 
 METRICS = "metrics.jsonl"
 VISUALDL = "vdlrecords.train.log"

@@ -12,9 +12,9 @@ import paddle
 import safetensors.numpy
 from paddle import Tensor, nn
 
-from .errors import InputError
-from .models.base import Trainable, bare
-from .utils.files import atomic
+from ..errors import InputError
+from ..models.base import Trainable, bare
+from ..utils.files import atomic
 
 FORMAT = "ppcartoon checkpoint 1"
 MEMORY = "memory"  # before the names of what `Trainable.memory` gives

@@ -16,12 +16,13 @@ import paddle
 import yaml
 from tqdm import tqdm
 
-from . import images, runs
-from .errors import InputError
+from .. import images
+from ..errors import InputError
+from ..utils.files import atomic
+from . import run_folder
 from .experiment import Experiment
 from .monitor import Monitor
 from .processes import end_workers, lock
-from .utils.files import atomic
 
 log = logging.getLogger("ppcartoon")
 
@@ -179,9 +180,9 @@ class Trainer:
             left_over.unlink()
         self.monitor = Monitor(folder, self.model.steps, self.config.enable_visualdl)
         text = yaml.safe_dump(self.config.model_dump(), sort_keys=False, allow_unicode=True)
-        with atomic(folder / runs.CONFIG) as temporary:
+        with atomic(folder / run_folder.CONFIG) as temporary:
             temporary.write_text(text, encoding="utf-8")
-        for note in self.notes + runs.set_aside_later(folder / "checkpoints", self.model.steps):
+        for note in self.notes + run_folder.set_aside_later(folder / "checkpoints", self.model.steps):
             log.info(note)
         if self.config.model.vgg_path == "random":
             log.info("VGG19 has seeded random weights (model.vgg_path: random): for trials, not for cartoons")

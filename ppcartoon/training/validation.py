@@ -10,16 +10,16 @@ import numpy as np
 import paddle
 from tqdm import tqdm
 
-from . import images, register  # noqa: F401  `register` fills ppgan's registries
+from .. import images, register  # noqa: F401  `register` fills ppgan's registries
 
 # isort: split
 from ppgan.metrics.builder import build_metric
 
-from .config.schema import Validate
-from .data.image_folder import image_files
-from .errors import InputError
-from .evaluation.features import Extractor, decoded, of_folder, of_one_shape
-from .models.base import Trainable
+from ..config.schema import Validate
+from ..data.image_folder import image_files
+from ..errors import InputError
+from ..evaluation.features import Extractor, decoded, of_folder, of_one_shape
+from ..models.base import Trainable
 from .monitor import Monitor
 
 log = logging.getLogger("ppcartoon")
