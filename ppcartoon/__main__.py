@@ -9,10 +9,10 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["demo"]:
-        from .web.cli import main as demo
+        from .cli.demo import main as demo
 
         return demo(argv[1:])
-    from .cli import main as infer
+    from .cli.infer import main as infer
 
     return infer(argv)
 

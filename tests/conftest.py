@@ -81,7 +81,7 @@ def origin(web, tmp_path, monkeypatch):
 def baseline_run(request, tmp_path_factory) -> tuple[str, Path]:
     """The name of a baseline, and the folder of a run of 6 steps."""
     folder = tmp_path_factory.mktemp(request.param)
-    from ppcartoon.train_cli import main as train
+    from ppcartoon.cli.train import main as train
 
     assert train(["-c", str(baseline_runs.write_config(folder, request.param)), "--device", "cpu"]) == 0
     return request.param, folder / "output" / request.param

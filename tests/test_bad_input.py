@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcartoon import InputError, cli, images, weights
+from ppcartoon import InputError, images, weights
+from ppcartoon.cli import infer
 from tests.helpers.bombs import BOMBS, FOREIGN, LONG, UNPACKED, ico_of, made, tiff_with
 from tests.helpers.damage import outcome
 from tests.helpers.samples import photo
@@ -89,7 +90,7 @@ def run(tmp_path, monkeypatch, tiny_file, capsys):
         Path(f"photos/{i}.png").write_bytes(made("PNG"))
 
     def run(*arguments):
-        code = cli.main([*map(str, arguments), "--weights", str(tiny_file)])
+        code = infer.main([*map(str, arguments), "--weights", str(tiny_file)])
         return code, *capsys.readouterr()
 
     return run

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from .. import cli, images
+from .. import images
+from ..cli import infer
 
 NOISE = 4.0  # of a camera, standard deviation in steps of 8 bits
 
@@ -19,7 +20,7 @@ def photos(count: int, height: int, width: int) -> list[np.ndarray]:
     Raises:
         InputError: scikit-image is not installed.
     """
-    sources = [Image.fromarray(images.read(Path(path)).rgb) for path in cli.samples()]
+    sources = [Image.fromarray(images.read(Path(path)).rgb) for path in infer.samples()]
     made = []
     for i in range(count):
         again, index = divmod(i, len(sources))

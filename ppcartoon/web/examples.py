@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import images
-from ..cli import samples
+from ..cli.infer import samples
 from ..errors import InputError
 
 HEIGHT, WIDTH = 180, 320

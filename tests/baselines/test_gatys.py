@@ -8,8 +8,9 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcartoon import evaluate_cli, images
+from ppcartoon import images
 from ppcartoon.baselines import gatys
+from ppcartoon.cli import evaluate
 from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.errors import InputError
 from ppcartoon.models import vgg
@@ -133,7 +134,7 @@ def files(tmp_path):
 def command(files, *options):
     where = ["gatys", str(files / "photos"), str(files / "style.png"), "-o", str(files / "out"), "--vgg", "random"]
     layers = ["--content-layer", "conv2_1", "--style-layers", "conv1_1", "conv2_1"]
-    return evaluate_cli.main([*where, *layers, "--iterations", "2", "--max-size", "30", *options])
+    return evaluate.main([*where, *layers, "--iterations", "2", "--max-size", "30", *options])
 
 
 def test_a_folder_from_the_command_line(files, capsys):

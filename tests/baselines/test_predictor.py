@@ -7,9 +7,10 @@ import paddle
 import pytest
 import safetensors.numpy
 
-from ppcartoon import CartoonPredictor, InputError, cli, evaluate_cli, images, weights
+from ppcartoon import CartoonPredictor, InputError, images, weights
 from ppcartoon.baselines.generators import GENERATORS, generator
 from ppcartoon.baselines.predictor import open_weights
+from ppcartoon.cli import evaluate, infer
 from tests.helpers import tiny
 from tests.helpers.samples import photo
 
@@ -40,13 +41,13 @@ def test_any_weights_run_over_photos(baseline_run, tiny_file, tmp_path, capsys):
     made = {}
     for kind, file in (("baseline", run / "weights.safetensors"), ("ours", tiny_file)):
         arguments = ["run", "--weights", str(file), "-i", str(tmp_path / "photos"), "-o", str(tmp_path / kind)]
-        assert evaluate_cli.main(arguments) == 1
+        assert evaluate.main(arguments) == 1
         said = capsys.readouterr()
         assert "broken.jpg: " in said.err and f"{2 if kind == 'baseline' else 1} failed" in said.out
         made[kind] = images.read(tmp_path / kind / "a.png").rgb
         assert made[kind].shape == (30, 41, 3)
         (tmp_path / kind / "a.png").unlink()
-        evaluate_cli.main([*arguments, "--skip-existing"])
+        evaluate.main([*arguments, "--skip-existing"])
         assert "skipped, there already" in capsys.readouterr().out
         np.testing.assert_array_equal(images.read(tmp_path / kind / "a.png").rgb, made[kind])
     assert not np.array_equal(made["baseline"], made["ours"])
@@ -57,7 +58,7 @@ def test_what_runs_on_onnx_says_what_runs_a_baseline(baseline_run, tmp_path, cap
     _, run = baseline_run
     images.write(tmp_path / "a.png", images.Picture(photo(16, 16)))
     file = str(run / "weights.safetensors")
-    assert cli.main(["-i", str(tmp_path / "a.png"), "-w", file, "-o", str(tmp_path / "made")]) == 2
+    assert infer.main(["-i", str(tmp_path / "a.png"), "-w", file, "-o", str(tmp_path / "made")]) == 2
     error = capsys.readouterr().err
     assert "weights of another network" in error and "tools/evaluate.py run" in error and error.count("\n") == 1
 

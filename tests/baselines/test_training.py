@@ -7,9 +7,9 @@ from ppcartoon import InputError
 from ppcartoon.baselines.animegan import AnimeGANBaseline
 from ppcartoon.baselines.cartoongan import CartoonGANModel
 from ppcartoon.baselines.cyclegan import CycleGANBaseline
+from ppcartoon.cli.train import main as train
 from ppcartoon.config import loading
 from ppcartoon.models.lr_scheduler import FinalLinearDecay
-from ppcartoon.train_cli import main as train
 from ppcartoon.training import checkpoints
 from ppcartoon.training.trainer import seed_generators
 from tests.helpers import baseline_runs, tiny, training_runs

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from ppcartoon import completion, flags, weights
+from ppcartoon import weights
+from ppcartoon.cli import completion, flags
 from tests.helpers import training_runs
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcartoon import cli
+from ppcartoon.cli import infer
 from tests.helpers.samples import FIXTURES, photo
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -33,7 +33,7 @@ def run(here, tiny_file, capsys):
 
     def run(*arguments, weights=("--weights", str(tiny_file))):
         try:
-            code = cli.main([*arguments, *weights])
+            code = infer.main([*arguments, *weights])
         except SystemExit as stop:
             code = stop.code
         return code, *capsys.readouterr()
@@ -203,7 +203,7 @@ def test_without_arguments_it_is_a_demonstration(run):
     with Image.open("output/overview.png") as image:
         assert image.width > 1400 and image.height > 500  # two photos a row, each beside its cartoon
     with Image.open("output/coffee.png") as image:
-        assert max(image.size) == cli.DEMO_SIZE
+        assert max(image.size) == infer.DEMO_SIZE
 
 
 def test_a_demonstration_that_fails_altogether_is_no_traceback(run, monkeypatch):
@@ -258,7 +258,7 @@ def test_the_converter(here, tiny_weights):
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.startswith(
         "tiny.safetensors: 0.0"
     )
-    assert cli.main(["-i", "photos/0.png", "-w", "tiny.safetensors"]) == 0
+    assert infer.main(["-i", "photos/0.png", "-w", "tiny.safetensors"]) == 0
     command[2] = __file__
     failed = subprocess.run(command, capture_output=True, text=True)
     assert failed.returncode == 1 and failed.stderr.count("\n") == 1 and "not an .npz" in failed.stderr

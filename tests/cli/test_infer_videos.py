@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import ppcartoon
-from ppcartoon import cli
+from ppcartoon.cli import infer
 from tests.helpers import videos
 from tests.helpers.samples import photo
 
@@ -34,7 +34,7 @@ def run(here, tiny_file, capsys):
 
     def run(*arguments):
         try:
-            code = cli.main([*arguments, "--weights", str(tiny_file), "--engine", "onnx"])
+            code = infer.main([*arguments, "--weights", str(tiny_file), "--engine", "onnx"])
         except SystemExit as stop:
             code = stop.code
         return code, *capsys.readouterr()

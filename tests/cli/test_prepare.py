@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ppcartoon import prepare_cli
+from ppcartoon.cli import prepare
 from ppcartoon.data import check
 from ppcartoon.data.image_folder import image_files
 from ppcartoon.data.samples import draw_cartoon, draw_photo
@@ -36,7 +36,7 @@ def run(tmp_path, monkeypatch, capsys):
 
     def run(*arguments):
         try:
-            code = prepare_cli.main([str(argument) for argument in arguments])
+            code = prepare.main([str(argument) for argument in arguments])
         except SystemExit as stop:
             code = stop.code
         return code, *capsys.readouterr()
@@ -204,7 +204,7 @@ def test_the_tool_itself_ends_with_these_codes_and_without_a_traceback(run, tmp_
 
 DRIVER = f"""import contextlib, json, sys
 sys.path.insert(0, {str(ROOT)!r})
-from ppcartoon.prepare_cli import main
+from ppcartoon.cli.prepare import main
 """
 
 

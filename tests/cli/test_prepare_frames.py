@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ppcartoon.prepare_cli import main
+from ppcartoon.cli.prepare import main
 from tests.helpers import videos
 
 TOOL = Path(__file__).parents[2] / "tools" / "prepare_data.py"

@@ -10,7 +10,7 @@ import termios
 
 import pytest
 
-from ppcartoon import train_cli
+from ppcartoon.cli import train
 from ppcartoon.training import checkpoints
 from tests.helpers import training_runs
 
@@ -36,14 +36,14 @@ from tests.helpers import training_runs
 )
 def test_mistakes_are_named_in_a_line_and_nothing_is_written(tmp_path, capsys, options, message):
     options = options if "-c" in options else ["-c", str(training_runs.write_config(tmp_path)), *options]
-    assert train_cli.main(options) == 1
+    assert train.main(options) == 1
     error = capsys.readouterr().err
     assert error.startswith("train: ") and error.count("\n") == 1 and message in error
     assert not (tmp_path / "output").exists()
 
 
 def test_a_run_needs_a_config(capsys):
-    assert train_cli.main([]) == 1
+    assert train.main([]) == 1
     assert capsys.readouterr().err == "train: -c: name a config, configs/cartoonloss_shinkai.yaml for one\n"
 
 

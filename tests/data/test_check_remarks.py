@@ -7,11 +7,11 @@ import os
 import pytest
 from PIL import Image
 
+from ppcartoon.cli.prepare import main
 from ppcartoon.data.check import check, layout
 from ppcartoon.data.edge_smoothing import smooth_folder
 from ppcartoon.data.samples import draw_cartoon, draw_photo
 from ppcartoon.errors import InputError
-from ppcartoon.prepare_cli import main
 
 
 @pytest.fixture

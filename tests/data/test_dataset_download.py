@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ppcartoon import prepare_cli
+from ppcartoon.cli import prepare
 from ppcartoon.data import download, sources
 from tests.helpers.animegan_dataset import ARCHIVE, COUNTS, contents, images, zipped
 from tests.helpers.download_server import Fault, names, until_written
@@ -35,7 +35,7 @@ def run(capsys):
 
     def run(*arguments):
         try:
-            code = prepare_cli.main([*map(str, arguments)])
+            code = prepare.main([*map(str, arguments)])
         except SystemExit as stop:
             code = stop.code
         return code, *capsys.readouterr()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcartoon import InputError, evaluate_cli, weights
+from ppcartoon import InputError, weights
+from ppcartoon.cli import evaluate
 from ppcartoon.data.samples import draw_cartoon, draw_photo
 from ppcartoon.evaluation import layouts
 from ppcartoon.inference.predictor import CartoonPredictor
@@ -29,7 +30,7 @@ def run(tmp_path, monkeypatch, capsys):
 
     def run(command):
         try:
-            code = evaluate_cli.main(command.split())
+            code = evaluate.main(command.split())
         except SystemExit as stop:
             code = stop.code
         return code, *capsys.readouterr()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcartoon import evaluate_cli
+from ppcartoon.cli import evaluate
 from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.evaluation import tables
 from ppcartoon.evaluation.fid import Kid
@@ -46,7 +46,7 @@ def run(tmp_path, monkeypatch, capsys):
 
     def run(command):
         try:
-            code = evaluate_cli.main(shlex.split(command))
+            code = evaluate.main(shlex.split(command))
         except SystemExit as stop:
             code = stop.code
         return code, *capsys.readouterr()

@@ -16,9 +16,10 @@ import pytest
 import requests
 from packaging.requirements import Requirement
 
-from ppcartoon import flags, prepare_cli, train_cli, weights
+from ppcartoon import weights
+from ppcartoon.cli import evaluate_flags as evaluation_flags
+from ppcartoon.cli import flags, prepare, train
 from ppcartoon.config import loading
-from ppcartoon.evaluation import flags as evaluation_flags
 from tests.helpers import studies, training_runs
 from tests.helpers.documents import DOCUMENTS, ROOT, Command, commands, lay_out, programs, prose
 from tests.project.test_locks import MADE, pins
@@ -30,7 +31,7 @@ SMALLER = {  # appended to a command that names a config
     ],
 }  # fmt: skip
 PARSERS = {
-    "train.py": train_cli.parser, "prepare_data.py": prepare_cli.parser, "evaluate.py": evaluation_flags.parser,
+    "train.py": train.parser, "prepare_data.py": prepare.parser, "evaluate.py": evaluation_flags.parser,
     "infer.py": flags.parser, "ppcartoon": flags.parser,
 }  # fmt: skip
 SERVERS = re.compile(r"visualdl |ppcartoon demo|tools/demo.py|tools/study.py serve")

@@ -44,7 +44,8 @@ def at_start() -> set[str]:
 
 
 def test_the_flags_name_the_engines_that_exist():
-    from ppcartoon import flags, images
+    from ppcartoon import images
+    from ppcartoon.cli import flags
     from ppcartoon.inference import engines
     from ppcartoon.video import formats
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 import ppcartoon
 from ppcartoon import weights
+from ppcartoon.cli.demo import predictors
 from ppcartoon.errors import InputError
 from ppcartoon.web import studio
-from ppcartoon.web.cli import predictors
 from ppcartoon.web.page import WAITING, build, in_sentences
 from tests.helpers import videos
 from tests.helpers.samples import photo

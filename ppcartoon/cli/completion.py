@@ -6,7 +6,7 @@ import argparse
 import shlex
 import sys
 
-from .errors import InputError
+from ..errors import InputError
 
 SHELLS = ("bash", "zsh", "tcsh")
 PATHS = ("input", "output", "weights")
@@ -44,7 +44,7 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     """
     import shtab
 
-    from . import weights
+    from .. import weights
 
     parser.add_argument("command", nargs="?", choices=["demo"])  # `__main__` takes it before a parser sees it
     for action in parser._actions:

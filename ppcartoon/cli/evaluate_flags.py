@@ -6,7 +6,7 @@ import argparse
 import math
 from pathlib import Path
 
-from . import layouts
+from ..evaluation import layouts
 
 
 def parser() -> argparse.ArgumentParser:

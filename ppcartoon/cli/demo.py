@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..flags import bounded
 from ..utils.server import Place, listening
+from .flags import bounded
 
 if TYPE_CHECKING:
     from ..inference.predictor import CartoonPredictor
@@ -73,16 +73,16 @@ def serve(args: argparse.Namespace, place: Place, folder: Path) -> None:
     Raises:
         InputError: weights cannot be used.
     """
-    from .guard import Guard, prepare
-    from .studio import Limits, Studio
+    from ..web.guard import Guard, prepare
+    from ..web.studio import Limits, Studio
 
     limits = Limits(args.max_upload, args.max_pixels, args.max_seconds)
     studio = Studio(predictors(args.style, args.weights), folder, limits)
     prepare(folder)
     import uvicorn
 
-    from .examples import a_film, photos
-    from .page import application, build
+    from ..web.examples import a_film, photos
+    from ..web.page import application, build
 
     page = build(studio, photos(), a_film(folder))
     app = Guard(application(page, limits.upload << 20), place, folder, limits.upload << 20)

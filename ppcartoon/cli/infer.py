@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import InputError, Interrupted, OutputError, printable
+from ..errors import InputError, Interrupted, OutputError, printable
 from .flags import DEMO_SIZE, parser
 
 if TYPE_CHECKING:
-    from .inference.jobs import Job
-    from .inference.predictor import CartoonPredictor
+    from ..inference.jobs import Job
+    from ..inference.predictor import CartoonPredictor
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def list_styles() -> int:
-    from . import weights
+    from .. import weights
 
     for style in weights.manifest():
         print(f"{style}: {(loaded := weights.load_style(style)).attribution} ({loaded.licence})")
@@ -56,8 +56,8 @@ def infer(args: argparse.Namespace) -> int:
     Raises:
         InputError: nothing can be done as asked.
     """
-    from .inference.batch import Options
-    from .inference.predictor import DEFAULT_STYLE
+    from ..inference.batch import Options
+    from ..inference.predictor import DEFAULT_STYLE
 
     names = ("engine", "device", "precision", "threads", "batch_size", "tile")
     predictor = {name: getattr(args, name) for name in names}
@@ -69,7 +69,7 @@ def infer(args: argparse.Namespace) -> int:
     elif args.input is None:
         raise InputError("--ray: give --input; the demonstration runs on this machine")
     else:
-        from .inference.ray_cluster import run
+        from ..inference.ray_cluster import run
 
         wanted = Options(args.max_size, args.side_by_side, args.quality)
         made, skipped, failures = run.run(args.input, args.output, args.ray, predictor, wanted, **where)
@@ -91,9 +91,9 @@ def here(args: argparse.Namespace, options: dict, where: dict) -> tuple[int, int
     Raises:
         InputError: nothing can be done as asked.
     """
-    from .inference.batch import Options, cartoonize
-    from .inference.jobs import plan
-    from .inference.predictor import CartoonPredictor
+    from ..inference.batch import Options, cartoonize
+    from ..inference.jobs import plan
+    from ..inference.predictor import CartoonPredictor
 
     demo = args.input is None
     if demo and args.max_size is None:
@@ -120,8 +120,8 @@ def films(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace
     """
     if not jobs:
         return 0
-    from .video import pipeline
-    from .video.deflicker import Steady
+    from ..video import pipeline
+    from ..video.deflicker import Steady
 
     names = ("start", "duration", "max_size", "side_by_side", "codec", "crf", "fps", "quality")
     options = pipeline.Options(**{name: getattr(args, name) for name in names})
@@ -157,7 +157,7 @@ def samples() -> list[str]:
 
 def overview(jobs: list[Job], args: argparse.Namespace) -> Path:
     """Writes all photos and their cartoons as one picture, and gives its path."""
-    from . import images
+    from .. import images
 
     path = Path(args.output) / "overview.png"
     pairs = [images.read(path) for job in jobs if job.target.exists() for path in (job.source, job.target)]

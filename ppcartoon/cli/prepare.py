@@ -10,8 +10,8 @@ import warnings
 from pathlib import Path
 from typing import TextIO
 
-from .errors import InputError
-from .utils.timecode import parse_time
+from ..errors import InputError
+from ..utils.timecode import parse_time
 
 SHOWN = 20  # failures in full
 
@@ -134,7 +134,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def download(args: argparse.Namespace) -> int:
-    from .data import sources
+    from ..data import sources
 
     if unknown := [what for what in args.what if what not in sources.SOURCES]:
         raise InputError(f"{unknown[0]}: unknown; there are {', '.join(sources.SOURCES)}")
@@ -159,7 +159,7 @@ def download(args: argparse.Namespace) -> int:
 
 
 def frames(args: argparse.Namespace) -> int:
-    from .data.keyframes import extract
+    from ..data.keyframes import extract
 
     options = {name: getattr(args, name) for name in ("start", "end", "count", "size", "fit", "jobs", "overwrite")}
     names = [film.name for film in args.films]
@@ -181,7 +181,7 @@ def frames(args: argparse.Namespace) -> int:
 
 
 def smooth(args: argparse.Namespace) -> int:
-    from .data.edge_smoothing import smooth_folder
+    from ..data.edge_smoothing import smooth_folder
 
     done = smooth_folder(args.cartoons, args.output, args.jobs)
     _name([f"{file}: {reason}" for file, reason in done.failed.items()], sys.stderr)
@@ -198,7 +198,7 @@ def _name(lines: list[str], stream: TextIO) -> None:
 
 
 def check(args: argparse.Namespace) -> int:
-    from .data import check as dataset
+    from ..data import check as dataset
 
     if not args.root.is_dir():
         raise InputError(f"{args.root}: no such folder")
@@ -215,8 +215,8 @@ def check(args: argparse.Namespace) -> int:
 
 def _configured(args: argparse.Namespace) -> tuple:
     """The places that a config names, and the size and batch that it asks for."""
-    from .config import loading
-    from .data.check import Layout, test_folders
+    from ..config import loading
+    from ..data.check import Layout, test_folders
 
     train = loading.load(args.config_file).dataset.train
     if train.name != "UnpairedCartoonDataset":

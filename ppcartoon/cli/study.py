@@ -10,8 +10,8 @@ import warnings
 from pathlib import Path
 
 from ..errors import InputError, printable
-from ..flags import bounded
 from ..utils.server import listening
+from .flags import bounded
 
 SHOWN = 10  # problems in full
 

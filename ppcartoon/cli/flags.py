@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from . import __version__
+from .. import __version__
+from ..utils.timecode import parse_time
+from ..video.formats import CODECS
 from .completion import SHELLS, PrintCompletion
-from .utils.timecode import parse_time
-from .video.formats import CODECS
 
 DEMO_SIZE = 384  # the shipped style was trained on small crops: here its strokes are bold
 ENGINES = ("auto", "openvino", "onnx", "paddle", "tensorrt", "paddle-dygraph")

@@ -14,14 +14,14 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import InputError, printable
-from .evaluation import layouts
-from .evaluation.flags import parser
-from .inference.engines import paddle_engines
-from .utils.threads import cores
+from ..errors import InputError, printable
+from ..evaluation import layouts
+from ..inference.engines import paddle_engines
+from ..utils.threads import cores
+from .evaluate_flags import parser
 
 if TYPE_CHECKING:
-    from .inference.jobs import Job
+    from ..inference.jobs import Job
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def fid(args: argparse.Namespace) -> int:
-    from .evaluation.compare import Features, compare
+    from ..evaluation.compare import Features, compare
 
     asked = Features(args.features, args.weights_file, args.batch_size, not args.no_cache)
     print("\n".join(compare(args.a, args.b, asked, args.save)))
@@ -62,8 +62,8 @@ def fid(args: argparse.Namespace) -> int:
 
 
 def table(args: argparse.Namespace) -> int:
-    from .evaluation import outputs, tables
-    from .evaluation.compare import Features
+    from ..evaluation import outputs, tables
+    from ..evaluation.compare import Features
 
     given = outputs.named(args.methods, tables.MODELS)
     photos, cartoons = args.photos or tables.PHOTOS, args.cartoons or tables.cartoons_of(args.style)
@@ -73,8 +73,8 @@ def table(args: argparse.Namespace) -> int:
 
 
 def figure(args: argparse.Namespace) -> int:
-    from . import images
-    from .evaluation import figures, outputs
+    from .. import images
+    from ..evaluation import figures, outputs
 
     known = layouts.takes(args.number)
     given = outputs.named(args.methods, known)
@@ -88,9 +88,9 @@ def figure(args: argparse.Namespace) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    from .baselines.predictor import open_weights
-    from .inference.batch import Options, cartoonize
-    from .inference.jobs import plan
+    from ..baselines.predictor import open_weights
+    from ..inference.batch import Options, cartoonize
+    from ..inference.jobs import plan
 
     jobs = plan(args.input, args.output, recursive=args.recursive, ext=args.ext, skip_existing=args.skip_existing)
     todo = _photos(jobs)
@@ -100,8 +100,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def gatys(args: argparse.Namespace) -> int:
-    from .baselines import gatys, gatys_files
-    from .inference.jobs import plan
+    from ..baselines import gatys, gatys_files
+    from ..inference.jobs import plan
 
     jobs = plan([args.photo], args.output, skip_existing=args.skip_existing)
     todo = _photos(jobs)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .errors import InputError
-from .training.processes import signal_when_parent_ends
-from .utils.threads import cores
+from ..errors import InputError
+from ..training.processes import signal_when_parent_ends
+from ..utils.threads import cores
 
 log = logging.getLogger("ppcartoon")
 
@@ -95,8 +95,8 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
     with contextlib.redirect_stderr(io.StringIO()):  # Paddle warns of more threads than one
         import paddle
 
-    from .training import experiment, run_folder, trainer
-    from .training.monitor import open_log
+    from ..training import experiment, run_folder, trainer
+    from ..training.monitor import open_log
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if processes() > 1:
