@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import engines, flicker, folder, harness, photos, rivals, runtimes, scenes, tables, tiles, video
+from benchmarks.subject import Subject
 from ppcartoon import images
-from ppcartoon.benchmark import film, flicker, folder, inference, photos, rivals, runtimes, scenes, tables, tiles, turns
-from ppcartoon.benchmark.subject import Subject
 from ppcartoon.errors import InputError
 from ppcartoon.inference import engines
 from ppcartoon.inference.engines.onnx_engines import has_bf16
@@ -81,11 +81,11 @@ def test_a_bad_option_is_one_line(options):
 
 def test_the_long_form_sets_what_takes_long(monkeypatch, tiny_file):
     parser = argparse.ArgumentParser()
-    inference.add_options(parser)
+    engines.add_options(parser)
     args = parser.parse_args(["--long", "--only", "memory", "--weights", str(tiny_file)])
     args.rounds = args.threads = 1
-    monkeypatch.setitem(inference.SECTIONS, "memory", lambda a, _: [f"{a.images} {max(a.megapixels):g}"])
-    assert next(inference.measure(args)) == "5000 64"
+    monkeypatch.setitem(engines.SECTIONS, "memory", lambda a, _: [f"{a.images} {max(a.megapixels):g}"])
+    assert next(engines.measure(args)) == "5000 64"
 
 
 def test_bf16_is_measured_where_the_cpu_has_it(subject):
@@ -166,11 +166,11 @@ def test_scenes_move_as_is_known_and_change_by_their_noise_alone(monkeypatch):
 
 
 def test_a_film_s_rate_is_compared_with_the_engine_s_and_steady_films_flicker_less(subject, monkeypatch):
-    for module in (film, flicker):
+    for module in (video, flicker):
         for name, value in {"COUNT": 6, "HEIGHT": 64, "WIDTH": 96}.items():
             monkeypatch.setattr(module, name, value)
-    rows = cells(film.measure(subject, 1, 1))
-    assert [row[0] for row in rows] == list(film.NAMES)
+    rows = cells(video.measure(subject, 1, 1))
+    assert [row[0] for row in rows] == list(video.NAMES)
     assert rows[-1][3] == "1.00 (1.00 to 1.00)"
     rows = cells(flicker.measure(subject, 1))
     assert [row[0].split(",")[0] for row in rows] == [scenes.STILL, scenes.PAN, scenes.FADE, scenes.FADE]
@@ -188,7 +188,7 @@ def _broken(threads):
 
 def test_what_goes_wrong_in_a_turn_is_told():
     with pytest.raises(InputError, match="no more"):
-        turns.take(_broken, [(1,)], 1)
+        harness.take(_broken, [(1,)], 1)
 
 
 def test_numbers_and_ratios():

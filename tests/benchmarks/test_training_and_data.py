@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ppcartoon.benchmark import data, parts, training, turns
+from benchmarks import data, harness, parts, training_step
 from ppcartoon.data.edge_smoothing import smooth_edges
 from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.images import Picture, write
@@ -31,9 +31,9 @@ def test_train_prints_equal_losses_ratios_and_parts():
     done = benchmark(*tiny, "--threads", "1")
     assert done.returncode == 0, done.stderr
     verdict, _, _, _, ours, other, _, _, _, *step = done.stdout.splitlines()
-    assert float(verdict.split("within ")[1].split(",")[0]) <= training.TOLERANCE
+    assert float(verdict.split("within ")[1].split(",")[0]) <= training_step.TOLERANCE
     ours, other = cells(ours), cells(other)
-    assert [ours[0], other[0]] == [training.OURS, training.STRAIGHTFORWARD]
+    assert [ours[0], other[0]] == [training_step.OURS, training_step.STRAIGHTFORWARD]
     assert other[2:5] == ["1.00 (1.00 to 1.00)", "1.00", "1.00"]
     assert float(ours[3]) > 1
     assert all(50 < float(row[5].split()[0]) < 4000 for row in (ours, other))
@@ -51,11 +51,13 @@ def test_a_bad_option_is_one_line(options):
 
 def test_different_losses_are_an_error(monkeypatch):
     def take(prepare, variants, rounds):
-        return [turns.Result(training.Facts([{"g_loss": loss}], 1.0), [{"step": 1.0}], 1) for loss in (1.0, 1.001)]
+        return [
+            harness.Result(training_step.Facts([{"g_loss": loss}], 1.0), [{"step": 1.0}], 1) for loss in (1.0, 1.001)
+        ]
 
-    monkeypatch.setattr(turns, "take", take)
+    monkeypatch.setattr(harness, "take", take)
     with pytest.raises(RuntimeError, match="different losses"):
-        training.measure(64, 1, 4, "conv2_1", 1, 1)
+        training_step.measure(64, 1, 4, "conv2_1", 1, 1)
 
 
 def test_the_stopwatch_gives_each_moment_to_the_innermost_call():

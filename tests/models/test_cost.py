@@ -8,7 +8,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppcartoon.benchmark import compositions
+from benchmarks import compositions
 from ppcartoon.models import cost, networks
 from ppcartoon.models.cartoonlossgan import CartoonLossGANModel
 
@@ -132,7 +132,7 @@ def test_the_memory_is_within_a_factor_of_two():
     code = """if True:
         import resource
         from ppcartoon import cost
-        from ppcartoon.benchmark import compositions
+        from benchmarks import compositions
         model = compositions.build(compositions.CartoonLossGANModel, 4, 128, 16, "conv4_4")
         nets = (*model.nets.values(), model.vgg)
         there = sum(4 * parameter.size for net in nets for parameter in net.parameters())

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from .. import images
-from ..cli import infer
+from ppcartoon import images
+from ppcartoon.cli import infer
 
 NOISE = 4.0  # of a camera, standard deviation in steps of 8 bits
 

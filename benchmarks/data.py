@@ -14,13 +14,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .. import images
-from ..data.cache import ImageStack, resize
-from ..data.edge_smoothing import CANNY, KERNEL, smooth_edges, smooth_folder
-from ..data.image_folder import image_files
-from ..data.samples import draw_cartoon
-from ..errors import InputError
-from . import turns
+from ppcartoon import images
+from ppcartoon.data.cache import ImageStack, resize
+from ppcartoon.data.edge_smoothing import CANNY, KERNEL, smooth_edges, smooth_folder
+from ppcartoon.data.image_folder import image_files
+from ppcartoon.data.samples import draw_cartoon
+from ppcartoon.errors import InputError
+
+from . import harness
 from .tables import spread
 
 SIZE, COUNT = 256, 100
@@ -48,7 +49,7 @@ def measure(folder: Path | None, rounds: int) -> Iterator[str]:
         for i, rgb in enumerate(some):
             images.write(source / f"{i:03d}.jpg", images.Picture(cv2.resize(rgb, (SIZE, SIZE))))
         for what, prepare, names in (("smoothing", _smoothing, (OURS, LOOP)), ("reading", _reading, (CACHED, DECODED))):
-            yield from _table(what, names, turns.take(prepare, [(name, work, 1) for name in names], rounds))
+            yield from _table(what, names, harness.take(prepare, [(name, work, 1) for name in names], rounds))
     yield from _waiting()
 
 
@@ -107,7 +108,7 @@ def _reading(name: str, work: str, _: int) -> tuple[str, Callable[[], float]]:
     return f"{SIZE}x{SIZE}", turn
 
 
-def _table(what: str, names: tuple[str, ...], results: list[turns.Result]) -> Iterator[str]:
+def _table(what: str, names: tuple[str, ...], results: list[harness.Result]) -> Iterator[str]:
     yield f"| {what}, {results[0].facts} | ms an image, median (range) | images/s | times as fast |"
     yield "|---|---|---|---|"
     for name, result in zip(names, results):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import turns
+from . import harness
 from .subject import Subject
 from .tables import number, ratios, spread, table
 
@@ -27,8 +27,8 @@ def measure(subject: Subject, rounds: int, threads: int) -> Iterator[str]:
     """
     with tempfile.TemporaryDirectory() as work:
         file = Path(work) / "film.mp4"
-        turns.apart(_write, file, COUNT, HEIGHT, WIDTH, 1)
-        results = turns.take(_prepare, [(name, subject, file, threads) for name in NAMES], rounds)
+        harness.apart(_write, file, COUNT, HEIGHT, WIDTH, 1)
+        results = harness.take(_prepare, [(name, subject, file, threads) for name in NAMES], rounds)
     rows = []
     for name, result in zip(NAMES, results):
         ms, rate = [1000 * s for s in result.turns], number(1 / statistics.median(result.turns))
@@ -49,9 +49,9 @@ def _prepare(name: str, subject: Subject, file: Path, threads: int) -> tuple[str
     """What runs, and what gives the seconds it takes for a frame, after a first time."""
     import av
 
-    from ..images import to_network
-    from ..video import pipeline
-    from ..video.deflicker import Steady
+    from ppcartoon.images import to_network
+    from ppcartoon.video import pipeline
+    from ppcartoon.video.deflicker import Steady
 
     predictor = subject.predictor(threads)
     with av.open(str(file)) as clip:

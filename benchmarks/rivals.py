@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
-from ..inference.engines import paddle_engines
+from ppcartoon.errors import InputError
+from ppcartoon.inference.engines import paddle_engines
+
 from .subject import Subject
 
 if TYPE_CHECKING:
-    from ..inference.engines import Network
+    from ppcartoon.inference.engines import Network
 
 PLAIN, PADDLEGAN = "plain ONNX Runtime", "PaddleGAN's AnimeGANPredictor network"
 
 
 def write_onnx(subject: Subject, folder: Path, _: int) -> Path:
     """The file that tools/export.py writes."""
-    from ..inference.export import export
+    from ppcartoon.inference.export import export
 
     return export(subject.weights(), folder, ["onnx"])[0].path
 
@@ -45,7 +46,7 @@ def paddlegan() -> Network:
     if not (importlib.util.find_spec("paddle") and importlib.util.find_spec("ppgan")):
         raise InputError("engine paddlegan: Paddle or ppgan is not installed; choose others with --engines")
     paddle = paddle_engines.paddle()
-    from .. import ppgan_compat  # noqa: F401  before ppgan, which it makes importable
+    from ppcartoon import ppgan_compat  # noqa: F401  before ppgan, which it makes importable
 
     # isort: split
     from ppgan.datasets.preprocess.transforms import ResizeToScale

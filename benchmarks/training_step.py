@@ -6,8 +6,9 @@ import statistics
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ..errors import InputError
-from . import turns
+from ppcartoon.errors import InputError
+
+from . import harness
 from .tables import spread
 
 OURS, STRAIGHTFORWARD = "ppcartoon", "separate calls, nothing frozen"
@@ -73,7 +74,7 @@ def measure(
             "--rounds, --threads and --batch-size are at least 1, --channels is even, --size a multiple of 4 from 16"
         )
     names = [OURS, STRAIGHTFORWARD]
-    results = turns.take(_prepare, [(name, batch_size, size, channels, layer, threads) for name in names], rounds)
+    results = harness.take(_prepare, [(name, batch_size, size, channels, layer, threads) for name in names], rounds)
     ours, other = (result.facts.losses for result in results)
     differences = [abs(a[key] - b[key]) / abs(b[key]) for a, b in zip(ours, other) for key in b]
     if not max(differences) <= TOLERANCE:  # NaN differs, too
@@ -85,7 +86,8 @@ def _prepare(
     name: str, batch_size: int, size: int, channels: int, layer: str, threads: int
 ) -> tuple[Facts, Callable[[], dict[str, float]]]:
     """A variant's facts, and what times one step of it by parts."""
-    from ..models import cost
+    from ppcartoon.models import cost
+
     from . import compositions, parts
 
     kind = compositions.CartoonLossGANModel if name == OURS else compositions.Straightforward

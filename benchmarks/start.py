@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..errors import InputError
-from . import turns
+from ppcartoon.errors import InputError
+
+from . import harness
 from .folder import HEIGHT, WIDTH, write_photos
 from .subject import Subject
 from .tables import spread, table
@@ -23,9 +24,9 @@ NAMES = (COLD, WARM)
 def measure(subject: Subject, rounds: int, threads: int) -> Iterator[str]:
     """Lines of Markdown; the difference is taken round by round."""
     with tempfile.TemporaryDirectory() as work:
-        turns.apart(write_photos, Path(work), 1, HEIGHT, WIDTH, 1)
+        harness.apart(write_photos, Path(work), 1, HEIGHT, WIDTH, 1)
         file = Path(work) / "00.jpg"
-        cold, warm = (r.turns for r in turns.take(_prepare, [(n, subject, file, threads) for n in NAMES], rounds))
+        cold, warm = (r.turns for r in harness.take(_prepare, [(n, subject, file, threads) for n in NAMES], rounds))
     rows = [[name, spread(seconds)] for name, seconds in zip(NAMES, (cold, warm))]
     rows.append(["the start: the difference", spread([long - short for long, short in zip(cold, warm)])])
     yield from table([f"one JPEG file, {WIDTH}x{HEIGHT}", "s, median (range)"], rows)
@@ -57,7 +58,7 @@ def _process(subject: Subject, file: Path, threads: int) -> Callable[[], object]
 
 
 def _call(subject: Subject, file: Path, threads: int) -> Callable[[], object]:
-    from .. import images
+    from ppcartoon import images
 
     predictor = subject.predictor(threads)
     return lambda: images.write(file.parent / "warm.jpg", images.Picture(predictor(images.read(file).rgb)))

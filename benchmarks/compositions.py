@@ -8,9 +8,9 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
-from .. import register  # noqa: F401  the registries know the networks
-from ..models import cost, losses
-from ..models.cartoonlossgan import CartoonLossGANModel
+from ppcartoon import register  # noqa: F401  the registries know the networks
+from ppcartoon.models import cost, losses
+from ppcartoon.models.cartoonlossgan import CartoonLossGANModel
 
 
 class Straightforward(CartoonLossGANModel):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
+from ppcartoon.errors import InputError
+
 from .photos import noisy, photos
 
 try:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import rivals, turns
+from . import harness, rivals
 from .subject import Subject
 from .tables import number, ratios, spread, table
 
@@ -41,21 +41,21 @@ def measure(
     Raises:
         InputError: an engine cannot be had.
     """
-    names = names or turns.apart(_possible, threads)
+    names = names or harness.apart(_possible, threads)
     with tempfile.TemporaryDirectory() as folder:
-        file = turns.apart(rivals.write_onnx, subject, Path(folder), threads) if "plain-onnx" in names else None
+        file = harness.apart(rivals.write_onnx, subject, Path(folder), threads) if "plain-onnx" in names else None
         for size in sizes:
             for batch in batches:
                 variants = [(name, subject, file, size, batch, threads) for name in names]
-                yield from _table(names, size, batch, turns.take(_prepare, variants, rounds))
+                yield from _table(names, size, batch, harness.take(_prepare, variants, rounds))
     reduced = [name for name in names if name in OURS and OURS[name][1] != "fp32"]
     if reduced:
-        rows = ([name, spread(turns.apart(_agreement, name, subject, threads))] for name in reduced)
+        rows = ([name, spread(harness.apart(_agreement, name, subject, threads))] for name in reduced)
         yield from table(["engine", f"PSNR against fp32 in dB, {PHOTOS} photos of {WIDTH}x{HEIGHT}"], rows)
 
 
 def _possible(_: int) -> list[str]:
-    from ..inference.engines.onnx_engines import has_bf16
+    from ppcartoon.inference.engines.onnx_engines import has_bf16
 
     return [name for name in NAMES if has_bf16() or not name.endswith("bf16")]
 
@@ -66,7 +66,7 @@ def _prepare(
     """What runs, and what gives the seconds it takes for an image."""
     import numpy as np
 
-    from ..inference import engines
+    from ppcartoon.inference import engines
 
     if name in OURS:
         engine, precision = OURS[name]
@@ -87,7 +87,7 @@ def _prepare(
     return description, turn
 
 
-def _table(names: list[str], size: int, batch: int, results: list[turns.Result]) -> Iterator[str]:
+def _table(names: list[str], size: int, batch: int, results: list[harness.Result]) -> Iterator[str]:
     others = {RIVALS[name]: result.turns for name, result in zip(names, results) if name in RIVALS}
     others = others or {results[-1].facts: results[-1].turns}
     head = ["engine", "size", "batch", "ms an image, median (range)", "images/s"]
@@ -102,8 +102,9 @@ def _table(names: list[str], size: int, batch: int, results: list[turns.Result])
 
 def _agreement(name: str, subject: Subject, threads: int) -> list[float]:
     """PSNR in dB of an engine's cartoons of photos against its own in fp32."""
-    from ..images import from_network, to_network
-    from ..inference import engines
+    from ppcartoon.images import from_network, to_network
+    from ppcartoon.inference import engines
+
     from .photos import photos, psnr
 
     engine, precision = OURS[name]

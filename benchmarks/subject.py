@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .. import weights
+from ppcartoon import weights
 
 if TYPE_CHECKING:
-    from ..inference.predictor import CartoonPredictor
+    from ppcartoon.inference.predictor import CartoonPredictor
 
 
 class Subject(NamedTuple):
@@ -28,7 +28,7 @@ class Subject(NamedTuple):
 
     def predictor(self, threads: int, tile: int | str = "auto") -> CartoonPredictor:
         """On the CPU, by the engine that is the default there."""
-        from ..inference.predictor import CartoonPredictor
+        from ppcartoon.inference.predictor import CartoonPredictor
 
         return CartoonPredictor(**self._asdict(), device="cpu", threads=threads, tile=tile)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from . import turns
+from . import harness
 from .subject import Subject
 from .tables import ratios, spread, table
 
@@ -23,12 +23,13 @@ def measure(subject: Subject, threads: int) -> Iterator[str]:
         InputError: PyAV or OpenCV is not installed.
     """
     head = [f"{COUNT} frames, {WIDTH}x{HEIGHT}: mean absolute change", "film itself", "frame by frame", "steady"]
-    rows = turns.apart(_rows, subject, COUNT, HEIGHT, WIDTH, threads)
+    rows = harness.apart(_rows, subject, COUNT, HEIGHT, WIDTH, threads)
     yield from table([*head, "times as steady"], rows)
 
 
 def _rows(subject: Subject, count: int, height: int, width: int, threads: int) -> list[list[str]]:
-    from ..video.deflicker import Steady
+    from ppcartoon.video.deflicker import Steady
+
     from . import scenes
 
     predictor, rows = subject.predictor(threads), []

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..errors import InputError
-from . import turns
+from ppcartoon.errors import InputError
+
+from . import harness
 from .subject import Subject
 from .tables import table
 
@@ -25,7 +26,7 @@ def measure(subject: Subject, count: int, threads: int) -> Iterator[str]:
         raise InputError(f"memory: there is no {STATUS}, which Linux has; choose other sections with --only")
     points = min(count, POINTS)
     totals = [count * (i + 1) // points for i in range(points)]
-    ((description, resident, _),) = turns.take(_prepare, [(subject, totals, threads)], points)
+    ((description, resident, _),) = harness.take(_prepare, [(subject, totals, threads)], points)
     head = [f"images with sides of {LEAST} to {MOST} pixels, {description}", "resident memory"]
     yield from table(head, ([str(total), f"{size / 1e6:.0f} MB"] for total, size in zip(totals, resident)))
 

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from ..errors import InputError
-from . import film, flicker, folder, memory, runtimes, start, tiles
+from ppcartoon.errors import InputError
+
+from . import flicker, folder, memory, runtimes, start, tiles, video
 from .subject import Subject
 
 SECTIONS = {
     "engines": lambda a, s: runtimes.measure(s, a.engines, a.sizes, a.batches, a.rounds, a.threads),
     "folder": lambda a, s: folder.measure(s, a.rounds, a.threads),
     "tiles": lambda a, s: tiles.measure(s, a.megapixels, a.rounds, a.threads),
-    "video": lambda a, s: chain(film.measure(s, a.rounds, a.threads), flicker.measure(s, a.threads)),
+    "video": lambda a, s: chain(video.measure(s, a.rounds, a.threads), flicker.measure(s, a.threads)),
     "start": lambda a, s: start.measure(s, a.rounds, a.threads),
     "memory": lambda a, s: memory.measure(s, a.images, a.threads),
 }

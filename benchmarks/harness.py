@@ -11,7 +11,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from ..errors import InputError
+from ppcartoon.errors import InputError
 
 PAUSE = 0.5  # seconds between turns: the threads of some runtimes spin for a while after their work
 

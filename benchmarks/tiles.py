@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import turns
+from . import harness
 from .subject import Subject
 from .tables import number, spread, table
 
@@ -39,8 +39,8 @@ def measure(subject: Subject, megapixels: list[float], rounds: int, threads: int
 def _size(subject: Subject, megapixels: float, rounds: int, threads: int) -> list[str]:
     with tempfile.TemporaryDirectory() as work:
         file = Path(work) / "photo.jpg"
-        turns.apart(write_photo, file, megapixels, 1)
-        results = [turns.take(_prepare, [(subject, file, threads)], 1)[0] for _ in range(rounds)]
+        harness.apart(write_photo, file, megapixels, 1)
+        results = [harness.take(_prepare, [(subject, file, threads)], 1)[0] for _ in range(rounds)]
     seconds, peaks = [result.turns[0] for result in results], [result.peak / 1e6 for result in results]
     size, tile = results[0].facts
     return [
@@ -54,7 +54,8 @@ def _size(subject: Subject, megapixels: float, rounds: int, threads: int) -> lis
 
 def write_photo(file: Path, megapixels: float, _: int) -> None:
     """A photo, enlarged, with the noise of a camera, as JPEG."""
-    from .. import images
+    from ppcartoon import images
+
     from .photos import noisy, photos
 
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
@@ -66,7 +67,7 @@ def _prepare(subject: Subject, file: Path, threads: int) -> tuple[tuple[str, str
     """Size of the image and of its tiles, and what gives the seconds from file to file, the first time."""
     from PIL import Image
 
-    from .. import images
+    from ppcartoon import images
 
     predictor = subject.predictor(threads)
     with Image.open(file) as image:
@@ -82,7 +83,7 @@ def _prepare(subject: Subject, file: Path, threads: int) -> tuple[tuple[str, str
 
 
 def _seams(subject: Subject, what: str, threads: int) -> list[str]:
-    agreement, gradients, engine = turns.apart(compare, subject, what, SIDE, threads)
+    agreement, gradients, engine = harness.apart(compare, subject, what, SIDE, threads)
     mean = number(statistics.mean(gradients))
     between = f"({number(min(gradients))} to {number(max(gradients))})"
     return [f"{what}, {engine}", f"{agreement:.1f}", f"{mean} {between}"]
@@ -105,7 +106,7 @@ def _gradients(image: np.ndarray) -> list[float]:
     """Mean steps across each border of tiles of a square image."""
     import numpy as np
 
-    from ..inference.tiling import spans
+    from ppcartoon.inference.tiling import spans
 
     lines = [span.low for span in spans(len(image), TILE)][1:]
     return [

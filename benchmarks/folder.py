@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
-from . import rivals, turns
+from ppcartoon.errors import InputError
+
+from . import harness, rivals
 from .subject import Subject
 from .tables import number, ratios, spread, table
 
 if TYPE_CHECKING:
-    from ..inference.engines import Network
-    from ..inference.predictor import CartoonPredictor
+    from ppcartoon.inference.engines import Network
+    from ppcartoon.inference.predictor import CartoonPredictor
 
 COUNT, HEIGHT, WIDTH = 12, 384, 512
 OURS, ENGINE, PLAIN = "ppcartoon, the folder", "its engine alone, on tensors", f"{rivals.PLAIN}, file by file"
@@ -29,9 +30,9 @@ def measure(subject: Subject, rounds: int, threads: int) -> Iterator[str]:
     """Lines of Markdown; ratios round by round."""
     with tempfile.TemporaryDirectory() as work:
         source = Path(work) / "photos"
-        turns.apart(write_photos, source, COUNT, HEIGHT, WIDTH, 1)
-        file = turns.apart(rivals.write_onnx, subject, Path(work), threads)
-        results = turns.take(_prepare, [(name, subject, source, file, threads) for name in NAMES], rounds)
+        harness.apart(write_photos, source, COUNT, HEIGHT, WIDTH, 1)
+        file = harness.apart(rivals.write_onnx, subject, Path(work), threads)
+        results = harness.take(_prepare, [(name, subject, source, file, threads) for name in NAMES], rounds)
     seconds = {name: result.turns for name, result in zip(NAMES, results)}
     head = [f"{COUNT} JPEG files, {WIDTH}x{HEIGHT}", "ms an image, median (range)", "images/s"]
     head += ["part of the engine's rate", f"times as fast as {rivals.PLAIN}"]
@@ -46,7 +47,8 @@ def measure(subject: Subject, rounds: int, threads: int) -> Iterator[str]:
 
 def write_photos(folder: Path, count: int, height: int, width: int, _: int) -> None:
     """Photos as JPEG."""
-    from .. import images
+    from ppcartoon import images
+
     from .photos import photos
 
     for i, rgb in enumerate(photos(count, height, width)):
@@ -74,8 +76,8 @@ def _prepare(name: str, subject: Subject, source: Path, file: Path, threads: int
 
 
 def _as_folder(predictor: CartoonPredictor, source: Path) -> Callable[[Path], None]:
-    from ..inference.batch import Options, cartoonize
-    from ..inference.jobs import plan
+    from ppcartoon.inference.batch import Options, cartoonize
+    from ppcartoon.inference.jobs import plan
 
     def once(target: Path) -> None:
         with contextlib.redirect_stderr(io.StringIO()) as remarks:  # and the bar that a terminal would get
@@ -86,14 +88,14 @@ def _as_folder(predictor: CartoonPredictor, source: Path) -> Callable[[Path], No
 
 
 def _tensors(network: Network, files: list[Path]) -> Callable[[Path], None]:
-    from .. import images
+    from ppcartoon import images
 
     tensors = [images.to_network(images.read(file).rgb[None]) for file in files]
     return lambda _: [network(tensor) for tensor in tensors]
 
 
 def _file_by_file(files: list[Path], model: Path, threads: int) -> Callable[[Path], None]:
-    from .. import images
+    from ppcartoon import images
 
     network = rivals.plain(model, threads)
 
