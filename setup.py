@@ -3,11 +3,10 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "ppcartoon/__init__.py").read_text())[1]
-PARTS = ("baselines", "benchmark", "cluster", "data", "engines", "evaluation", "schema", "study", "video", "web")
 
 setup(
     name="ppcartoon",
@@ -17,7 +16,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=["ppcartoon", "ppcartoon._weights", *(f"ppcartoon.{part}" for part in PARTS)],
+    packages=["ppcartoon._weights", *find_packages(include=["ppcartoon", "ppcartoon.*"])],
     package_dir={"ppcartoon._weights": "weights"},
     package_data={
         "ppcartoon": ["py.typed"],

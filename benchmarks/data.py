@@ -28,7 +28,7 @@ SIZE, COUNT = 256, 100
 OURS, LOOP = "ppcartoon", "loop over the edge pixels in Python"
 LOOPED = 8  # images of a turn
 CACHED, DECODED = "memory-mapped cache", "decoded each time"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 def measure(folder: Path | None, rounds: int) -> Iterator[str]:

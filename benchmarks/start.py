@@ -16,7 +16,7 @@ from .folder import HEIGHT, WIDTH, write_photos
 from .subject import Subject
 from .tables import spread, table
 
-INFER = Path(__file__).parents[2] / "tools/infer.py"
+INFER = Path(__file__).parents[1] / "tools/infer.py"
 COLD, WARM = "process, from launch to exit", "the same image, once more in a process that runs"
 NAMES = (COLD, WARM)
 

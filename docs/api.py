@@ -52,8 +52,8 @@ HEAD = """# API reference
 
 What of `ppcartoon` is meant to be imported; what is not listed here may change. Written by `python docs/api.py` from
 the docstrings, and not by hand. `ppcartoon.CartoonPredictor` and `ppcartoon.InputError` are those of
-`ppcartoon.inference.predictor` and `ppcartoon.errors`. Training, evaluation and the other methods want Paddle and ppgan,
-the rest neither. Arrays are NumPy's, tensors Paddle's.
+`ppcartoon.inference.predictor` and `ppcartoon.errors`. Training, evaluation and the other methods want Paddle and
+ppgan, the rest neither. Arrays are NumPy's, tensors Paddle's.
 """
 HEADING = re.compile(r"(Args|Attributes|Returns|Raises|Example):")
 ENTRY = re.compile(r" {4}(\w+): (.*)")

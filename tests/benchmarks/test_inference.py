@@ -12,7 +12,7 @@ from benchmarks import engines, flicker, folder, harness, photos, rivals, runtim
 from benchmarks.subject import Subject
 from ppcartoon import images
 from ppcartoon.errors import InputError
-from ppcartoon.inference import engines
+from ppcartoon.inference import engines as inference_engines
 from ppcartoon.inference.engines.onnx_engines import has_bf16
 from ppcartoon.inference.tiling import spans
 from tests.helpers.samples import photo
@@ -97,7 +97,7 @@ def test_bf16_is_measured_where_the_cpu_has_it(subject):
 
 def test_the_plain_rival_runs_the_same_network(subject, tmp_path):
     batch = images.to_network(np.stack([photo(64, 96), photo(64, 96, 3)]))
-    ours = engines.create(subject.weights(), "onnx", "cpu", 1)
+    ours = inference_engines.create(subject.weights(), "onnx", "cpu", 1)
     assert np.abs(rivals.plain(rivals.write_onnx(subject, tmp_path, 1), 1)(batch) - ours(batch)).max() < 1e-5
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from ppcartoon.cli import evaluate
+from ppcartoon.cli.evaluate import main
 from ppcartoon.evaluation import compare, features, fid
 from tests.helpers import training_runs
 from tests.helpers.folders import drawn, save
@@ -29,7 +29,7 @@ def root(tmp_path):
 @pytest.fixture
 def evaluate(capsys):
     def run(*arguments):
-        code = evaluate.main([*map(str, arguments)])
+        code = main([*map(str, arguments)])
         return code, *capsys.readouterr()
 
     return run

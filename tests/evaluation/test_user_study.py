@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ppcartoon import InputError
-from ppcartoon.cli import study
+from ppcartoon.cli.study import main
 from ppcartoon.evaluation.user_study import report
 from ppcartoon.evaluation.user_study.material import read
 from ppcartoon.evaluation.user_study.votes import Vote, Votes, load
@@ -62,7 +62,7 @@ def vote_all(votes, voter, method, limit=100):
 )
 def test_what_does_not_line_up_is_named_before_anything_is_served(study, capsys, damage, said):
     damage(study)
-    assert study.main(["serve", str(study)]) == 2
+    assert main(["serve", str(study)]) == 2
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert out == "" and any(said in line for line in lines) and len(lines) <= 2
@@ -73,7 +73,7 @@ def test_of_many_problems_ten_are_named_and_the_rest_is_counted(tmp_path, capsys
     study = made(tmp_path, photos=13)
     for path in (study / "shinkai/CycleGAN").glob("[1-9]*.png"):
         path.unlink()
-    assert study.main(["serve", str(study)]) == 2
+    assert main(["serve", str(study)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 11 and lines[-1] == "study: and 2 more like these"
     assert lines[0].endswith("shinkai/CycleGAN: no output for 1.png")
@@ -171,7 +171,7 @@ def test_what_is_no_database_of_a_study_is_refused_and_left_alone(study, capsys,
 
     def refused():
         arguments = ["serve", "--port", "0"] if command == "serve" else ["report", "-o", str(study.parent / "out")]
-        assert study.main([*arguments, str(study)]) == 2
+        assert main([*arguments, str(study)]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         return line
 
@@ -260,6 +260,6 @@ def test_a_report_that_cannot_be_written_is_one_line(study, tmp_path, capsys):
     vote_all(votes, "ann", "CycleGAN")
     votes.close()
     (tmp_path / "file").touch()
-    assert study.main(["report", str(study), "-o", str(tmp_path / "file")]) == 2
+    assert main(["report", str(study), "-o", str(tmp_path / "file")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"study: {tmp_path / 'file'}: a file is there, where a folder is to be"
