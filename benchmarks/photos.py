@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from ppcartoon import images
-from ppcartoon.cli import infer
+from ppcartoon.data.samples import sample_photos
 
 NOISE = 4.0  # of a camera, standard deviation in steps of 8 bits
 
@@ -20,7 +19,7 @@ def photos(count: int, height: int, width: int) -> list[np.ndarray]:
     Raises:
         InputError: scikit-image is not installed.
     """
-    sources = [Image.fromarray(images.read(Path(path)).rgb) for path in infer.samples()]
+    sources = [Image.fromarray(images.read(path).rgb) for path in sample_photos()]
     made = []
     for i in range(count):
         again, index = divmod(i, len(sources))

@@ -91,6 +91,7 @@ def here(args: argparse.Namespace, options: dict, where: dict) -> tuple[int, int
     Raises:
         InputError: nothing can be done as asked.
     """
+    from ..data.samples import sample_photos
     from ..inference.batch import Options, cartoonize
     from ..inference.jobs import plan
     from ..inference.predictor import CartoonPredictor
@@ -98,7 +99,7 @@ def here(args: argparse.Namespace, options: dict, where: dict) -> tuple[int, int
     demo = args.input is None
     if demo and args.max_size is None:
         args.max_size = DEMO_SIZE
-    jobs = plan(samples() if demo else args.input, Path(args.output), **where)
+    jobs = plan([str(path) for path in sample_photos()] if demo else args.input, Path(args.output), **where)
     todo = [job for job in jobs if not job.skip]
     predictor = CartoonPredictor(**options)
     wanted = Options(args.max_size, args.side_by_side, args.quality)
@@ -137,22 +138,6 @@ def films(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace
         for fault in faults:
             print(f"ppcartoon: {printable(fault)}", file=sys.stderr)
     return failed
-
-
-def samples() -> list[str]:
-    """The photos of the demonstration, from scikit-image.
-
-    Raises:
-        InputError: scikit-image is not installed.
-    """
-    try:
-        from skimage import data
-    except ImportError as error:
-        raise InputError(
-            'the sample photos need scikit-image: pip install "ppcartoon[demo]", or use --input'
-        ) from error
-    names = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
-    return [str(Path(data.data_dir) / name) for name in names]
 
 
 def overview(jobs: list[Job], args: argparse.Namespace) -> Path:

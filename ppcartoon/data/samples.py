@@ -1,11 +1,31 @@
-"""Photos and cartoons drawn by code, for demonstrations and tests: seeded, of any size, free of anybody's rights."""
+"""Sample images: the photos inside scikit-image, and photos and cartoons drawn by code from a seed."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..errors import InputError
+
 PALETTE = ((246, 200, 80), (226, 90, 70), (80, 150, 200), (100, 180, 120), (250, 235, 210), (150, 100, 170))
+
+
+def sample_photos() -> list[Path]:
+    """Four photos inside scikit-image.
+
+    Raises:
+        InputError: scikit-image is not installed.
+    """
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise InputError(
+            'the sample photos need scikit-image: pip install "ppcartoon[demo]", or use --input'
+        ) from error
+    names = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
+    return [Path(data.data_dir) / name for name in names]
 
 
 def draw_cartoon(seed: int, size: int) -> np.ndarray:

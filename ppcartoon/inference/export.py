@@ -25,8 +25,7 @@ import onnx
 import safetensors.numpy
 
 from .. import images
-from ..cli import infer
-from ..data.samples import draw_photo
+from ..data.samples import draw_photo, sample_photos
 from ..errors import InputError
 from ..utils.files import atomic
 from ..utils.threads import cores
@@ -154,7 +153,7 @@ def _save_for_others(network: str, prefix: str) -> None:
 def _photos() -> list[np.ndarray]:
     """Two photos of one size, and one of another, as the network takes them."""
     try:
-        photos = [images.read(Path(path)).rgb for path in infer.samples()]
+        photos = [images.read(path).rgb for path in sample_photos()]
     except InputError:  # without scikit-image
         photos = [draw_photo(seed, 320) for seed in range(3)]
     pair = np.stack([photo[:256, :256] for photo in photos[:2]])

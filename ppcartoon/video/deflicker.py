@@ -11,11 +11,14 @@ that changes on the whole, as in fades, is the film's own.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError
-from ..inference.predictor import CartoonPredictor
+
+if TYPE_CHECKING:
+    from ..inference.predictor import CartoonPredictor
 
 try:
     import cv2

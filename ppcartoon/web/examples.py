@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import images
-from ..cli.infer import samples
+from ..data.samples import sample_photos
 from ..errors import InputError
 
 HEIGHT, WIDTH = 180, 320
@@ -17,7 +17,7 @@ PICTURES, RATE = 24, 12
 def photos() -> list[Path]:
     """scikit-image's photos; none where it is not installed."""
     try:
-        return [Path(path) for path in samples()]
+        return sample_photos()
     except InputError:
         return []
 

@@ -1,119 +1,103 @@
-"""Imports go down only (each module may import those before it), and prediction never needs ppgan."""
+"""The order of the packages, and what prediction must not import."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).parents[2] / "ppcartoon"
+FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     "errors",
-    "clock",
-    "signals",
-    "listening",
-    "threads",
-    "files",
+    "utils",
     "images",
-    "compat",
-    "norms",
-    "networks",
-    "cost",
-    "losses",
-    "schedules",
-    "schema",
-    "config",
-]
-ORDER += [
     "weights",
-    "nodes",
-    "graph",
-    "engines",
-    "tiling",
-    "data",
+    "ppgan_compat",
     "video",
-    "plan",
-    "datasets",
-    "vgg",
-]
-ORDER += ["predictor", "steady", "photos", "cluster", "completion", "flags", "cli", "export", "trainable", "models"]
-ORDER += ["baselines", "evaluation"]
-ORDER += [
-    "checkpoints",
-    "register",
-    "runs",
-    "monitor",
-    "processes",
-    "validation",
-    "experiment",
-    "trainer",
-    "train_cli",
-    "prepare_cli",
-    "evaluate_cli",
-]
-ORDER += ["benchmark"]
-ORDER += ["study", "web", "__main__"]
-WITHOUT_PADDLE = {
-    "errors",
-    "threads",
-    "files",
-    "images",
-    "schema",
-    "config",
-    "weights",
-    "nodes",
-    "graph",
-    "tiling",
-    "plan",
     "data",
-    "predictor",
+    "models",
+    "config",
+    "inference",
+    "baselines",
+    "evaluation",
+    "register",
+    "training",
+    "web",
     "cli",
-    "export",
-}
-WITHOUT_PADDLE |= {"clock", "signals", "video", "steady", "photos"}
-WITHOUT_PADDLE |= {"completion", "flags", "cluster", "study", "listening", "web", "__main__"}
-WITHOUT_PADDLE |= {"monitor", "processes", "prepare_cli", "evaluate_cli", "__init__"}
-WITH_PPGAN = {"vgg", "trainable", "models", "baselines", "register", "validation", "experiment", "benchmark"}
+    "__main__",
+]
+PADDLE = {"models", "baselines", "evaluation", "training", "register", "ppgan_compat", "data/datasets"}
+WITHOUT_PADDLE = {"evaluation/user_study", "evaluation/compare", "evaluation/fid", "evaluation/outputs"}
 
 
-def top(path: Path) -> str:
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+def place(path: Path) -> str:
+    """As in "models/losses"."""
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
 
 
-def imports(path: Path) -> set[str]:
-    """Full names of what a file imports, anywhere in it."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+def package(path: Path) -> str:
+    return place(path).split("/")[0]
+
+
+def imports(path: Path) -> list[tuple[str, ast.stmt]]:
+    """Dotted names of what a file imports, anywhere in it, but for types alone."""
+    found, tree = [], ast.parse(path.read_text())
+    types = {
+        id(statement)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for statement in node.body
+    }
+    here = ("ppcartoon", *path.relative_to(PACKAGE).parts[:-1])
+    for node in ast.walk(tree):
+        if id(node) in types:
+            continue
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found += [(alias.name, node) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join(filter(None, ["ppcartoon" if node.level else "", node.module]))
-            found |= {f"{base}.{alias.name}" for alias in node.names}
+            base = ".".join([*here[: len(here) - node.level + 1], *filter(None, [node.module])])
+            base = base if node.level else node.module
+            found += [(f"{base}.{alias.name}", node) for alias in node.names]
     return found
 
 
-FILES = sorted(PACKAGE.rglob("*.py"))
+def test_the_packages_are_those_of_the_order():
+    assert {package(path) for path in FILES} - {"__init__"} == set(ORDER)
 
 
-def test_every_module_has_its_floor():
-    assert {top(path) for path in FILES} - {"__init__"} == set(ORDER)
+def test_a_package_imports_only_what_stands_before_it():
+    offenders = []
+    for path in FILES:
+        above = ORDER[ORDER.index(package(path)) + 1 :] if package(path) in ORDER else ()
+        offenders += [f"{place(path)}: {name}" for name, _ in imports(path) if name.split(".")[:2] in
+                      [["ppcartoon", later] for later in above]]  # fmt: skip
+    assert offenders == []
 
 
-@pytest.mark.parametrize("path", [f for f in FILES if top(f) != "__init__"], ids=top)
-def test_imports_go_down(path):
-    below = set(ORDER[: ORDER.index(top(path))])
-    if path.parent != PACKAGE:  # the files of a subpackage may import each other
-        below.add(top(path))
-    ours = {name.split(".")[1] for name in imports(path) if name.startswith("ppcartoon.")}
-    assert ours & set(ORDER) <= below
+def test_paddle_is_imported_at_module_level_only_where_networks_run():
+    offenders = []
+    for path in FILES:
+        allowed = any(place(path).startswith(part) for part in PADDLE)
+        allowed = allowed and not any(place(path).startswith(part) for part in WITHOUT_PADDLE)
+        top_level = ast.parse(path.read_text()).body
+        lines = {node.lineno for node in top_level}
+        offenders += [
+            f"{place(path)}: {name}"
+            for name, node in imports(path)
+            if name.split(".")[0] in ("paddle", "ppgan") and node.lineno in lines and not allowed
+        ]
+    assert offenders == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=top)
-def test_paddle_and_ppgan_are_imported_where_they_are_needed_and_nowhere_else(path):
-    roots = {name.split(".")[0] for name in imports(path)}
-    assert "ppgan" not in roots or top(path) in WITH_PPGAN
-    assert "paddle" not in roots or top(path) not in WITHOUT_PADDLE
+def test_prediction_imports_neither_paddle_nor_ppgan(tiny_file):
+    code = (
+        "import sys; import numpy as np; from ppcartoon import CartoonPredictor\n"
+        f"CartoonPredictor(weights_file={str(tiny_file)!r})(np.zeros((16, 16, 3), np.uint8))\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('paddle', 'ppgan')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
-def test_only_the_registry_writes_to_ppgan_s_registries():
-    writers = {top(path) for path in FILES if ".register(" in path.read_text()}
-    assert writers == {"register"}
+def test_only_register_writes_to_ppgan_s_registries():
+    assert {place(path) for path in FILES if ".register(" in path.read_text()} == {"register"}
