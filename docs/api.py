@@ -10,33 +10,33 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/api.md"
 PUBLIC = {  # what users import; everything else may change without notice
     "Cartoons of photos and films": {
-        "predictor": "CartoonPredictor",
-        "steady": "Steady",
+        "inference.predictor": "CartoonPredictor",
+        "video.deflicker": "Steady",
         "video.pipeline": "Options Report cartoonize",
         "images": "Picture read write shrink",
         "errors": "InputError OutputError",
     },
     "Weights and other runtimes": {
         "weights": "Weights manifest load_style load save fold from_npz",
-        "export": "Exported possible export",
-        "graph": "build folded",
+        "inference.export": "Exported possible export",
+        "inference.onnx_graph": "build folded",
     },
     "Training": {
-        "config": "load check",
-        "networks": "Discriminator NLayerDiscriminator Generator Cartoonizer InvertedResidual encoder",
-        "losses": "discriminator_loss initial_discriminator_loss grayscale_discriminator_loss adversarial_loss "
+        "config.loading": "load check",
+        "models.networks": "Discriminator NLayerDiscriminator Generator Cartoonizer InvertedResidual encoder",
+        "models.losses": "discriminator_loss initial_discriminator_loss grayscale_discriminator_loss adversarial_loss "
         "content_loss gray_style_loss grayscale_style_loss color_style_loss color_reconstruction_loss gray yuv gram",
-        "models": "CartoonLossGANModel",
-        "schedules": "FinalLinearDecay",
-        "datasets": "UnpairedCartoonDataset DrawnCartoonDataset EpochSampler",
-        "vgg": "VGG19",
+        "models.cartoonlossgan": "CartoonLossGANModel",
+        "models.lr_scheduler": "FinalLinearDecay",
+        "data.datasets": "UnpairedCartoonDataset DrawnCartoonDataset EpochSampler",
+        "models.vgg": "VGG19",
     },
     "Preparing data": {
         "data.sources": "download download_dataset",
-        "data.frames": "extract",
-        "data.smoothing": "smooth_edges smooth_folder",
-        "data.checking": "layout check",
-        "data.drawing": "draw_cartoon draw_photo",
+        "data.keyframes": "extract",
+        "data.edge_smoothing": "smooth_edges smooth_folder",
+        "data.check": "layout check",
+        "data.samples": "sample_photos draw_cartoon draw_photo",
     },
     "Evaluation": {
         "evaluation.fid": "frechet_distance kid statistics Statistics Kid load_statistics save_statistics",
