@@ -26,7 +26,7 @@ class Start(NamedTuple):
         notes: what the user should hear about it.
     """
 
-    loading: Config
+    config: Config
     folder: Path
     checkpoint: Path | None
     tensors: dict
