@@ -139,10 +139,9 @@ def test_mistakes_are_told_and_nothing_is_written(run, arguments, said):
 
 @pytest.mark.parametrize("library, name", [("av", "PyAV"), ("cv2", "OpenCV")])
 def test_a_library_that_is_missing_is_one_line(run, monkeypatch, library, name):
-    for module in ("steady", "video", *(f"video.{name}" for name in ("clips", "movies", "pipeline", "sound"))):
+    for module in ("video", *(f"video.{name}" for name in ("clips", "writer", "pipeline", "audio", "deflicker"))):
         monkeypatch.delitem(sys.modules, f"ppcartoon.{module}", raising=False)
-    for module in ("steady", "video"):
-        monkeypatch.delattr(ppcartoon, module, raising=False)
+    monkeypatch.delattr(ppcartoon, "video", raising=False)
     monkeypatch.setitem(sys.modules, library, None)
     code, _, err = run("-i", "films/a.mp4")
     assert code == 2 and err.count("\n") == 1

@@ -91,11 +91,11 @@ def test_pictures_that_a_user_deleted_stay_deleted_and_leave_the_sheet(twenty, w
 DRIVER = """
 import os, signal, sys
 from pathlib import Path
-from ppcartoon.data import frames, record
+from ppcartoon.data import keyframe_store, keyframes
 
 where, number, film, folder = sys.argv[1], int(sys.argv[2]), *map(Path, sys.argv[3:])
 owner, name, when = where.split()
-owner = {"os": os, "frames": frames, "Record": record.Record}[owner]
+owner = {"os": os, "keyframes": keyframes, "Record": keyframe_store.Record}[owner]
 does = getattr(owner, name)
 calls = 0
 
@@ -120,7 +120,7 @@ MOMENTS = {  # and how many pictures are on record by then
     "a picture is noted": ("Record add after", 9, 8),
     "the rest is to be taken out": ("Record drop after", 3, 20),
     "it is done": ("Record finish after", 1, 20),
-    "the sheet is to be made": ("frames _contact_sheet before", 1, 20),
+    "the sheet is to be made": ("keyframes _contact_sheet before", 1, 20),
 }
 
 

@@ -131,7 +131,7 @@ def test_the_straightforward_composition_costs_more():
 def test_the_memory_is_within_a_factor_of_two():
     code = """if True:
         import resource
-        from ppcartoon import cost
+        from ppcartoon.models import cost
         from benchmarks import compositions
         model = compositions.build(compositions.CartoonLossGANModel, 4, 128, 16, "conv4_4")
         nets = (*model.nets.values(), model.vgg)

@@ -99,9 +99,7 @@ def test_code_in_a_file_is_refused_and_does_not_run(tmp_path, place, protocol):
     assert marker.exists()  # it would have run
 
 
-@pytest.mark.parametrize(
-    "thing, asked", [(Path("a"), "pathlib"), (Evil, "test_vgg_files.Evil"), (eval, "builtins.eval")]
-)
+@pytest.mark.parametrize("thing, asked", [(Path("a"), "pathlib"), (Evil, f"{__name__}.Evil"), (eval, "builtins.eval")])
 def test_other_classes_and_functions_are_refused(tmp_path, thing, asked):
     assert f"it asks for {asked}" in refusal(write(tmp_path / "a.npy", smuggle(thing, "behind the bias")), "conv1_1")
 

@@ -16,10 +16,10 @@ LAUNCH = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node",
 ONE_STEP = ["epochs=1", "lr_scheduler.decay_epochs=0", "dataset.train.count=3"]
 PHOTOS = """
 import sys
-from ppcartoon import runs
+from ppcartoon.training import run_folder
 from ppcartoon.training.experiment import Experiment
 
-work = Experiment(runs.locate(runs.Path(sys.argv[1]), ["dataset.train.count=9"], None), "")
+work = Experiment(run_folder.locate(run_folder.Path(sys.argv[1]), ["dataset.train.count=9"], None), "")
 print(work.rank, work.ranks, [photo for batch in work.sampler for _, photo in batch])
 """
 

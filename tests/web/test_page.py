@@ -14,8 +14,7 @@ import pytest
 import requests
 from PIL import Image
 
-import ppcartoon
-from ppcartoon import weights
+from ppcartoon import video, weights
 from ppcartoon.cli.demo import predictors
 from ppcartoon.errors import InputError
 from ppcartoon.web import studio
@@ -218,7 +217,7 @@ def test_what_nobody_expected_is_told_in_general_and_logged_in_a_line(caplog):
 def test_without_opencv_the_film_tab_says_what_to_install(predictor, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     monkeypatch.delitem(sys.modules, "ppcartoon.video.deflicker", raising=False)
-    monkeypatch.delattr(ppcartoon, "steady", raising=False)
+    monkeypatch.delattr(video, "deflicker", raising=False)
     page = build(studio.Studio({"tiny": predictor}, tmp_path, studio.Limits(1, 1, 1)), [], None)
     ids = {each["props"].get("elem_id"): each for each in page.config["components"]}
     assert "make-photo" in ids and "make-film" not in ids
