@@ -108,7 +108,7 @@ def _photo_tab(studio: Studio, examples: list[Path]) -> None:
 
 def _film_tab(studio: Studio, example: Path | None) -> None:
     try:
-        pass
+        from ..video import deflicker, pipeline  # noqa: F401  they need OpenCV and PyAV
     except InputError as error:
         gr.Markdown(f"{error}, then start this page again.")
         return

@@ -112,7 +112,7 @@ def counted(*arguments, **options):
 
 
 setattr(owner, name, counted)
-frames.extract(film, folder, size=64, count=12)
+keyframes.extract(film, folder, size=64, count=12)
 """
 MOMENTS = {  # and how many pictures are on record by then
     "a picture is half there": ("os replace before", 5, 4),
