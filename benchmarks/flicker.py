@@ -28,14 +28,14 @@ def measure(subject: Subject, threads: int) -> Iterator[str]:
 
 
 def _rows(subject: Subject, count: int, height: int, width: int, threads: int) -> list[list[str]]:
-    from ppcartoon.video.deflicker import Steady
+    from ppcartoon.video.deflicker import Deflicker
 
     from . import scenes
 
     predictor, rows = subject.predictor(threads), []
     for kind in (scenes.STILL, scenes.PAN, scenes.FADE):
         frames = scenes.frames(kind, count, height, width)
-        steady = Steady(predictor)
+        steady = Deflicker(predictor)
         films = frames, predictor(frames), [steady(frame, i / scenes.FPS) for i, frame in enumerate(frames)]
         shift = scenes.SHIFT if kind == scenes.PAN else 0
         rows.append(_row(f"{kind}, from frame to frame along the motion", [changes(film, shift) for film in films]))

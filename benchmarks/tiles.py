@@ -72,7 +72,7 @@ def _prepare(subject: Subject, file: Path, threads: int) -> tuple[tuple[str, str
     predictor = subject.predictor(threads)
     with Image.open(file) as image:
         width, height = image.size
-    tile = predictor.tile_of(height, width)
+    tile = predictor.tile_size(height, width)
 
     def turn() -> float:
         start = time.perf_counter()

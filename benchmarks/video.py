@@ -51,7 +51,7 @@ def _prepare(name: str, subject: Subject, file: Path, threads: int) -> tuple[str
 
     from ppcartoon.images import to_network
     from ppcartoon.video import pipeline
-    from ppcartoon.video.deflicker import Steady
+    from ppcartoon.video.deflicker import Deflicker
 
     predictor = subject.predictor(threads)
     with av.open(str(file)) as clip:
@@ -63,7 +63,7 @@ def _prepare(name: str, subject: Subject, file: Path, threads: int) -> tuple[str
             for tensor in tensors:
                 predictor.engine(tensor)
             return
-        cartoonize = Steady(predictor) if name == FILM else lambda frame, _: predictor(frame)
+        cartoonize = Deflicker(predictor) if name == FILM else lambda frame, _: predictor(frame)
         with contextlib.redirect_stderr(io.StringIO()):  # the bar that a terminal would get
             pipeline.cartoonize(file, target, cartoonize)
 

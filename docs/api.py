@@ -11,7 +11,7 @@ PAGE = ROOT / "docs/api.md"
 PUBLIC = {  # what users import; everything else may change without notice
     "Cartoons of photos and films": {
         "inference.predictor": "CartoonPredictor",
-        "video.deflicker": "Steady",
+        "video.deflicker": "Deflicker",
         "video.pipeline": "Options Report cartoonize",
         "images": "Picture read write shrink",
         "errors": "InputError OutputError",
@@ -19,7 +19,7 @@ PUBLIC = {  # what users import; everything else may change without notice
     "Weights and other runtimes": {
         "weights": "Weights manifest load_style load save fold from_npz",
         "inference.export": "Exported possible export",
-        "inference.onnx_graph": "build folded",
+        "inference.onnx_graph": "build with_fixed_stats",
     },
     "Training": {
         "config.loading": "load check",

@@ -64,7 +64,7 @@ class Weights:
         return self.network["generator"].get("name")
 
 
-def of_cartoonizer(weights: Weights) -> Weights:
+def require_cartoonizer(weights: Weights) -> Weights:
     """The same weights.
 
     Raises:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from paddle import Tensor, nn
 
 from ..models import losses
-from ..models.base import Trainable
+from ..models.base import TrainableModel
 from ..models.vgg import VGG19
 
 # isort: split
@@ -45,7 +45,7 @@ NAMES = {  # in the logs, by ppgan's
 }
 
 
-class AnimeGANBaseline(Trainable, AnimeGANV2Model):
+class AnimeGANBaseline(TrainableModel, AnimeGANV2Model):
     """ppgan's AnimeGANV2Model, with its AnimeGANV2PreTrainModel as stage "init": the content loss alone.
 
     Args:

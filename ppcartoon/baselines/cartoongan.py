@@ -20,7 +20,7 @@ import paddle
 from paddle import Tensor, nn
 
 from ..models import losses
-from ..models.base import Trainable, bare, learning
+from ..models.base import TrainableModel, training_mode, unwrap
 from ..models.networks import lrelu
 from ..models.vgg import VGG19
 
@@ -103,7 +103,7 @@ class Discriminator(nn.Layer):
         return self.body(x)
 
 
-class CartoonGANModel(Trainable):
+class CartoonGANModel(TrainableModel):
     """CartoonGAN's training: min over G, max over D of L_adv + omega L_con (its Eqs. 1 and 2).
 
     Stage "init" trains G by the content loss alone, for it to reconstruct photos; D is left as it is.
@@ -144,7 +144,7 @@ class CartoonGANModel(Trainable):
         self.forward()
         d_losses = {}
         if self.stage == "cartoon":
-            with learning(self.nets["netD"]):
+            with training_mode(self.nets["netD"]):
                 d_losses = self.discriminator_losses()
                 _descend(d_losses["d_loss"], optimizers["optimizer_D"])
         g_losses = self.generator_losses()
@@ -166,7 +166,7 @@ class CartoonGANModel(Trainable):
             target = self.vgg(self.photo)
         terms = {"g_content": self.content_weight * losses.content_loss(self.vgg(self.fake), target)}
         if self.stage == "cartoon":
-            terms["g_adv"] = losses.adversarial_loss(bare(self.nets["netD"])(self.fake), self.gan_mode)
+            terms["g_adv"] = losses.adversarial_loss(unwrap(self.nets["netD"])(self.fake), self.gan_mode)
         return {"g_loss": sum(terms.values()), **terms}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
-from ..models.base import Trainable
+from ..models.base import TrainableModel
 
 # isort: split
 from ppgan.models.cycle_gan_model import CycleGANModel
@@ -28,7 +28,7 @@ NAMES = {  # in the logs, by ppgan's; of what is judged or compared
 }
 
 
-class CycleGANBaseline(Trainable, CycleGANModel):
+class CycleGANBaseline(TrainableModel, CycleGANModel):
     """ppgan's CycleGANModel: G_A makes cartoons of photos, G_B photos of cartoons; D_A judges cartoons, D_B photos.
 
     The images that D_A and D_B are shown again are drawn from pools, which go into the checkpoint: a resumed run needs
@@ -97,11 +97,11 @@ class CycleGANBaseline(Trainable, CycleGANModel):
         self.losses = {"d_loss": terms["d_cartoon"] + terms["d_photo"], "g_loss": self.loss_G.detach(), **terms}
         self.steps += 1
 
-    def memory(self) -> dict[str, np.ndarray]:
+    def extra_state(self) -> dict[str, np.ndarray]:
         """The images of the pools, [n, 3, H, W] each."""
         return {name: paddle.concat(pool.images).numpy() for name, pool in self.pools.items() if pool.images}
 
-    def set_memory(self, tensors: dict[str, np.ndarray]) -> None:
+    def load_extra_state(self, tensors: dict[str, np.ndarray]) -> None:
         for name, pool in self.pools.items():
             images = tensors.get(name, [])[: pool.pool_size]
             pool.images = [paddle.to_tensor(image[None]) for image in images]

@@ -9,7 +9,7 @@ from .. import images
 from ..errors import InputError, Interrupted, OutputError, printable
 from ..images import Picture
 from ..inference.jobs import Job
-from ..utils.signals import noted_signals
+from ..utils.signals import graceful_interrupt
 from . import gatys
 
 
@@ -34,7 +34,7 @@ def stylize(jobs: list[Job], style: Path, options: gatys.Options, vgg: str | Non
     except InputError as error:
         raise InputError(f"{style}: {error}") from error
     failed = 0
-    with noted_signals(lambda: print("evaluate: stopping after this iteration", file=sys.stderr)) as came:
+    with graceful_interrupt(lambda: print("evaluate: stopping after this iteration", file=sys.stderr)) as came:
         for job in jobs:
             try:
                 photo = images.shrink(images.read(job.source), max_size)

@@ -57,7 +57,7 @@ class BaselinePredictor(CartoonPredictor):
         self.weights, self.engine = loaded, Generator(loaded, device)
         self.batch_size, self.tile = 1, 0
 
-    def tile_of(self, height: int, width: int) -> int:
+    def tile_size(self, height: int, width: int) -> int:
         """0: made whole.
 
         Raises:
@@ -65,7 +65,7 @@ class BaselinePredictor(CartoonPredictor):
         """
         if min(height, width) < SMALLEST:
             raise InputError(f"{width}x{height} is too small: this network takes {SMALLEST} pixels a side and more")
-        return super().tile_of(height, width)
+        return super().tile_size(height, width)
 
     def _pixels(self, memory: float = MEMORY) -> float:
         return memory / self.engine.bytes_per_pixel

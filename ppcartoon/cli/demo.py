@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..utils.server import Place, listening
+from ..utils.server import ListenAddress, listening
 from .flags import bounded
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def serve(args: argparse.Namespace, place: Place, folder: Path) -> None:
+def serve(args: argparse.Namespace, place: ListenAddress, folder: Path) -> None:
     """Serves the page until Ctrl-C or SIGTERM.
 
     Raises:

@@ -122,20 +122,20 @@ def films(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace
     if not jobs:
         return 0
     from ..video import pipeline
-    from ..video.deflicker import Steady
+    from ..video.deflicker import Deflicker
 
     names = ("start", "duration", "max_size", "side_by_side", "codec", "crf", "fps", "quality")
     options = pipeline.Options(**{name: getattr(args, name) for name in names})
     failed = 0
     for job in jobs:
         try:
-            faults = pipeline.cartoonize(job.source, job.target, Steady(predictor), options).faults
+            warnings = pipeline.cartoonize(job.source, job.target, Deflicker(predictor), options).warnings
         except OutputError:
             raise
         except InputError as error:
-            faults = [str(error)]
-        failed += bool(faults)
-        for fault in faults:
+            warnings = [str(error)]
+        failed += bool(warnings)
+        for fault in warnings:
             print(f"ppcartoon: {printable(fault)}", file=sys.stderr)
     return failed
 

@@ -63,7 +63,7 @@ def by_stem(files: list[Path]) -> dict[str, Path]:
     return found
 
 
-def twins(files: list[Path], folder: Path) -> list[Path]:
+def paired_files(files: list[Path], folder: Path) -> list[Path]:
     """The files of `folder` that have the names of `files`, whatever their endings.
 
     Raises:

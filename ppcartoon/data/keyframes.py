@@ -19,7 +19,7 @@ from .. import images
 from ..errors import InputError
 from ..utils.files import remove_left_overs
 from ..utils.threads import threads
-from ..video.reader import Film, Shot
+from ..video.reader import Shot, VideoReader
 from .cache import center
 from .frame_quality import HASH, fault, perceptual_hash, without_bars
 from .image_folder import write_png
@@ -110,7 +110,7 @@ def extract(
     """
     if end < start:
         raise InputError(f"the end, at {end:g} s, is before the start, at {start:g} s")
-    with Film(film, jobs or 0) as video, open_record(folder) as record:
+    with VideoReader(film, jobs or 0) as video, open_record(folder) as record:
         options = {"content": _fingerprint(film), "pick": pick, "start": start, "end": end}
         options |= {"count": count, "size": size, "fit": fit}
         remove_left_overs(folder)

@@ -25,7 +25,7 @@ from ..errors import InputError, OutputError
 from ..inference.engines.paddle_engines import Program, save
 from ..models.vgg import RANDOM, VGG19
 from ..utils.files import atomic
-from ..utils.threads import ahead, cores, threads
+from ..utils.threads import cores, prefetch, threads
 from . import inception
 
 VERSION = 1  # of what is made of a file
@@ -169,7 +169,7 @@ def decoded(files: list[Path], batch_size: int) -> Iterator[Iterator[list[np.nda
     """
     with threads() as pool:
         batches = (pool.map(_read, files[i : i + batch_size]) for i in range(0, len(files), batch_size))
-        with ahead(batches, 1) as ready:
+        with prefetch(batches, 1) as ready:
             yield ready
 
 

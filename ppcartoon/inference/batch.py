@@ -11,7 +11,7 @@ from tqdm import tqdm
 from .. import images
 from ..errors import InputError, OutputError, printable
 from ..images import Picture
-from ..utils.threads import ahead, behind
+from ..utils.threads import prefetch, write_behind
 from .jobs import Job
 from .predictor import CartoonPredictor
 
@@ -56,8 +56,8 @@ def cartoonize(predictor: CartoonPredictor, jobs: list[Job], options: Options) -
 
     with (
         tqdm(total=len(jobs), unit="image", disable=None) as bar,
-        behind(write, 2 * predictor.batch_size - 1) as write_behind,
-        ahead(_read(predictor, jobs, options.max_size), 1) as batches,
+        write_behind(write, 2 * predictor.batch_size - 1) as write_later,
+        prefetch(_read(predictor, jobs, options.max_size), 1) as batches,
     ):
         for batch in batches:
             photos = [(job, photo) for job, photo in batch if isinstance(photo, Picture)]
@@ -71,7 +71,7 @@ def cartoonize(predictor: CartoonPredictor, jobs: list[Job], options: Options) -
                     fail(job, error)
                 cartoons = []
             for (job, photo), rgb in zip(photos, cartoons):
-                write_behind((job, photo, Picture(rgb, photo.alpha)))
+                write_later((job, photo, Picture(rgb, photo.alpha)))
             bar.update(len(batch) - len(cartoons))
     return failed
 
@@ -86,7 +86,7 @@ def _read(
             try:
                 photo = images.read(job.source)
                 photo = images.shrink(photo, max_size) if max_size else photo
-                predictor.tile_of(*photo.rgb.shape[:2])  # refuses what is too large
+                predictor.tile_size(*photo.rgb.shape[:2])  # refuses what is too large
                 batch.append((job, photo))
             except InputError as error:
                 batch.append((job, error))

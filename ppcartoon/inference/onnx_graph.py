@@ -17,7 +17,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from ..errors import InputError
-from ..weights import Weights, of_cartoonizer
+from ..weights import Weights, require_cartoonizer
 from .nodes import Blended, Folded, Given, Measuring, Nodes, Together
 
 OPSET = 18
@@ -53,7 +53,7 @@ def build(
     return _model(g, inputs, outputs[-1:] if kind == "together" else outputs)
 
 
-def folded(weights: Weights, statistics: np.ndarray) -> onnx.ModelProto:
+def with_fixed_stats(weights: Weights, statistics: np.ndarray) -> onnx.ModelProto:
     """The model of a style with the statistics [L, 2] of one image built in: convolutions alone, and faster.
 
     Raises:
@@ -66,7 +66,7 @@ def folded(weights: Weights, statistics: np.ndarray) -> onnx.ModelProto:
 
 def _cartoonizer(g: Nodes) -> onnx.ValueInfoProto:
     """All nodes of G(E(x)); its output."""
-    network, style = of_cartoonizer(g.weights).network, g.weights.style
+    network, style = require_cartoonizer(g.weights).network, g.weights.style
     encoder, generator = network["encoder"], network["generator"]
     z, channels = ENCODERS[encoder["name"]](g, encoder["channels"])
     if channels != generator["in_channels"]:

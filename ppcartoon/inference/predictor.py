@@ -85,14 +85,14 @@ class CartoonPredictor:
         return self._cartoonize([_rgb(image)])[0]
 
     def blended(self, photo: np.ndarray, given: np.ndarray | None, share: float) -> tuple[np.ndarray, np.ndarray]:
-        """As `Engine.blended`, for an RGB uint8 array [H, W, 3], or as `Engine.measured` if nothing is given.
+        """As `Engine.run_blended`, for an RGB uint8 array [H, W, 3], or as `Engine.measured` if nothing is given.
 
         Raises:
             InputError: the photo is too large for this machine's memory.
         """
         height, width = photo.shape[:2]
-        tile = self.tile_of(height, width)
-        with _in_a_line():
+        tile = self.tile_size(height, width)
+        with _as_input_error():
             if tile:
                 if given is None:
                     statistics = self._sampled(photo)[None]
@@ -105,17 +105,17 @@ class CartoonPredictor:
             if given is None:
                 cartoons, statistics = self.engine.measured(padded)
             else:
-                cartoons, statistics = self.engine.blended(padded, given, share)
+                cartoons, statistics = self.engine.run_blended(padded, given, share)
         return np.ascontiguousarray(images.from_network(cartoons)[0, :height, :width]), statistics
 
     def _cartoonize(self, photos: list[np.ndarray]) -> list[np.ndarray]:
         cartoons: list[np.ndarray] = [photo[:0] for photo in photos]
         for shape in dict.fromkeys(photo.shape for photo in photos):
             alike = [i for i, photo in enumerate(photos) if photo.shape == shape]
-            tile, step = self.tile_of(*shape[:2]), self._at_once(*shape[:2])
+            tile, step = self.tile_size(*shape[:2]), self._max_batch(*shape[:2])
             for start in range(0, len(alike), step):
                 batch = alike[start : start + step]
-                with _in_a_line():
+                with _as_input_error():
                     for i, cartoon in zip(batch, self._run([photos[i] for i in batch], tile)):
                         cartoons[i] = cartoon
         return cartoons
@@ -137,10 +137,10 @@ class CartoonPredictor:
         channels = max(self.weights.network["generator"]["channels"], 16)  # narrower ones spend it on their images
         return memory / (self.engine.bytes_per_pixel * channels)
 
-    def _at_once(self, height: int, width: int) -> int:
+    def _max_batch(self, height: int, width: int) -> int:
         return max(1, min(self.batch_size, int(self._pixels() / (height * width))))
 
-    def tile_of(self, height: int, width: int) -> int:
+    def tile_size(self, height: int, width: int) -> int:
         """The side of the tiles, in pixels, that an image is made of; 0 where it is made whole.
 
         Raises:
@@ -160,7 +160,7 @@ class CartoonPredictor:
 
 
 @contextmanager
-def _in_a_line() -> Iterator[None]:
+def _as_input_error() -> Iterator[None]:
     """Turns what a runtime raises, each its own for a full memory, into an InputError."""
     try:
         yield

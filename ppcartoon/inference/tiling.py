@@ -46,12 +46,12 @@ def spans(length: int, tile: int) -> Iterator[Span]:
 
 def statistics(engine: Engine, image: np.ndarray, samples: int = SAMPLES) -> np.ndarray:
     """LN statistics [L, 2] of an image [H, W, 3], uint8 in RGB, by about so many samples of it."""
-    return engine.together(to_network(_samples(image, samples)))
+    return engine.pooled_stats(to_network(_samples(image, samples)))
 
 
 def cartoonize(engine: Engine, image: np.ndarray, tile: int, statistics: np.ndarray) -> np.ndarray:
     """The cartoon of an image [H, W, 3], uint8 in RGB, by tiles of at most `tile` pixels a side, a multiple of 4."""
-    network = engine.folded(statistics)
+    network = engine.with_fixed_stats(statistics)
     cartoon = np.empty_like(image)
     for y in spans(image.shape[0], tile):
         for x in spans(image.shape[1], tile):

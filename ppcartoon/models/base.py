@@ -20,7 +20,7 @@ from .cost import Cost
 from .vgg import VGG19
 
 
-class Trainable(BaseModel):
+class TrainableModel(BaseModel):
     """A model that trains in one stage or two, on batches of `UnpairedCartoonDataset`.
 
     A subclass fills `nets`, sets `network`, and whatever of the following differs; `train_iter` does a step, leaves its
@@ -80,18 +80,18 @@ class Trainable(BaseModel):
     @paddle.no_grad()
     def cartoonize(self, photos: Tensor) -> Tensor:
         """[N, 3, H, W] in [-1, 1] -> their cartoons, same shape and range; changes nothing."""
-        return bare(self.nets[self.cartoonizer])(photos)
+        return unwrap(self.nets[self.cartoonizer])(photos)
 
     def export(self) -> dict[str, np.ndarray]:
         """The tensors of a weights file, float32, of the network that `network` tells."""
-        return {name: value.numpy() for name, value in bare(self.nets[self.cartoonizer]).state_dict().items()}
+        return {name: value.numpy() for name, value in unwrap(self.nets[self.cartoonizer]).state_dict().items()}
 
-    def memory(self) -> dict[str, np.ndarray]:
+    def extra_state(self) -> dict[str, np.ndarray]:
         """What a resumed run needs besides networks and optimizers, by name; most models: nothing."""
         return {}
 
-    def set_memory(self, tensors: dict[str, np.ndarray]) -> None:
-        """Undoes `memory`."""
+    def load_extra_state(self, tensors: dict[str, np.ndarray]) -> None:
+        """Undoes `extra_state`."""
 
     def scaler_states(self) -> dict[str, dict]:
         """Of loss scaling, as JSON has it; empty where there is none."""
@@ -101,13 +101,13 @@ class Trainable(BaseModel):
         """Undoes `scaler_states`."""
 
 
-def bare(net: nn.Layer) -> nn.Layer:
+def unwrap(net: nn.Layer) -> nn.Layer:
     """The network under the wrapper of multi-GPU training, which hides its parts."""
     return net._layers if isinstance(net, paddle.DataParallel) else net
 
 
 @contextmanager
-def learning(net: nn.Layer) -> Iterator[None]:
+def training_mode(net: nn.Layer) -> Iterator[None]:
     """Inside, the network is in train mode and its parameters take gradients; afterwards neither."""
     net.train()
     for parameter in net.parameters():

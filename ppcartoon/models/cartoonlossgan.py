@@ -17,13 +17,13 @@ from ppgan.models.generators.builder import build_generator
 
 from ..weights import fold
 from . import losses
-from .base import Trainable, bare, learning
+from .base import TrainableModel, training_mode, unwrap
 from .cost import Cost, step_cost
 from .networks import OURS, Cartoonizer
 from .vgg import VGG19
 
 
-class CartoonLossGANModel(Trainable):
+class CartoonLossGANModel(TrainableModel):
     """CartoonLossGAN (Dong et al., 2021): G decodes the features of E, the encoder of D, which D's step alone trains.
 
     There is one generator and one discriminator (Fig. 3), and no cycle. A weight of 0 switches its loss off, with all
@@ -97,7 +97,7 @@ class CartoonLossGANModel(Trainable):
         """One step on the batch (Fig. 1): first D's, then G's; `losses` has the terms of both, weighted, by name."""
         optimizers = optims or self.optimizers
         self.forward()
-        with learning(self.nets["netD"]):
+        with training_mode(self.nets["netD"]):
             d_losses = self.discriminator_losses()
             self._descend(d_losses["d_loss"], optimizers, "optimizer_D")
         g_losses = self.generator_losses()
@@ -119,7 +119,7 @@ class CartoonLossGANModel(Trainable):
         if not self.reuse_encoder:
             return images
         with paddle.no_grad():
-            return bare(self.nets["netD"]).encoder(images)
+            return unwrap(self.nets["netD"]).encoder(images)
 
     def discriminator_losses(self) -> dict[str, Tensor]:
         """Eq. 6 in stage "init", Eq. 1 or AnimeGAN's in stage "cartoon", in one call of D."""
@@ -143,7 +143,7 @@ class CartoonLossGANModel(Trainable):
         terms = self._feature_losses(gray=not init and bool(self.gray_weight))
         if not init and self.adv_weight:
             with self._autocast():
-                logits = bare(self.nets["netD"])(self.fake)
+                logits = unwrap(self.nets["netD"])(self.fake)
             terms["g_adv"] = self.adv_weight * losses.adversarial_loss(logits, self.gan_mode)
         if not init and self.color_weight:
             terms["g_color"] = self.color_weight * self._color_loss()
@@ -223,7 +223,7 @@ class CartoonLossGANModel(Trainable):
     def cartoonize(self, photos: Tensor) -> Tensor:
         """[N, 3, H, W] in [-1, 1] -> G(E(photos)), same shape and range; changes nothing."""
         self.nets["netD"].eval()
-        return bare(self.nets["netG"])(self.encode(photos))
+        return unwrap(self.nets["netG"])(self.encode(photos))
 
     def compute_visuals(self) -> None:
         self.visual_items = {"photo": self.photo, "cartoon": self.fake}
@@ -231,7 +231,7 @@ class CartoonLossGANModel(Trainable):
     def export(self) -> dict[str, np.ndarray]:
         """The tensors of a weights file, float32, spectral normalisation folded in."""
         states = {
-            name: {key: value.numpy() for key, value in bare(net).state_dict().items()}
+            name: {key: value.numpy() for key, value in unwrap(net).state_dict().items()}
             for name, net in self.nets.items()
         }
         return fold(states["netD"], states["netG"]) if self.reuse_encoder else states["netG"]

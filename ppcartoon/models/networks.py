@@ -123,7 +123,7 @@ class Discriminator(nn.Layer):
             spectral_norm(conv(8 * c, 8 * c)), LayerNorm(8 * c), lrelu(),
             spectral_norm(conv(8 * c, 1)),
         )  # fmt: skip
-        settle_spectral_norm(self)
+        warm_up_spectral_norm(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Image [N, 3, H, W] -> logits [N, 1, H/4, W/4]."""
@@ -146,14 +146,14 @@ class NLayerDiscriminator(nn.Layer):
             spectral_norm(conv(4 * c, 8 * c, 4, 1, 1)), LayerNorm(8 * c), lrelu(),
             spectral_norm(conv(8 * c, 1, 4, 1, 1)),
         )  # fmt: skip
-        settle_spectral_norm(self)
+        warm_up_spectral_norm(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Image [N, 3, H, W], sides at least 24 -> logits [N, 1, H/8 - 2, W/8 - 2]."""
         return self.classifier(self.encoder(x))
 
 
-def settle_spectral_norm(discriminator: nn.Layer, iterations: int = 20) -> None:
+def warm_up_spectral_norm(discriminator: nn.Layer, iterations: int = 20) -> None:
     """Runs the power iteration until sigma means something in eval mode too."""
     with paddle.no_grad():
         for _ in range(iterations):

@@ -13,11 +13,11 @@ import safetensors.numpy
 from paddle import Tensor, nn
 
 from ..errors import InputError
-from ..models.base import Trainable, bare
+from ..models.base import TrainableModel, unwrap
 from ..utils.files import atomic
 
 FORMAT = "ppcartoon checkpoint 1"
-MEMORY = "memory"  # before the names of what `Trainable.memory` gives
+MEMORY = "memory"  # before the names of what `TrainableModel.extra_state` gives
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -99,36 +99,36 @@ def prune(folder: Path, keep: int, best: int | None) -> None:
             path.unlink()
 
 
-def capture(model: Trainable) -> dict[str, np.ndarray]:
+def state_dict(model: TrainableModel) -> dict[str, np.ndarray]:
     """The tensors of a model and its optimizers, by names that do not depend on how it was constructed."""
-    tensors = {f"{MEMORY}/{key}": value for key, value in model.memory().items()}
+    tensors = {f"{MEMORY}/{key}": value for key, value in model.extra_state().items()}
     for name, net in model.nets.items():
-        tensors |= layer_tensors(name, bare(net))
+        tensors |= layer_tensors(name, unwrap(net))
     for name, optimizer in model.optimizers.items():
         tensors |= optimizer_tensors(name, optimizer, _parameters(model, name))
     return tensors
 
 
-def restore(model: Trainable, tensors: dict[str, np.ndarray]) -> None:
-    """Undoes `capture`.
+def load_state_dict(model: TrainableModel, tensors: dict[str, np.ndarray]) -> None:
+    """Undoes `state_dict`.
 
     Raises:
         InputError: the checkpoint is of other networks.
     """
     for name, net in model.nets.items():
-        set_layer(name, bare(net), tensors)
+        set_layer(name, unwrap(net), tensors)
     for name, optimizer in model.optimizers.items():
         set_optimizer(name, optimizer, _parameters(model, name), tensors)
-    model.set_memory(_of(MEMORY, tensors))
+    model.load_extra_state(_of(MEMORY, tensors))
 
 
-def _parameters(model: Trainable, optimizer: str) -> dict[str, Tensor]:
+def _parameters(model: TrainableModel, optimizer: str) -> dict[str, Tensor]:
     """What an optimizer changes, by the parameters' places: in its network, or in its networks by name."""
     names = model.optimized[optimizer]
     return {
         place if len(names) == 1 else f"{name}.{place}": parameter
         for name in names
-        for place, parameter in bare(model.nets[name]).named_parameters()
+        for place, parameter in unwrap(model.nets[name]).named_parameters()
     }
 
 

@@ -22,7 +22,7 @@ from ..data.cache import center
 from ..data.datasets import EpochSampler, UnpairedCartoonDataset
 from ..data.image_folder import image_files
 from ..errors import InputError
-from ..models.base import Trainable
+from ..models.base import TrainableModel
 from . import checkpoints
 from .processes import start_worker
 from .run_folder import Start
@@ -49,14 +49,14 @@ class Experiment:
             self.config.model.amp = "bfloat16" if paddle.amp.is_bfloat16_supported() else "float16"
         train = self.config.dataset.train
         self.data: UnpairedCartoonDataset = DATASETS.get(train.name)(**train.model_dump(exclude=FOR_THE_LOADER))
-        self.panel = sample_photos(self.config, self.data)
+        self.sample_photos = sample_photos(self.config, self.data)
         self.sampler = EpochSampler(
             len(self.data), train.batch_size, self.config.epochs, self.config.seed, self.rank, self.ranks
         )
         self.steps_per_epoch, self.steps = self.sampler.steps_per_epoch, self.sampler.steps
         self.config.lr_scheduler.iters_per_epoch = self.steps_per_epoch
         paddle.seed(self.config.seed)
-        self.model: Trainable = build_model(self.config.model.model_dump())
+        self.model: TrainableModel = build_model(self.config.model.model_dump())
         if self.ranks > 1 and not self.model.parallel:
             raise InputError(f"model {self.config.model.name}: trains in one process, on one device")
         self.schedule = self.model.setup_lr_schedulers(self.config.lr_scheduler.model_dump())
@@ -95,7 +95,7 @@ class Experiment:
             OutputError: they cannot be written; the checkpoints before are whole.
         """
         step, snapshot, folder = self.model.steps, self.config.snapshot_config, self.folder / "checkpoints"
-        tensors = checkpoints.capture(self.model)
+        tensors = checkpoints.state_dict(self.model)
         for name, tensor in tensors.items():
             if not np.isfinite(tensor).all():
                 raise InputError(f"step {step}: {name} is not finite; last good checkpoint: {self.last_checkpoint}")
@@ -127,7 +127,7 @@ class Experiment:
             )
         if state["step"] > self.steps:
             raise InputError(f"the checkpoint has {state['step']} steps, this run {self.steps}: raise epochs")
-        checkpoints.restore(self.model, start.tensors)
+        checkpoints.load_state_dict(self.model, start.tensors)
         self.model.set_scaler_states(state["scalers"])
         self.model.steps = state["step"]
         self.schedule.step(state["step"])

@@ -18,7 +18,7 @@ METRICS = "metrics.jsonl"
 VISUALDL = "vdlrecords.train.log"
 
 
-class Monitor:
+class TrainingLogger:
     """Writers of metrics and images.
 
     Args:

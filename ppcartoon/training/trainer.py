@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..utils.files import atomic
 from . import run_folder
 from .experiment import Experiment
-from .monitor import Monitor
+from .monitor import TrainingLogger
 from .processes import end_workers, lock
 
 log = logging.getLogger("ppcartoon")
@@ -46,7 +46,7 @@ class Trainer:
     def __init__(self, experiment: Experiment, notes: list[str]) -> None:
         self.experiment, self.notes = experiment, notes
         self.config, self.model, self.ranks = experiment.config, experiment.model, experiment.ranks
-        self.monitor: Monitor | None = None
+        self.monitor: TrainingLogger | None = None
         self.signal = 0
 
     def train(self) -> None:
@@ -178,7 +178,7 @@ class Trainer:
         self.lock = lock(folder)
         for left_over in folder.rglob(".*.safetensors"):  # by a killed writer
             left_over.unlink()
-        self.monitor = Monitor(folder, self.model.steps, self.config.enable_visualdl)
+        self.monitor = TrainingLogger(folder, self.model.steps, self.config.enable_visualdl)
         text = yaml.safe_dump(self.config.model_dump(), sort_keys=False, allow_unicode=True)
         with atomic(folder / run_folder.CONFIG) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -226,9 +226,9 @@ class Trainer:
     def _sample(self, step: int) -> None:
         """Cartoonizes the sample photos."""
         if self.monitor:
-            photos = [paddle.to_tensor(images.to_network(photo[None])) for photo in self.experiment.panel]
+            photos = [paddle.to_tensor(images.to_network(photo[None])) for photo in self.experiment.sample_photos]
             cartoons = [images.from_network(self.model.cartoonize(photo).numpy())[0] for photo in photos]
-            self.monitor.samples(step, self.experiment.panel, cartoons)
+            self.monitor.samples(step, self.experiment.sample_photos, cartoons)
 
 
 def seed_generators(seed: int, rank: int, step: int) -> None:

@@ -19,8 +19,8 @@ from ..config.schema import Validate
 from ..data.image_folder import image_files
 from ..errors import InputError
 from ..evaluation.features import Extractor, decoded, of_folder, of_one_shape
-from ..models.base import Trainable
-from .monitor import Monitor
+from ..models.base import TrainableModel
+from .monitor import TrainingLogger
 
 log = logging.getLogger("ppcartoon")
 
@@ -60,7 +60,7 @@ class Validation:
         untouched = {extractor: self.references[extractor, "content"] for extractor in self.extractors}
         log.info(f"photos as they are: {_told(self._distances(untouched, ['cartoon']))}")
 
-    def after(self, epoch: int, model: Trainable, monitor: Monitor, stopping: Callable[[], bool]) -> None:
+    def after(self, epoch: int, model: TrainableModel, monitor: TrainingLogger, stopping: Callable[[], bool]) -> None:
         """Measures the model, if it is due after this epoch, and lets the monitor know; the model stays as it is.
 
         Args:
@@ -108,7 +108,7 @@ def _told(values: dict[str, float]) -> str:
     return " ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
-def cartoonize(model: Trainable, photos: list[np.ndarray]) -> list[np.ndarray]:
+def cartoonize(model: TrainableModel, photos: list[np.ndarray]) -> list[np.ndarray]:
     """The cartoons of photos by a model in training, RGB uint8 [H, W, 3] each."""
     cartoons = list(photos)
     for alike in of_one_shape(photos):

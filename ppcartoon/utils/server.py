@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..errors import InputError
 
 
-class Place(NamedTuple):
+class ListenAddress(NamedTuple):
     """An address that is listened to.
 
     Attributes:
@@ -37,7 +37,7 @@ class Place(NamedTuple):
 
 
 @contextmanager
-def listening(host: str, port: int) -> Iterator[Place]:
+def listening(host: str, port: int) -> Iterator[ListenAddress]:
     """Listens in the block.
 
     Args:
@@ -59,4 +59,4 @@ def listening(host: str, port: int) -> Iterator[Place]:
     with sock:
         address, port = sock.getsockname()[:2]
         local = ipaddress.ip_address(address).is_loopback
-        yield Place(sock, f"[{address}]" if ":" in address else address, port, local)
+        yield ListenAddress(sock, f"[{address}]" if ":" in address else address, port, local)

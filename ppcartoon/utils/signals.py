@@ -11,7 +11,7 @@ HEEDED = signal.SIGINT, signal.SIGTERM
 
 
 @contextmanager
-def noted_signals(tell: Callable[[], None]) -> Iterator[threading.Event]:
+def graceful_interrupt(on_first: Callable[[], None]) -> Iterator[threading.Event]:
     """An event that the first Ctrl-C or SIGTERM sets in the block; a second one does what it always does.
 
     Threads other than the main one get none: the event stays as it is there.
@@ -27,7 +27,7 @@ def noted_signals(tell: Callable[[], None]) -> Iterator[threading.Event]:
     def note(*_: object) -> None:
         restore()
         came.set()
-        tell()
+        on_first()
 
     def restore() -> None:
         for number, handler in before.items():

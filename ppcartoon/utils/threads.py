@@ -33,7 +33,7 @@ def threads(count: int | None = None) -> Iterator[ThreadPool]:
 
 
 @contextmanager
-def ahead(items: Iterator[T], depth: int = 2) -> Iterator[Iterator[T]]:
+def prefetch(items: Iterator[T], depth: int = 2) -> Iterator[Iterator[T]]:
     """The items, each made in a thread of its own while the one before it is in use.
 
     An error in making one comes up where it would be taken. When the block ends, the thread ends too, after the item
@@ -59,7 +59,7 @@ def ahead(items: Iterator[T], depth: int = 2) -> Iterator[Iterator[T]]:
 
 
 @contextmanager
-def behind(work: Callable[[T], object], depth: int = 2) -> Iterator[Callable[[T], None]]:
+def write_behind(work: Callable[[T], object], depth: int = 2) -> Iterator[Callable[[T], None]]:
     """`work` for a thread of its own: what is called in its place comes back at once, unless too much waits already.
 
     The block ends when all is done; an error in the work comes up in a later call, or there. If the block ends by an

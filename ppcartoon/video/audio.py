@@ -13,7 +13,7 @@ from av.audio import AudioStream
 from av.container import OutputContainer
 from av.format import Flags
 
-from .clips import Cut
+from .clips import TimeRange
 from .reader import RESTART, open_media
 
 COPIED = {  # what players expect in a container; Matroska takes all
@@ -35,7 +35,7 @@ class Track:
         first: the timestamp, in seconds, at which the whole starts.
     """
 
-    def __init__(self, source: AudioStream, out: OutputContainer, cut: Cut, first: float) -> None:
+    def __init__(self, source: AudioStream, out: OutputContainer, cut: TimeRange, first: float) -> None:
         self.cut, self.first, self.gap, self.expected = cut, first, 0.0, -math.inf
         name, kind = source.codec_context.codec.canonical_name, out.format.name
         self.before_zero = kind in ("mp4", "mov")
@@ -108,7 +108,7 @@ class Sound:
         cut: the part that is taken.
     """
 
-    def __init__(self, path: Path, out: OutputContainer, cut: Cut) -> None:
+    def __init__(self, path: Path, out: OutputContainer, cut: TimeRange) -> None:
         self.out, self._broken = out, 0
         self._container = open_media(path)
         streams = self._container.streams
@@ -130,7 +130,7 @@ class Sound:
         self._container.close()
 
     @property
-    def faults(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What could not be had, so far."""
         broken = [f"{self._broken} damaged pieces of sound passed over"] if self._broken else []
         return broken + ([f"{self._unknown} tracks of unknown sound left out"] if self._unknown else [])

@@ -14,14 +14,14 @@ from PIL import Image
 from .. import images
 from ..errors import InputError
 from ..utils.timecode import show_time
-from .reader import ROUNDING, Film
+from .reader import ROUNDING, VideoReader
 from .sequences import members
 
 RATE = 25  # images a second, unless told otherwise
 MISSING = 0.5  # seconds that may be missing at a film's end: containers are not exact
 
 
-class Cut(NamedTuple):
+class TimeRange(NamedTuple):
     """The part that is taken.
 
     Attributes:
@@ -44,17 +44,17 @@ class Moment(NamedTuple):
     Attributes:
         time: from the start of the part that is taken, in seconds.
         rgb: uint8 [H, W, 3].
-        lasts: seconds until the next; 0 where the film does not tell.
+        duration: seconds until the next; 0 where the film does not tell.
         number: of an image among its like; pictures of films are counted from 1.
     """
 
     time: float
     rgb: np.ndarray
-    lasts: float
+    duration: float
     number: int
 
 
-class FilmClip:
+class VideoClip:
     """A part of a film, for a `with` block.
 
     Attributes:
@@ -62,21 +62,21 @@ class FilmClip:
         rate: pictures a second, on average.
         tick: the unit of their times, in seconds.
         pictures: how many there are, roughly; None where the film does not tell.
-        faults: what of the film could not be had, so far.
+        warnings: what of the film could not be had, so far.
 
     Raises:
         InputError: the file is missing, is no video, or has no picture in it.
     """
 
-    def __init__(self, path: Path, cut: Cut) -> None:
-        self.film, self.cut, self.sound = Film(path), cut, path
+    def __init__(self, path: Path, cut: TimeRange) -> None:
+        self.film, self.cut, self.sound = VideoReader(path), cut, path
         self.rate, self.tick = self.film.rate, self.film.tick
         self.pictures = None
         if self.film.duration:
             seconds = min(self.film.duration + self.film.lag - cut.start, cut.duration)
             self.pictures = max(0, round(seconds * self.rate))
 
-    def __enter__(self) -> FilmClip:
+    def __enter__(self) -> VideoClip:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,10 +90,10 @@ class FilmClip:
             time = self.cut.shifted(shot.time + self.film.lag)
             if time is not None:
                 number += 1
-                yield Moment(time, shot.rgb, shot.lasts, number)
+                yield Moment(time, shot.rgb, shot.duration, number)
 
     @property
-    def faults(self) -> list[str]:
+    def warnings(self) -> list[str]:
         found, film = [], self.film
         if film.broken:
             found.append(f"{film.broken} damaged pieces passed over, the rest is kept")
@@ -105,23 +105,23 @@ class FilmClip:
         return found
 
 
-class Stills:
-    """A part of numbered images, as `FilmClip`.
+class ImageSequence:
+    """A part of numbered images, as `VideoClip`.
 
     Raises:
         InputError: there are none.
     """
 
-    def __init__(self, pattern: Path, cut: Cut, rate: Fraction | None) -> None:
+    def __init__(self, pattern: Path, cut: TimeRange, rate: Fraction | None) -> None:
         self.rate = Fraction(RATE) if rate is None else rate
         self.cut, self.tick, self.sound = cut, 1 / self.rate, None
         self.files = members(pattern)
         if not self.files:
             raise InputError(f"{pattern}: no such images")
         self.pictures = sum(cut.shifted(i / self.rate) is not None for i in range(len(self.files)))
-        self.faults: list[str] = []
+        self.warnings: list[str] = []
 
-    def __enter__(self) -> Stills:
+    def __enter__(self) -> ImageSequence:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -136,7 +136,7 @@ class Stills:
             try:
                 yield Moment(time, images.read(path).rgb, float(self.tick), number)
             except InputError as error:
-                self.faults.append(f"{path.name}: {error}; left out")
+                self.warnings.append(f"{path.name}: {error}; left out")
 
 
 def fitted(moments: Iterator[Moment], max_size: int | None) -> Iterator[Moment]:

@@ -38,7 +38,7 @@ COARSE = 8  # pixels that become one where blurring is wide
 SMALLEST = 32  # pixels of a side; with less, OpenCV's search for motion ends the process
 
 
-class Steady:
+class Deflicker:
     """Cartoons of the frames of one film, in their order.
 
     Args:

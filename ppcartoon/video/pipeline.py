@@ -15,8 +15,8 @@ from tqdm import tqdm
 from ..errors import InputError, Interrupted
 from ..images import WRITABLE
 from ..utils.files import atomic
-from ..utils.signals import noted_signals
-from ..utils.threads import ahead, behind
+from ..utils.signals import graceful_interrupt
+from ..utils.threads import prefetch, write_behind
 from ..utils.timecode import show_time
 from .formats import ENDINGS, MUXERS, choose_codec
 from .sequences import is_pattern
@@ -24,8 +24,8 @@ from .sequences import is_pattern
 try:
     from av import FFmpegError
 
-    from .clips import Cut, FilmClip, Stills, fitted
-    from .writer import Gif, Movie, Numbered, Output
+    from .clips import ImageSequence, TimeRange, VideoClip, fitted
+    from .writer import FrameWriter, GifWriter, ImageSequenceWriter, VideoWriter
 except ModuleNotFoundError as error:
     raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
 
@@ -60,12 +60,12 @@ class Report(NamedTuple):
     Attributes:
         pictures: how many were cartoonized.
         seconds: of film.
-        faults: what of the source could not be had, a line each.
+        warnings: what of the source could not be had, a line each.
     """
 
     pictures: int
     seconds: float
-    faults: list[str]
+    warnings: list[str]
 
 
 def cartoonize(
@@ -94,7 +94,7 @@ def cartoonize(
         def tell() -> None:
             bar.write("stopping after this picture; once more, and nothing is kept", file=sys.stderr)
 
-        with noted_signals(tell) as stop:
+        with graceful_interrupt(tell) as stop:
             report = _run(clip, source, target, cartoonize, options, stop.is_set, bar)
     if stop.is_set():
         raise Interrupted(f"{target}: stopped at {show_time(report.seconds)}; it ends there, and can be played")
@@ -113,23 +113,23 @@ def _check(target: Path, options: Options) -> None:
         raise InputError(f"{target}: films are {', '.join(ENDINGS)}, or numbered images like %05d.png")
 
 
-def _clip(source: Path, options: Options) -> FilmClip | Stills:
-    cut = Cut(options.start, float("inf") if options.duration is None else options.duration)
+def _clip(source: Path, options: Options) -> VideoClip | ImageSequence:
+    cut = TimeRange(options.start, float("inf") if options.duration is None else options.duration)
     if is_pattern(source):
-        return Stills(source, cut, options.fps and Fraction(options.fps).limit_denominator(1001))
-    return FilmClip(source, cut)
+        return ImageSequence(source, cut, options.fps and Fraction(options.fps).limit_denominator(1001))
+    return VideoClip(source, cut)
 
 
 @contextmanager
-def _movie(clip: FilmClip | Stills, source: Path, target: Path, options: Options) -> Iterator[Output]:
+def _movie(clip: VideoClip | ImageSequence, source: Path, target: Path, options: Options) -> Iterator[FrameWriter]:
     """What writes the target, which appears when the block ends well; numbered images do one by one."""
     with nullcontext() if is_pattern(target) else atomic(target) as temporary:
         if temporary is None:
-            movie: Output = Numbered(target, options.quality)
+            movie: FrameWriter = ImageSequenceWriter(target, options.quality)
         elif target.suffix.lower() == ".gif":
-            movie = Gif(temporary, clip, source)
+            movie = GifWriter(temporary, clip, source)
         else:
-            movie = Movie(temporary, choose_codec(target, options.codec, options.crf), clip)
+            movie = VideoWriter(temporary, choose_codec(target, options.codec, options.crf), clip)
         try:
             with movie:
                 yield movie
@@ -142,7 +142,7 @@ def _movie(clip: FilmClip | Stills, source: Path, target: Path, options: Options
 
 
 def _run(
-    clip: FilmClip | Stills,
+    clip: VideoClip | ImageSequence,
     source: Path,
     target: Path,
     cartoonize: Callable[[np.ndarray, float], np.ndarray],
@@ -152,7 +152,7 @@ def _run(
 ) -> Report:
     pictures, seconds = 0, 0.0
     with _movie(clip, source, target, options) as movie:
-        with behind(movie.write) as write, ahead(fitted(clip.moments(), options.max_size)) as moments:
+        with write_behind(movie.write) as write, prefetch(fitted(clip.moments(), options.max_size)) as moments:
             for moment in moments:
                 if stopped():
                     break
@@ -161,12 +161,12 @@ def _run(
                 except InputError as error:
                     raise InputError(f"{source}: {error}") from error
                 write(moment._replace(rgb=np.hstack([moment.rgb, cartoon]) if options.side_by_side else cartoon))
-                pictures, seconds = pictures + 1, moment.time + (moment.lasts or float(1 / clip.rate))
+                pictures, seconds = pictures + 1, moment.time + (moment.duration or float(1 / clip.rate))
                 bar.update()
         if not pictures and stopped():
             raise Interrupted(f"{source}: stopped before its first picture")
         if not pictures:
-            raise InputError(f"{source}: {'; '.join(clip.faults) or 'has no pictures in the part that is wanted'}")
+            raise InputError(f"{source}: {'; '.join(clip.warnings) or 'has no pictures in the part that is wanted'}")
         if stopped():
             movie.until = seconds
-    return Report(pictures, seconds, [f"{source}: {fault}" for fault in (*clip.faults, *movie.faults)])
+    return Report(pictures, seconds, [f"{source}: {fault}" for fault in (*clip.warnings, *movie.warnings)])

@@ -37,13 +37,13 @@ class Shot(NamedTuple):
         time: from the film's start, in seconds.
         rgb: uint8 [H, W, 3] in sRGB.
         late: not the first of its scene, but from SETTLED seconds later, when it has faded in.
-        lasts: seconds until the next frame; 0 where the file does not tell.
+        duration: seconds until the next frame; 0 where the file does not tell.
     """
 
     time: float
     rgb: np.ndarray
     late: bool = False
-    lasts: float = 0
+    duration: float = 0
 
 
 def open_media(path: Path) -> InputContainer:
@@ -51,7 +51,7 @@ def open_media(path: Path) -> InputContainer:
     return av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
 
 
-class Film:
+class VideoReader:
     """A video file, for a `with` block.
 
     Args:
@@ -103,7 +103,7 @@ class Film:
         cover = self._stream.disposition & Disposition.attached_pic
         return bool(cover) or self._container.format.name == "tty" or not (context and context.width)
 
-    def __enter__(self) -> Film:
+    def __enter__(self) -> VideoReader:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -122,7 +122,7 @@ class Film:
             after: pictures up to this time, in seconds, are left out, and nothing else changes.
             shorter: pixels of the shorter side; larger pictures are reduced.
         """
-        scenes = _Scenes()
+        scenes = SceneDetector()
 
         def wanted(time: float, frame: av.VideoFrame) -> bool:
             if pick in ("scenes", "frames"):
@@ -201,7 +201,7 @@ def _lasts(frame: av.VideoFrame) -> float:
     return float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0
 
 
-class _Scenes:
+class SceneDetector:
     """Finds scenes, when it gets one frame after the other."""
 
     def __init__(self) -> None:

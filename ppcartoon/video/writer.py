@@ -17,7 +17,7 @@ from PIL import Image
 from .. import images
 from ..errors import InputError
 from .audio import Sound
-from .clips import FilmClip, Moment, Stills
+from .clips import ImageSequence, Moment, VideoClip
 from .color import linked
 from .formats import MUXERS, Codec
 from .sequences import member
@@ -29,18 +29,18 @@ BT709, LIMITED = 1, 1  # matrix, transfer and primaries as ITU-T H.273 numbers t
 os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder's errors, and not all its settings
 
 
-class Output:
+class FrameWriter:
     """Where pictures go, for a `with` block.
 
     Attributes:
         until: seconds up to which there is to be sound; all there is, unless told otherwise.
-        faults: what of the source could not be had.
+        warnings: what of the source could not be had.
     """
 
     until = math.inf
-    faults: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
-    def __enter__(self) -> Output:
+    def __enter__(self) -> FrameWriter:
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
@@ -56,7 +56,7 @@ class Output:
         raise NotImplementedError
 
 
-class _Encoded(Output):
+class _Encoded(FrameWriter):
     """A file that FFmpeg writes, for a `with` block; one without a picture is not whole.
 
     What is written differs in `prepared` pictures, `filters` on them, and the streams of `add_stream`.
@@ -86,7 +86,7 @@ class _Encoded(Output):
         frame.pts, frame.time_base = round(moment.time / self.tick), self.tick
         if frame.pts < self.last + self.least:
             return
-        self._lasting[frame.pts] = max(self.least, round((moment.lasts or 1 / self.rate) / self.tick))
+        self._lasting[frame.pts] = max(self.least, round((moment.duration or 1 / self.rate) / self.tick))
         self.last = frame.pts
         if not self.stream:
             self._begin(frame)
@@ -126,7 +126,7 @@ class _Encoded(Output):
         return packets
 
 
-class Movie(_Encoded):
+class VideoWriter(_Encoded):
     """A film, in BT.709, with the sound of another.
 
     Pictures with an odd side get one more row or column, a copy of the last: the usual codecs store colour in twos.
@@ -137,7 +137,7 @@ class Movie(_Encoded):
         clip: where times and sound come from.
     """
 
-    def __init__(self, path: Path, codec: Codec, clip: FilmClip | Stills) -> None:
+    def __init__(self, path: Path, codec: Codec, clip: VideoClip | ImageSequence) -> None:
         muxer = MUXERS[path.suffix.lower()][0]
         options = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
         rate, tick = clip.rate, clip.tick
@@ -163,8 +163,8 @@ class Movie(_Encoded):
             self._sound.write(self.until)
 
     @property
-    def faults(self) -> Sequence[str]:
-        return self._sound.faults if self._sound else ()
+    def warnings(self) -> Sequence[str]:
+        return self._sound.warnings if self._sound else ()
 
     def prepared(self, rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
@@ -189,7 +189,7 @@ class Movie(_Encoded):
         return linked(frame, ("scale", colors), ("format", "yuv420p"), ("setparams", tags))
 
 
-class Gif(_Encoded):
+class GifWriter(_Encoded):
     """An animation in 256 colours a picture, the best of each, at most 50 pictures a second.
 
     Args:
@@ -200,7 +200,7 @@ class Gif(_Encoded):
 
     least = GIF_LEAST
 
-    def __init__(self, path: Path, clip: FilmClip | Stills, source: Path) -> None:
+    def __init__(self, path: Path, clip: VideoClip | ImageSequence, source: Path) -> None:
         super().__init__(path, "gif", clip.rate, GIF_TICK, {"loop": str(_rounds(source))})
 
     def add_stream(self) -> av.VideoStream:
@@ -230,7 +230,7 @@ def _rounds(source: Path) -> int:
         return image.info.get("loop", -1)
 
 
-class Numbered(Output):
+class ImageSequenceWriter(FrameWriter):
     """Images in a folder.
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import printable
-from ..utils.server import Place
+from ..utils.server import ListenAddress
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -62,7 +62,7 @@ class Guard:
         largest: bytes of an uploaded file.
     """
 
-    def __init__(self, app: Application, place: Place, folder: Path, largest: int) -> None:
+    def __init__(self, app: Application, place: ListenAddress, folder: Path, largest: int) -> None:
         self.app, self.folder, self.largest = app, folder, largest
         self.host = re.compile(rf"({'|'.join(map(re.escape, place.names))})(:\d+)?" if place.names else ".*")
 

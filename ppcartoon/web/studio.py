@@ -102,15 +102,15 @@ class Studio:
             InputError: the file is no film, too large, or damaged; or PyAV or OpenCV is missing.
         """
         from ..video import pipeline
-        from ..video.clips import Cut, FilmClip
-        from ..video.deflicker import Steady
+        from ..video.clips import TimeRange, VideoClip
+        from ..video.deflicker import Deflicker
 
         predictor = self._checked(file, style, size, FILM_SIZES)
-        with FilmClip(file, Cut(0, self.limits.seconds)) as clip:
+        with VideoClip(file, TimeRange(0, self.limits.seconds)) as clip:
             (width, height), pictures = clip.film.size, clip.pictures
         if width * height > self.limits.pixels * 1_000_000:
             raise InputError(f"{width}x{height}: more than {self.limits.pixels} megapixels, which are the most here")
-        steady, done = Steady(predictor), 0
+        steady, done = Deflicker(predictor), 0
 
         def cartoon(rgb: np.ndarray, time: float) -> np.ndarray:
             nonlocal done
@@ -125,7 +125,7 @@ class Studio:
         with self._working():
             target = self._new(f"{file.stem}_cartoon.mp4")
             report = pipeline.cartoonize(file, target, cartoon, options)
-        remarks = [f"{report.pictures} pictures, {report.seconds:.1f} s", *report.faults]
+        remarks = [f"{report.pictures} pictures, {report.seconds:.1f} s", *report.warnings]
         return target, "; ".join(remarks).replace(f"{file}: ", "")
 
     def _checked(self, file: Path, style: str, size: str, sizes: tuple[str, ...]) -> CartoonPredictor:

@@ -65,9 +65,9 @@ def test_what_runs_on_onnx_says_what_runs_a_baseline(baseline_run, tmp_path, cap
 
 def test_an_image_that_is_too_large_for_memory_is_refused(baseline_run):
     predictor = open_weights(baseline_run[1] / "weights.safetensors")
-    assert predictor.tile_of(300, 400) == 0
+    assert predictor.tile_size(300, 400) == 0
     with pytest.raises(InputError, match=r"400000x300000 needs more than the .* GB of memory here: use a smaller"):
-        predictor.tile_of(300000, 400000)
+        predictor.tile_size(300000, 400000)
 
 
 def test_what_is_missing_is_named_in_a_line(baseline_run, monkeypatch):

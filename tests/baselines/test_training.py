@@ -82,7 +82,7 @@ def test_what_a_step_draws_comes_from_the_pools(tmp_path):
     for shade in (-1.0, 1.0):
         work = baseline_runs.experiment(tmp_path, "cyclegan")
         pool = np.full((3, 3, 32, 32), shade, np.float32)
-        work.model.set_memory({"cartoons": pool, "photos": pool})
+        work.model.load_extra_state({"cartoons": pool, "photos": pool})
         for seed in range(3):
             one_step(work.model, seed)
         ends.append(tiny.state(work.model.nets["netD_A"]))
@@ -91,9 +91,9 @@ def test_what_a_step_draws_comes_from_the_pools(tmp_path):
 
 def test_pools_of_another_size_are_left_behind(tmp_path):
     work = baseline_runs.experiment(tmp_path, "cyclegan")
-    work.model.set_memory({"cartoons": np.zeros((3, 3, 64, 64), np.float32)})
+    work.model.load_extra_state({"cartoons": np.zeros((3, 3, 64, 64), np.float32)})
     one_step(work.model)
-    assert work.model.memory()["cartoons"].shape == (2, 3, 32, 32)
+    assert work.model.extra_state()["cartoons"].shape == (2, 3, 32, 32)
 
 
 def test_each_optimizer_changes_its_own_networks_alone(baseline, monkeypatch):

@@ -16,7 +16,7 @@ from PIL import Image
 from ppcartoon import images
 from ppcartoon.data import check
 from ppcartoon.data.edge_smoothing import smooth_edges, smooth_folder
-from ppcartoon.data.image_folder import image_files, twins, write_png
+from ppcartoon.data.image_folder import image_files, paired_files, write_png
 from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.errors import InputError, OutputError
 from tests.helpers.folders import drawn, save
@@ -197,7 +197,7 @@ def test_odd_names_and_links_find_their_twins(tmp_path):
     assert done == (tmp_path / "a b/smooth", len(stems) + 2, 0, {})
     assert names(done.folder) == sorted(f"{stem}.png" for stem in [*stems, "UPPER", "link"])
     cartoons = image_files(folder)
-    assert all(is_twin(twin, cartoon) for cartoon, twin in zip(cartoons, twins(cartoons, done.folder)))
+    assert all(is_twin(twin, cartoon) for cartoon, twin in zip(cartoons, paired_files(cartoons, done.folder)))
 
 
 @pytest.mark.parametrize("output", ["file", "file/below", "0.png/is/a/file"])

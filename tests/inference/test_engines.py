@@ -41,23 +41,23 @@ def test_statistics_of_an_image_make_its_cartoon_again(tiny_weights, name):
     cartoon, own = engine.measured(images(1))
     np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
     _, others = engine.measured(images(1) / 4 + 0.5)
-    again, used = engine.blended(images(1) / 4 + 0.5, others, 0.0)
+    again, used = engine.run_blended(images(1) / 4 + 0.5, others, 0.0)
     np.testing.assert_allclose(used, others, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(again, other, atol=1e-4)
-    np.testing.assert_allclose(engine.folded(own[0])(images(1)), wanted, atol=1e-4)
-    assert np.abs(engine.folded(others[0])(images(1)) - wanted).max() > 0.01
-    _, all_own = engine.blended(images(1), others, 1.0)
+    np.testing.assert_allclose(engine.with_fixed_stats(own[0])(images(1)), wanted, atol=1e-4)
+    assert np.abs(engine.with_fixed_stats(others[0])(images(1)) - wanted).max() > 0.01
+    _, all_own = engine.run_blended(images(1), others, 1.0)
     np.testing.assert_allclose(all_own, own, rtol=1e-3, atol=1e-5)
-    _, half = engine.blended(images(1), others, 0.5)
+    _, half = engine.run_blended(images(1), others, 0.5)
     np.testing.assert_allclose(half[0, 0], (own[0, 0] + others[0, 0]) / 2, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["openvino", "paddle"])
 def test_statistics_of_samples_are_the_same_everywhere(tiny_weights, name):
     samples = images(2, 96, 96)
-    wanted = engines.create(tiny_weights, "onnx", "cpu").together(samples)
+    wanted = engines.create(tiny_weights, "onnx", "cpu").pooled_stats(samples)
     assert wanted.shape == (19, 2)
-    got = engines.create(tiny_weights, name, "cpu", precision="fp32").together(samples)
+    got = engines.create(tiny_weights, name, "cpu", precision="fp32").pooled_stats(samples)
     np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-4)
 
 

@@ -103,7 +103,7 @@ def test_folded_statistics_agree_with_paddle(pair):
     own = Statistics()
     net(paddle.to_tensor(image()[:1]), own)
     wanted = net(paddle.to_tensor(image()), Statistics(own.used())).numpy()
-    model = onnx_graph.folded(weights, own.used().numpy()[0])
+    model = onnx_graph.with_fixed_stats(weights, own.used().numpy()[0])
     assert not {"ReduceMean", "Sqrt", "Mul"} & {node.op_type for node in model.graph.node}
     (cartoon,) = run(model, image=image())
     np.testing.assert_allclose(cartoon, wanted, atol=1e-4)

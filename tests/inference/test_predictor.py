@@ -83,7 +83,7 @@ def test_without_tiles_an_image_beyond_the_memory_is_refused_before_it_is_tried(
 def test_which_images_are_made_of_tiles(tiny_file, monkeypatch, tile, sizes):
     predictor = ppcartoon.CartoonPredictor(weights_file=tiny_file, tile=tile)
     monkeypatch.setattr(predictor, "_pixels", lambda memory=module.MEMORY: 400_000 * memory / module.MEMORY)
-    assert {size: predictor.tile_of(*size) for size in sizes} == sizes
+    assert {size: predictor.tile_size(*size) for size in sizes} == sizes
 
 
 def test_a_tile_too_small_is_refused(tiny_file):

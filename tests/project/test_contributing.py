@@ -100,7 +100,7 @@ def test_a_network(clone):
     with pytest.raises(InputError, match=r"does not have the generator SmallGenerator\(in_channels=32, channels=16\)"):
         generator(loaded)
     with pytest.raises(InputError, match="of another network"):
-        weights.of_cartoonizer(loaded)
+        weights.require_cartoonizer(loaded)
     with pytest.raises(
         InputError, match=r"model\.generator: SmallGenerator: unknown; ppcartoon/models/networks.py has"
     ):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from visualdl import LogReader
 
-from ppcartoon.training.monitor import VISUALDL, Monitor, cut_records
+from ppcartoon.training.monitor import VISUALDL, TrainingLogger, cut_records
 from tests.helpers import training_runs
 from tests.helpers.browser import browsing, needs_browser
 
@@ -43,7 +43,7 @@ def test_visualdl_has_the_panel_and_the_config(whole):
 
 
 def monitor(folder, step):
-    return Monitor(folder, step, visualdl=True)
+    return TrainingLogger(folder, step, visualdl=True)
 
 
 def test_a_run_that_begins_anew_keeps_nothing_and_a_resumed_one_a_single_text_of_its_start(tmp_path):

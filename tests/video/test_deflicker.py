@@ -10,7 +10,7 @@ from skimage import data
 from ppcartoon.inference import tiling
 from ppcartoon.inference.predictor import CartoonPredictor
 from ppcartoon.video import deflicker
-from ppcartoon.video.deflicker import Steady
+from ppcartoon.video.deflicker import Deflicker
 from tests.helpers.samples import photo
 
 HEIGHT, WIDTH, STEP, RATE = 128, 192, 0.7, 25
@@ -36,7 +36,7 @@ def noisy(frames, deviation=6):
 
 
 def through(predictor, frames, rate=RATE):
-    cartoonize = Steady(predictor)
+    cartoonize = Deflicker(predictor)
     return [cartoonize(frame, i / rate) for i, frame in enumerate(frames)]
 
 
@@ -128,7 +128,7 @@ def test_statistics_follow_time_and_not_the_number_of_frames(predictor):
     dark = photo(HEIGHT, WIDTH) // 2
     found = []
     for count in (1, 5):
-        cartoonize = Steady(predictor)
+        cartoonize = Deflicker(predictor)
         cartoonize(dark, 7)
         for i in range(count):
             cartoonize(dark + 60, 7 + 0.1 * (i + 1) / count)
@@ -165,7 +165,7 @@ def test_a_new_size_begins_anew(predictor):
 
 
 def test_times_that_stand_still_or_go_back_are_taken_as_they_come(predictor):
-    cartoonize = Steady(predictor)
+    cartoonize = Deflicker(predictor)
     made = [cartoonize(CUP, time) for time in (3, 3, 1)]
     assert (made[1] == made[0]).all() and (made[2] == made[0]).all()
 

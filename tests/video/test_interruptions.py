@@ -14,7 +14,7 @@ import pytest
 
 from ppcartoon import images
 from ppcartoon.errors import InputError
-from ppcartoon.utils.threads import ahead, behind
+from ppcartoon.utils.threads import prefetch, write_behind
 from ppcartoon.video.pipeline import cartoonize
 from tests.helpers import videos
 
@@ -142,7 +142,7 @@ def test_and_when_writing_fails(film, tmp_path, alone):
 
 def test_reading_ahead_keeps_the_order_and_a_bound(alone):
     taken = []
-    with ahead(iter(taken.append(i) or i for i in range(100)), 3) as items:
+    with prefetch(iter(taken.append(i) or i for i in range(100)), 3) as items:
         for i in range(50):
             assert next(items) == i
             while len(taken) < i + 2:  # the next is made meanwhile
@@ -158,7 +158,7 @@ def test_errors_in_reading_ahead_come_after_what_was_before_them(alone):
         raise InputError("broken")
 
     seen = []
-    with pytest.raises(InputError, match="broken"), ahead(broken()) as items:
+    with pytest.raises(InputError, match="broken"), prefetch(broken()) as items:
         for item in items:
             seen.append(item)
     assert seen == [1, 2]
@@ -171,7 +171,7 @@ def test_working_behind_keeps_the_order_and_a_bound_and_ends_with_all_done(alone
         gate.wait()
         done.append(item)
 
-    with behind(work, 2) as call:
+    with write_behind(work, 2) as call:
         call(0)
         call(1)
         timer = threading.Timer(0.1, gate.set)
@@ -192,7 +192,7 @@ def test_errors_of_work_behind_come_up_and_the_rest_is_dropped(alone):
         time.sleep(0.01)
         done.append(item)
 
-    with pytest.raises(InputError, match="full"), behind(work, 2) as call:
+    with pytest.raises(InputError, match="full"), write_behind(work, 2) as call:
         for item in range(100):
             call(item)
     assert done[0] == 0 and len(done) < 6

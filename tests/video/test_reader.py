@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ppcartoon.video.reader import GAP, Film
+from ppcartoon.video.reader import GAP, VideoReader
 from tests.helpers import videos
 
 SEEDS = range(8)
@@ -17,7 +17,7 @@ KINDS = {  # of files with a scene every half second, and an I-frame at each
 
 
 def take(path, *arguments, **options):
-    with Film(path) as film:
+    with VideoReader(path) as film:
         return [shot for shot in film.shots(*arguments, **options) if not shot.late]
 
 
@@ -48,12 +48,12 @@ def test_every_scene_is_found_at_its_time(eight, kind, pick):
 @pytest.mark.parametrize("start", [0, 1.5])
 def test_scenes_are_shown_again_a_second_after_they_began(tmp_path, start):
     path = videos.write(tmp_path / "a.mkv", videos.scenes(0, 1, seconds=2) + videos.scenes(2, 3, seconds=0.5))
-    with Film(path) as film:
+    with VideoReader(path) as film:
         shots = list(film.shots("scenes", start))
     every = [(0, False), (1, True), (2, False), (3, True), (4, False), (4.5, False)]
     assert [(round(shot.time, 3), shot.late) for shot in shots] == [each for each in every if each[0] >= start]
     for i, shot in enumerate(shots[:-1]):
-        with Film(path) as film:
+        with VideoReader(path) as film:
             rest = list(film.shots("scenes", start, after=shot.time))
         assert [(a.time, a.late) for a in rest] == [(b.time, b.late) for b in shots[i + 1 :]]
 

@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from ppcartoon.video.reader import Film
+from ppcartoon.video.reader import VideoReader
 from tests.helpers import videos
 
 PATCHES = np.uint8(
@@ -50,7 +50,7 @@ def film(path, signal, pix_fmt, coded, tags, codec="libx264", height=videos.HEIG
 
 def seen(path):
     """The colours of the eight patches."""
-    with Film(path) as video:
+    with VideoReader(path) as video:
         (shot,) = video.shots("keyframes")
     height, width = shot.rgb.shape[:2]
     blocks = shot.rgb.reshape(2, height // 2, 4, width // 4, 3)[

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ppcartoon.errors import InputError
-from ppcartoon.video.reader import Film
+from ppcartoon.video.reader import VideoReader
 from tests.helpers import videos
 
 SEEDS = range(8)
@@ -18,7 +18,7 @@ SEEDS = range(8)
 
 def take(path, *arguments):
     """The pictures, and how many pieces were broken."""
-    with Film(path) as film:
+    with VideoReader(path) as film:
         return list(film.shots(*arguments)), film.broken
 
 

@@ -106,7 +106,7 @@ def test_an_image_that_cannot_be_read_is_named_and_the_rest_stays_in_time(tmp_pa
         images.write(tmp_path / f"{number}.png", images.Picture(photo(16, 16, number)))
     (tmp_path / "3.png").write_bytes((tmp_path / "3.png").read_bytes()[:60])
     report = cartoonize(tmp_path / "%d.png", tmp_path / "a.mp4", negative, Options(fps=10))
-    assert report.pictures == 3 and len(report.faults) == 1 and "3.png: " in report.faults[0]
+    assert report.pictures == 3 and len(report.warnings) == 1 and "3.png: " in report.warnings[0]
     with av.open(str(tmp_path / "a.mp4")) as film:
         assert [frame.time for frame in film.decode(video=0)] == pytest.approx([0, 0.1, 0.3])
 
@@ -133,7 +133,7 @@ def test_of_a_film_that_breaks_off_the_first_part_is_kept_and_that_is_said(tmp_p
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     report = cartoonize(path, tmp_path / "b.mp4", negative)
     assert 9 < report.pictures < 30 and len(pictures(tmp_path / "b.mp4")) == report.pictures
-    assert any("breaks off at 0:00:0" in fault and "of 0:00:03.00" in fault for fault in report.faults)
+    assert any("breaks off at 0:00:0" in fault and "of 0:00:03.00" in fault for fault in report.warnings)
 
 
 def test_of_a_damaged_film_the_rest_is_kept_in_time_and_the_damage_counted(film, tmp_path):
@@ -142,7 +142,7 @@ def test_of_a_damaged_film_the_rest_is_kept_in_time_and_the_damage_counted(film,
     data[middle : middle + 1500] = np.random.default_rng(0).bytes(1500)
     path.write_bytes(data)
     report = cartoonize(path, tmp_path / "b.mkv", negative)
-    assert any("damaged pieces passed over" in fault for fault in report.faults)
+    assert any("damaged pieces passed over" in fault for fault in report.warnings)
     found = {round(time, 2): picture for time, picture in pictures(tmp_path / "b.mkv")}
     for time in (0, 2.5):
         assert np.abs(found[time] - videos.scene(int(2 * time), 90, 160)).mean() < 5

@@ -40,16 +40,16 @@ class Engine(Protocol):
     def measured(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Cartoons, and the LN statistics [N, L, 2] of each image."""
 
-    def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-        """Cartoons, and the LN statistics [N, L, 2] behind them: `share` of each image's own, the rest `given`.
+    def run_blended(self, images: np.ndarray, stats: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+        """Cartoons, and the LN statistics [N, L, 2] behind them: `share` of each image's own, the rest `stats`.
 
         With a share of 0 nothing has to be measured, which may be faster.
         """
 
-    def folded(self, statistics: np.ndarray) -> Network:
+    def with_fixed_stats(self, statistics: np.ndarray) -> Network:
         """The network with LN statistics [L, 2] built in, for the tiles of an image."""
 
-    def together(self, samples: np.ndarray) -> np.ndarray:
+    def pooled_stats(self, samples: np.ndarray) -> np.ndarray:
         """LN statistics [L, 2] of the image that these [N, 3, H, W] are samples of."""
 
 

@@ -53,17 +53,17 @@ class _OfGraphs:
         cartoons, statistics = self._measured(image=images)
         return cartoons, statistics
 
-    def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    def run_blended(self, images: np.ndarray, stats: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
         if share == 0:
-            return self._given(image=images, given=given)[0], given
-        cartoons, statistics = self._blended(image=images, given=given, share=np.float32([share]))
+            return self._given(image=images, given=stats)[0], stats
+        cartoons, statistics = self._blended(image=images, given=stats, share=np.float32([share]))
         return cartoons, statistics
 
-    def folded(self, statistics: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        run = self._compile(onnx_graph.folded(self._weights, statistics))
+    def with_fixed_stats(self, statistics: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        run = self._compile(onnx_graph.with_fixed_stats(self._weights, statistics))
         return lambda images: run(image=images)[0]
 
-    def together(self, samples: np.ndarray) -> np.ndarray:
+    def pooled_stats(self, samples: np.ndarray) -> np.ndarray:
         return self._compile(onnx_graph.build(self._weights, "together"))(image=samples)[0][0]
 
 

@@ -38,14 +38,14 @@ class _Paddle:
         self._weights, self._device, self._threads = weights, device, threads
         self._paddle, self._lock = paddle(), threading.Lock()
 
-    def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    def run_blended(self, images: np.ndarray, stats: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError
 
-    def folded(self, statistics: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        return lambda images: self.blended(images, statistics[None], 0.0)[0]
+    def with_fixed_stats(self, statistics: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda images: self.run_blended(images, statistics[None], 0.0)[0]
 
-    def together(self, samples: np.ndarray) -> np.ndarray:
-        return OnnxRuntime(self._weights, self._threads).together(samples)
+    def pooled_stats(self, samples: np.ndarray) -> np.ndarray:
+        return OnnxRuntime(self._weights, self._threads).pooled_stats(samples)
 
 
 class PaddleDygraph(_Paddle):
@@ -65,16 +65,16 @@ class PaddleDygraph(_Paddle):
         with self._lock, self._paddle.no_grad():
             return self._network(self._tensor(images)).numpy()
 
-    def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-        return self._with_statistics(images, self._tensor(given), share or None)
+    def run_blended(self, images: np.ndarray, stats: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+        return self._with_statistics(images, self._tensor(stats), share or None)
 
     def measured(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self._with_statistics(images)
 
-    def _with_statistics(self, images: np.ndarray, *given: Tensor | float | None) -> tuple[np.ndarray, np.ndarray]:
+    def _with_statistics(self, images: np.ndarray, *stats: Tensor | float | None) -> tuple[np.ndarray, np.ndarray]:
         from ...models.norms import Statistics
 
-        statistics = Statistics(*given)
+        statistics = Statistics(*stats)
         with self._lock, self._paddle.no_grad():
             return self._network(self._tensor(images), statistics).numpy(), statistics.used().numpy()
 
@@ -119,9 +119,9 @@ class PaddleInference(_Paddle):
     def _blended(self) -> Program:
         return self._telling(given=[None, None, 2], share=[1])
 
-    def blended(self, images: np.ndarray, given: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    def run_blended(self, images: np.ndarray, stats: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
         with self._lock:
-            return tuple(self._blended(images, given, np.float32([share])))
+            return tuple(self._blended(images, stats, np.float32([share])))
 
 
 class Program:

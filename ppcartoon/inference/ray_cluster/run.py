@@ -68,7 +68,7 @@ def run(
     options = {"style": DEFAULT_STYLE, "weights_file": None, "batch_size": 1, "threads": None} | predictor_options
     options["device"] = "gpu" if options.get("device") == "gpu" else "cpu"
     style, file = options.pop("style"), options.pop("weights_file")
-    weights.load_style(style) if file is None else weights.of_cartoonizer(
+    weights.load_style(style) if file is None else weights.require_cartoonizer(
         weights.load(Path(file))
     )  # mistakes show here
     arguments = (options, Path(file or weights.folder() / f"{style}.safetensors").read_bytes(), wanted)
@@ -116,7 +116,7 @@ def _connected(address: str) -> Iterator[None]:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # on any system: listens to this machine alone
         settings["include_dashboard"] = False
     elif address != "auto":
-        _knock(address)
+        _check_reachable(address)
     import ray
     from ray.exceptions import RayError
 
@@ -151,7 +151,7 @@ def _silent() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Ray itself would try for longer, and tell less."""
     host, _, port = address.rpartition(":")
     try:

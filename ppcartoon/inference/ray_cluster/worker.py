@@ -53,7 +53,7 @@ class Worker:
         photo = storage.read(source)
         if self.wanted.max_size:
             photo = images.shrink(photo, self.wanted.max_size)
-        self.predictor.tile_of(*photo.rgb.shape[:2])  # refuses what is too large
+        self.predictor.tile_size(*photo.rgb.shape[:2])  # refuses what is too large
         return photo
 
     def _write(self, target: str, photo: images.Picture, rgb: np.ndarray) -> None:
