@@ -32,7 +32,7 @@ PUBLIC = {  # what users import; everything else may change without notice
         "models.vgg": "VGG19",
     },
     "Preparing data": {
-        "data.sources": "download download_dataset",
+        "data.download": "download download_dataset",
         "data.keyframes": "extract",
         "data.edge_smoothing": "smooth_edges smooth_folder",
         "data.check": "layout check",

@@ -10,7 +10,9 @@ its height; L-BFGS is SciPy's with a memory of 10 steps instead of PyTorch's wit
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -21,9 +23,12 @@ from scipy.optimize import OptimizeResult, minimize
 from tqdm import tqdm
 
 from .. import images
-from ..errors import InputError
+from ..errors import InputError, Interrupted, OutputError, printable
+from ..images import Picture
+from ..inference.jobs import Job
 from ..models import losses
 from ..models.vgg import VGG19
+from ..utils.signals import graceful_interrupt
 
 NOISE = 90.0  # standard deviation in gray levels, about mid-gray
 BYTES_PER_PIXEL = 6000  # that the features and their gradients take
@@ -183,3 +188,40 @@ def _check_sizes(photo: np.ndarray, style: np.ndarray, options: Options) -> None
     needed = BYTES_PER_PIXEL * photo.shape[0] * photo.shape[1]
     if needed > 0.9 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
         raise InputError(f"needs about {needed / 1e9:.0f} GB of memory: use a smaller --max-size")
+
+
+def stylize_files(jobs: list[Job], style: Path, options: Options, vgg: str | None, max_size: int) -> int:
+    """Makes the images of all jobs, names those that fail, and gives their number.
+
+    Args:
+        jobs: photos.
+        style: the image that has the style.
+        options: see there.
+        vgg: path, see `vgg.VGG19`.
+        max_size: pixels of the longer side, to which larger photos are brought.
+
+    Raises:
+        InputError: VGG19 or the style image cannot be had.
+        OutputError: an image cannot be written, and no other could be.
+        Interrupted: by Ctrl-C or SIGTERM; the image that was in work is written as it was.
+    """
+    network = open_vgg(options, vgg)
+    try:
+        reference = images.shrink(images.read(style), max_size)
+    except InputError as error:
+        raise InputError(f"{style}: {error}") from error
+    failed = 0
+    with graceful_interrupt(lambda: print("evaluate: stopping after this iteration", file=sys.stderr)) as came:
+        for job in jobs:
+            try:
+                photo = images.shrink(images.read(job.source), max_size)
+                rgb = stylize(photo.rgb, reference.rgb, network, options, lambda _: came.is_set())
+                images.write(job.target, Picture(rgb, photo.alpha))
+            except OutputError:
+                raise
+            except InputError as error:
+                failed += 1
+                print(f"evaluate: {printable(job.source)}: {error}", file=sys.stderr)
+            if came.is_set():
+                raise Interrupted(f"interrupted; {job.target} is as far as it came, --skip-existing would keep it so")
+    return failed

@@ -134,22 +134,22 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def download(args: argparse.Namespace) -> int:
-    from ..data import sources
+    from ..data import download
 
-    if unknown := [what for what in args.what if what not in sources.SOURCES]:
-        raise InputError(f"{unknown[0]}: unknown; there are {', '.join(sources.SOURCES)}")
+    if unknown := [what for what in args.what if what not in download.SOURCES]:
+        raise InputError(f"{unknown[0]}: unknown; there are {', '.join(download.SOURCES)}")
     if args.url and len(args.what) > 1:
         raise InputError("--url is for one file at a time")
     code = 0
     for what in args.what:
         if what != "dataset":
-            print(sources.download(what, args.output, args.url))
+            print(download.download(what, args.output, args.url))
             continue
-        dataset = sources.download_dataset(args.output or Path("data"), args.url, args.checksum)
+        dataset = download.download_dataset(args.output or Path("data"), args.url, args.checksum)
         print(f"{dataset}\n| folder | images | in the paper |\n|---|---|---|")
-        for folder, number in sources.count(dataset).items():
-            print(f"| {folder} | {number} | {sources.PAPER[folder]} |")
-            code = code if number == sources.PAPER[folder] else 1
+        for folder, number in download.count(dataset).items():
+            print(f"| {folder} | {number} | {download.PAPER[folder]} |")
+            code = code if number == download.PAPER[folder] else 1
         if code:
             print(
                 f"prepare_data: {dataset} does not have the paper's images; training takes what is there",

@@ -10,8 +10,7 @@ import pydantic
 import yaml
 
 from ..errors import InputError
-from .schema import Config
-from .section import Section
+from .schema import Config, Section
 
 
 def load(path: Path, options: list[str] = ()) -> Config:

@@ -2,12 +2,217 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import inspect
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+import pydantic
+from pydantic import ConfigDict, Field, PlainValidator, SerializeAsAny, create_model, field_validator, model_validator
 
-from .of_models import AnimeGANBaseline, CartoonGANModel, CartoonLossGANModel, CycleGANBaseline
-from .section import Count, Momentum, Positive, Rate, Section, Seed, Side, Text
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=1024)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Side = Annotated[int, Field(ge=32, multiple_of=4)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Text = Annotated[str, Field(min_length=1)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+VggLayer = Annotated[str, Field(pattern=r"^conv([12]_[12]|[345]_[1-4])$")]
+
+
+class Section(pydantic.BaseModel):
+    """A mapping that takes the keys it names and no others, without guessing at types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, serialize_by_alias=True)
+
+
+class Generator(Section):
+    name: Literal["CartoonLossGenerator"]
+    in_channels: Width
+    channels: Annotated[int, Field(ge=2, le=1024, multiple_of=2)]
+    depthwise: bool = False
+
+
+def any_generator(value: Any) -> Section:
+    """Ours, or another of `networks.GENERATORS`, whose keys are the arguments of its constructor."""
+    name = value.get("name") if isinstance(value, dict) else None
+    if not isinstance(name, str) or name == "CartoonLossGenerator":
+        return Generator.model_validate(value)
+    from ..models.networks import GENERATORS  # and Paddle, which configs of ours do without
+
+    if name not in GENERATORS:
+        raise ValueError(f"{name}: unknown; ppcartoon/models/networks.py has {', '.join(sorted(GENERATORS))}")
+    fields: dict[str, Any] = {"name": (Literal[name], ...)}
+    for key, parameter in inspect.signature(GENERATORS[name], eval_str=True).parameters.items():
+        kind = Annotated[int, Field(ge=0, le=1024)] if parameter.annotation is int else bool
+        fields[key] = (kind, ... if parameter.default is parameter.empty else parameter.default)
+    return create_model(name, __base__=Section, **fields).model_validate(value)
+
+
+class Discriminator(Section):
+    name: Literal["CartoonLossDiscriminator", "CartoonLossNLayerDiscriminator"]
+    channels: Width
+
+    def features(self) -> int:
+        """Channels of the encoder's features."""
+        return self.channels * (4 if self.name == "CartoonLossDiscriminator" else 2)
+
+
+class Model(Section):
+    """What the rest of a config asks of its model, where that has no key for it.
+
+    Attributes:
+        NETS: the networks that each of its optimizers changes.
+    """
+
+    NETS: ClassVar[dict[str, list[str]]] = {"optimizer_D": ["netD"], "optimizer_G": ["netG"]}
+
+    def losses(self) -> set[str]:
+        """The names of its losses that are not switched off, in stage "cartoon"."""
+        raise NotImplementedError
+
+
+class CartoonLossGANModel(Model):
+    name: Literal["CartoonLossGANModel"]
+    generator: Annotated[SerializeAsAny[Section], PlainValidator(any_generator)]
+    discriminator: Discriminator
+    reuse_encoder: bool
+    gan_mode: Literal["vanilla", "lsgan"]
+    adv_loss: Literal["edge_promoting", "grayscale"] = "edge_promoting"
+    style_loss: Literal["gray", "grayscale"] = "gray"
+    color_loss: Literal["style", "reconstruction"] = "style"
+    init_epochs: Count
+    adv_weight: Weight
+    content_weight: Weight
+    gray_weight: Weight
+    color_weight: Weight
+    tv_weight: Weight
+    edge_weight: Weight
+    additional_losses: dict[str, Weight] = Field(default_factory=dict)
+    huber_delta: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    vgg_layer: VggLayer
+    vgg_path: Text | None
+    amp: Literal["auto", "float16", "bfloat16"] | None
+
+    @field_validator("additional_losses")
+    @classmethod
+    def known(cls, weights: dict[str, float]) -> dict[str, float]:
+        if weights:
+            from ..models.losses import ADDITIONAL  # and Paddle, which configs of the paper's losses do without
+
+            for name in weights.keys() - ADDITIONAL.keys():
+                raise ValueError(
+                    f"{name}: unknown; ppcartoon/models/losses.py has {', '.join(sorted(ADDITIONAL)) or 'none'}"
+                )
+        return weights
+
+    @model_validator(mode="after")
+    def possible(self) -> CartoonLossGANModel:
+        wanted = self.discriminator.features()
+        if self.generator.in_channels != wanted:
+            raise ValueError(f"generator.in_channels must be {wanted}, the channels of the encoder's features")
+        if self.init_epochs and not self.content_weight:
+            raise ValueError("content_weight is all that stage init has: above 0, or init_epochs: 0")
+        weights = (self.adv_weight, self.content_weight, self.gray_weight, self.color_weight, self.tv_weight)
+        if not any((*weights, *self.additional_losses.values())):
+            raise ValueError("all losses of the generator have weight 0")
+        return self
+
+    def losses(self) -> set[str]:
+        terms = ("adv", "content", "gray", "color", "tv")
+        ours = {f"g_{term}" for term in terms if getattr(self, f"{term}_weight")}
+        return {"d_loss", "g_loss"} | ours | {f"g_{name}" for name, weight in self.additional_losses.items() if weight}
+
+
+class AnimeGenerator(Section):
+    name: Literal["AnimeGenerator"]
+
+
+class AnimeDiscriminator(Section):
+    name: Literal["AnimeDiscriminator"]
+    channel: Annotated[int, Field(ge=2, le=1024, multiple_of=2)]
+    nblocks: Annotated[int, Field(ge=1, le=5)]
+
+
+class AnimeGANBaseline(Model):
+    name: Literal["AnimeGANBaseline"]
+    generator: AnimeGenerator
+    discriminator: AnimeDiscriminator
+    gan_mode: Literal["vanilla", "lsgan"]
+    init_epochs: Count
+    g_adv_weight: Weight
+    d_adv_weight: Weight
+    con_weight: Weight
+    sty_weight: Weight
+    color_weight: Weight
+    tv_weight: Weight
+    vgg_layer: VggLayer
+    vgg_path: Text | None
+    amp: ClassVar[None] = None
+
+    def losses(self) -> set[str]:
+        return {"d_loss", "g_loss", "g_adv", "g_content", "g_gray", "g_color", "g_tv"}
+
+
+class ResnetGenerator(Section):
+    name: Literal["ResnetGenerator"]
+    input_nc: Literal[3]
+    output_nc: Literal[3]
+    ngf: Annotated[int, Field(ge=1, le=128)]
+    n_blocks: Annotated[int, Field(ge=0, le=16)]
+
+
+class PatchDiscriminator(Section):
+    name: Literal["NLayerDiscriminator"]
+    input_nc: Literal[3]
+    ndf: Annotated[int, Field(ge=1, le=128)]
+    n_layers: Annotated[int, Field(ge=1, le=5)]
+
+
+class CycleGANBaseline(Model):
+    name: Literal["CycleGANBaseline"]
+    generator: ResnetGenerator
+    discriminator: PatchDiscriminator
+    gan_mode: Literal["vanilla", "lsgan"]
+    cycle_weight: Weight
+    identity_weight: Weight
+    pool_size: Annotated[int, Field(ge=0, le=1000)]
+    init_epochs: ClassVar[int] = 0
+    amp: ClassVar[None] = None
+    vgg_path: ClassVar[None] = None
+    NETS: ClassVar[dict[str, list[str]]] = {
+        "optimizer_D": ["netD_A", "netD_B"],
+        "optimizer_G": ["netG_A", "netG_B"],
+    }
+
+    def losses(self) -> set[str]:
+        return {"d_loss", "g_loss"}
+
+
+class CartoonGANGenerator(Section):
+    name: Literal["CartoonGANGenerator"]
+    channels: Annotated[int, Field(ge=1, le=128)]
+    blocks: Annotated[int, Field(ge=0, le=16)]
+
+
+class CartoonGANDiscriminator(Section):
+    name: Literal["CartoonGANDiscriminator"]
+    channels: Annotated[int, Field(ge=1, le=128)]
+
+
+class CartoonGANModel(Model):
+    name: Literal["CartoonGANModel"]
+    generator: CartoonGANGenerator
+    discriminator: CartoonGANDiscriminator
+    gan_mode: Literal["vanilla", "lsgan"]
+    init_epochs: Count
+    content_weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    vgg_layer: VggLayer
+    vgg_path: Text | None
+    amp: ClassVar[None] = None
+
+    def losses(self) -> set[str]:
+        return {"d_loss", "g_loss", "g_adv", "g_content"}
 
 
 class Loader(Section):

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..utils.threads import threads
 from .cache import scaled
 from .frame_quality import HASH, perceptual_hash
-from .image_folder import image_files, images_in, twins
+from .image_folder import image_files, images_in, paired_files
 
 ALIKE = 12  # mean difference of two small copies, of 255, up to which images of nearly the same hash are the same
 
@@ -166,7 +166,7 @@ def check(places: Layout, load_size: int = 256, batch_size: int = 4, jobs: int |
             cartoons = add(style["cartoons"], files, found.failures)
             for key, folder in style.items():
                 if key == "gray" or (key == "smooth" and folder.is_dir()):  # missing ones of smooth are made
-                    others = add(folder, twins(files, folder), found.failures)
+                    others = add(folder, paired_files(files, folder), found.failures)
                     found.failures.extend(_other_shapes(cartoons, others, load_size))
                     found.remarks.extend(_other_pictures(cartoons, others))
         except InputError as error:

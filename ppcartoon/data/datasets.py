@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..images import to_network
 from .cache import ImageStack, cache_folder
 from .edge_smoothing import smooth_edges
-from .image_folder import image_files, twins
+from .image_folder import image_files, paired_files
 from .samples import draw_cartoon, draw_photo
 
 log = logging.getLogger("ppcartoon")
@@ -136,7 +136,7 @@ def _files(key: str, folder: Path) -> list[Path]:
 
 def _twins(key: str, cartoons: list[Path], folder: Path) -> list[Path]:
     try:
-        return twins(cartoons, folder)
+        return paired_files(cartoons, folder)
     except InputError as error:
         raise InputError(f"dataset.train.{key}: {error}; make them, or write {key}: null") from error
 

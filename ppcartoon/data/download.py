@@ -8,16 +8,20 @@ import json
 import os
 import re
 import shutil
+import stat
 import time
-from contextlib import suppress
-from pathlib import Path
-from typing import BinaryIO
+import zipfile
+import zlib
+from contextlib import ExitStack, suppress
+from pathlib import Path, PurePosixPath
+from typing import IO, BinaryIO, NamedTuple
 
 import requests
 from tqdm import tqdm
 from urllib3.exceptions import MaxRetryError, ReadTimeoutError
 
 from ..errors import InputError, OutputError
+from .image_folder import image_files
 
 TIMEOUT = 10, 30  # seconds to connect, and between two pieces
 ATTEMPTS = 5  # in a row without a byte
@@ -203,3 +207,202 @@ def _cause(error: Exception) -> str:
 def _so_far(file: BinaryIO) -> str:
     have = file.tell()
     return f", with {have / 1e6:.1f} MB so far in {file.name}" if have else ""
+
+
+RATIO = 20  # of what comes out to what goes in; images hardly shrink, bombs are beyond a thousand
+ENTRIES = 200_000
+DAMAGED = "not a zip file, or a damaged one; remove it to fetch it again"
+LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+def unpack(archive: Path, folder: Path, holding: str) -> None:
+    """Unpacks a zip file into a folder that is not there yet, and appears whole or not at all.
+
+    Args:
+        archive: the zip file.
+        folder: what becomes of the archive's folder, or root, that has `holding` in it.
+        holding: name of a folder.
+
+    Raises:
+        InputError: it is no zip file, is damaged, would write outside the folder, has links, is a bomb, or has no
+            `holding`.
+        OutputError: the disk is too small, or the folder cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            data = stack.enter_context(open(archive, "rb"))
+            fcntl.flock(data, fcntl.LOCK_EX)  # another process may be at it
+            if filled(folder):
+                return
+            source = stack.enter_context(zipfile.ZipFile(data))
+            entries = _entries(archive, source)
+        except (zipfile.BadZipFile, OSError, NotImplementedError, UnicodeError) as error:
+            raise InputError(f"{archive}: {DAMAGED} ({error})") from error
+        partial = folder.with_name(f".{folder.name}.partial")
+        try:
+            if partial.exists():
+                shutil.rmtree(partial)  # of a run that was killed
+            partial.mkdir(parents=True)
+            room(partial, sum(entry.file_size for entry in entries.values()))
+            for path, entry in tqdm(entries.items(), "unpacking", unit="file", disable=None):
+                target = partial / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with _open(source, entry) as packed, open(target, "xb") as out:
+                    shutil.copyfileobj(packed, out)
+            within = [path.parent for path in partial.rglob(holding) if path.is_dir()]
+            if not within:
+                raise InputError(f"{archive}: has no {holding} in it; is it the right file?")
+            os.replace(min(within), folder)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise InputError(f"{archive}: {DAMAGED} ({error})") from error
+        except OSError as error:
+            raise OutputError(f"{error.filename or folder}: cannot be written ({error.strerror or error})") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def filled(folder: Path) -> bool:
+    """Whether there is a folder with anything in it."""
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _open(source: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
+    try:
+        return source.open(entry)
+    except (OSError, UnicodeError) as error:  # it lies outside the file, or its name there is damaged
+        raise zipfile.BadZipFile(str(error)) from error
+
+
+def _entries(archive: Path, source: zipfile.ZipFile) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """The files to unpack by their paths.
+
+    Raises:
+        InputError: the archive would do harm.
+    """
+    entries: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    for entry in source.infolist():
+        path = PurePosixPath(entry.filename.replace("\\", "/"))
+        if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+            raise InputError(f"{archive}: refused, {entry.filename!r} leads out of the folder")
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise InputError(f"{archive}: refused, {entry.filename!r} is a link")
+        if entry.flag_bits & 1:
+            raise InputError(f"{archive}: refused, {entry.filename!r} is encrypted")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise InputError(f"{archive}: refused, {entry.filename!r} is packed in an unusual way")
+        if entry.filename.endswith(("/", "\\")) or any(part in LITTER for part in path.parts):
+            continue
+        if path in entries:
+            raise InputError(f"{archive}: refused, {entry.filename!r} is there twice")
+        entries[path] = entry
+    size, packed = sum(entry.file_size for entry in entries.values()), archive.stat().st_size
+    if size > RATIO * packed or len(entries) > ENTRIES:
+        raise InputError(
+            f"{archive}: refused, {len(entries)} files of {size / 1e6:.0f} MB out of {packed / 1e6:.0f} MB "
+            f"are no images: at most {ENTRIES} files, and {RATIO} times its size, are unpacked"
+        )
+    if not entries:
+        raise InputError(f"{archive}: has nothing in it")
+    return entries
+
+
+class Source(NamedTuple):
+    """A file on a server.
+
+    Attributes:
+        title: what it is.
+        url: where it is.
+        checksum: "md5:..." or "sha256:..."; None where nobody published one.
+    """
+
+    title: str
+    url: str
+    checksum: str | None
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return self.url.rpartition("/")[2]
+
+
+SOURCES = {
+    "dataset": Source(  # footnote 4; its files have checksums inside
+        "AnimeGAN's data set",
+        "https://github.com/TachibanaYoshino/AnimeGAN/releases/download/dataset-1/dataset.zip",
+        None,
+    ),
+    "vgg19": Source(  # footnote 2
+        "VGG19",
+        "https://paddlegan.bj.bcebos.com/models/vgg19_no_fc.npy",
+        "md5:8ea1ef2374f8684b6cea9f300849be81",
+    ),
+    "inception": Source(  # footnote 10
+        "Inception-V3",
+        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+        "sha256:6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    ),
+}
+
+PAPER = {  # images by folder, section IV-A
+    "train_photo": 6656,
+    "test/test_photo": 790,
+    "test/HR_photo": 45,
+    "Hayao/style": 1792,
+    "Shinkai/style": 1650,
+    "SummerWar/style": 1357,  # Hosoda
+    "Paprika/style": 1553,
+}
+
+
+def weights_folder() -> Path:
+    """Where ppgan looks for weights."""
+    return Path.home() / ".cache" / "ppgan"
+
+
+def download(what: str, folder: Path | None = None, url: str | None = None, checksum: str | None = None) -> Path:
+    """Fetches a file, unless it is there, and gives its path.
+
+    Args:
+        what: "dataset", "vgg19" or "inception".
+        folder: where it goes; None for `weights_folder()`.
+        url: of a mirror; None for the origin.
+        checksum: what a file without a published one should have; None for no check.
+
+    Raises:
+        InputError: it cannot be had; the message says how to get it by hand.
+    """
+    source = SOURCES[what]
+    path = (folder or weights_folder()) / source.name
+    try:
+        return fetch(url or source.url, path, source.checksum or checksum)
+    except OutputError:
+        raise
+    except InputError as error:
+        known = f" ({source.checksum})" if source.checksum else ""
+        raise InputError(
+            f"{source.title} cannot be had: {error}. Try again, or fetch that file{known} by hand and put it there "
+            f"as {path}"
+        ) from error
+
+
+def download_dataset(folder: Path, url: str | None = None, checksum: str | None = None) -> Path:
+    """Fetches AnimeGAN's data set into `folder` and unpacks it there, unless that is done; gives its own folder.
+
+    Raises:
+        InputError: it cannot be had, or is not what it should be.
+    """
+    target = folder / "dataset"
+    if not filled(target):
+        unpack(download("dataset", folder, url, checksum), target, "train_photo")
+    return target
+
+
+def count(dataset: Path) -> dict[str, int]:
+    """The images of each folder in `PAPER`."""
+    counts = {}
+    for name in PAPER:
+        try:
+            counts[name] = len(image_files(dataset / name))
+        except InputError:
+            counts[name] = 0
+    return counts

@@ -18,7 +18,7 @@ from paddle import Tensor, nn
 from tqdm import tqdm
 
 from .. import images
-from ..data import sources
+from ..data import download
 from ..data.cache import cache_folder
 from ..data.image_folder import facts, image_files
 from ..errors import InputError, OutputError
@@ -77,7 +77,7 @@ class InceptionFeatures:
     name, dimensions, is_fid = "Inception-V3 pool3", inception.FEATURES, True
 
     def __init__(self, path: Path | None = None) -> None:
-        network = inception.load(path or sources.download("inception"))
+        network = inception.load(path or download.download("inception"))
         self.key = _key(network)
         self._run = _runner(network, [None, 3, inception.SIDE, inception.SIDE])
 

@@ -15,7 +15,7 @@ from PIL import Image
 from ..errors import InputError
 from ..images import WRITABLE
 from ..video.formats import ENDINGS as FILMS_WRITABLE
-from ..video.sequences import is_pattern, members
+from ..video.formats import is_pattern, members
 
 FILM_ENDINGS = {*FILMS_WRITABLE, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".3gp"}
 FILM_ENDINGS |= {".ogv", ".vob", ".mxf"}

@@ -17,7 +17,7 @@ from .. import ppgan_compat  # noqa: F401  before ppgan, which it makes importab
 # isort: split
 from ppgan.modules import caffevgg
 
-from ..data import sources
+from ..data import download
 from ..errors import InputError
 
 RANDOM = "random"
@@ -48,7 +48,7 @@ class VGG19(caffevgg.CaffeVGG19):
         if path == RANDOM:
             table = _random(plan)
         else:
-            file = download() if path is None else Path(path).expanduser()
+            file = _ppgan_file() if path is None else Path(path).expanduser()
             table = read(file)
             _check(file, table, names)
         channels = [name if name == "M" else table[name][1].size for name in plan]
@@ -94,14 +94,14 @@ def _random(plan: list[str]) -> Table:
     return table
 
 
-def download() -> Path:
+def _ppgan_file() -> Path:
     """ppgan's file, fetched unless it is in its cache.
 
     Raises:
         InputError: it cannot be had; the message says how to get it by hand.
     """
     try:
-        return sources.download("vgg19")
+        return download.download("vgg19")
     except InputError as error:
         raise InputError(f"{error}; model.vgg_path may name another place") from error
 

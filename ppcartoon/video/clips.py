@@ -14,8 +14,8 @@ from PIL import Image
 from .. import images
 from ..errors import InputError
 from ..utils.timecode import show_time
+from .formats import members
 from .reader import ROUNDING, VideoReader
-from .sequences import members
 
 RATE = 25  # images a second, unless told otherwise
 MISSING = 0.5  # seconds that may be missing at a film's end: containers are not exact

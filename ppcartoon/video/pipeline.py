@@ -18,8 +18,7 @@ from ..utils.files import atomic
 from ..utils.signals import graceful_interrupt
 from ..utils.threads import prefetch, write_behind
 from ..utils.timecode import show_time
-from .formats import ENDINGS, MUXERS, choose_codec
-from .sequences import is_pattern
+from .formats import ENDINGS, MUXERS, choose_codec, is_pattern
 
 try:
     from av import FFmpegError

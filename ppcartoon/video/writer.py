@@ -19,8 +19,7 @@ from ..errors import InputError
 from .audio import Sound
 from .clips import ImageSequence, Moment, VideoClip
 from .color import linked
-from .formats import MUXERS, Codec
-from .sequences import member
+from .formats import MUXERS, Codec, member
 
 FINEST = 1_000_000  # parts of a second that a timestamp may count
 GIF_TICK = Fraction(1, 100)

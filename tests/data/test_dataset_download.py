@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ppcartoon.cli import prepare
-from ppcartoon.data import download, sources
+from ppcartoon.data import download
 from tests.helpers.animegan_dataset import ARCHIVE, COUNTS, contents, images, zipped
 from tests.helpers.download_server import Fault, names, until_written
 
@@ -25,7 +25,7 @@ def offline(origin, monkeypatch):
         monkeypatch.setattr(download, "PAUSE", -1)  # nobody waits
         for what, url in origin.items():
             origin[what] = re.sub(r":\d+/", f":{unused.getsockname()[1]}/", url)
-            monkeypatch.setitem(sources.SOURCES, what, sources.SOURCES[what]._replace(url=origin[what]))
+            monkeypatch.setitem(download.SOURCES, what, download.SOURCES[what]._replace(url=origin[what]))
         yield origin
 
 
@@ -50,14 +50,14 @@ def tool(*arguments):
 
 def test_offline_a_file_put_there_by_hand_is_enough(offline, tmp_path):
     (tmp_path / "dataset.zip").write_bytes(ARCHIVE)
-    assert contents(sources.download_dataset(tmp_path)) == images()
+    assert contents(download.download_dataset(tmp_path)) == images()
 
 
-@pytest.mark.parametrize("what, name", [(key, source.name) for key, source in sources.SOURCES.items()])
+@pytest.mark.parametrize("what, name", [(key, source.name) for key, source in download.SOURCES.items()])
 def test_offline_one_line_says_what_to_fetch_and_where_to_put_it(offline, run, tmp_path, what, name):
     code, out, err = run("download", what, "-o", tmp_path / "data")
     assert code == 2 and out == "" and err.count("\n") == 1
-    known = [sources.SOURCES[what].checksum] if what != "dataset" else []
+    known = [download.SOURCES[what].checksum] if what != "dataset" else []
     assert all(part in err for part in (offline[what], f"{tmp_path}/data/{name}", *known))
 
 
@@ -65,8 +65,8 @@ def test_offline_one_line_says_what_to_fetch_and_where_to_put_it(offline, run, t
 def test_weights_go_into_the_cache_or_where_they_are_wanted(web, origin, run, tmp_path, what, data):
     for folder, arguments in ((tmp_path / "home/.cache/ppgan", ()), (tmp_path / "mine", ("-o", tmp_path / "mine"))):
         for _ in range(2):
-            assert run("download", what, *arguments) == (0, f"{folder / sources.SOURCES[what].name}\n", "")
-        assert contents(folder) == {sources.SOURCES[what].name: data}
+            assert run("download", what, *arguments) == (0, f"{folder / download.SOURCES[what].name}\n", "")
+        assert contents(folder) == {download.SOURCES[what].name: data}
     assert len(web.log) == 2
 
 
@@ -74,20 +74,20 @@ def test_weights_go_into_the_cache_or_where_they_are_wanted(web, origin, run, tm
 def test_weights_of_a_mirror_must_have_the_published_checksum(web, origin, run, tmp_path, what):
     code, out, err = run("download", what, "-o", tmp_path, "--url", web.put("/mirror", b"other"))
     assert code == 2 and out == "" and err.count("\n") == 1
-    assert sources.SOURCES[what].checksum in err and sources.SOURCES[what].name not in names(tmp_path)
+    assert download.SOURCES[what].checksum in err and download.SOURCES[what].name not in names(tmp_path)
 
 
 def test_several_are_fetched_in_one_go(web, origin, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "PAPER", COUNTS)
+    monkeypatch.setattr(download, "PAPER", COUNTS)
     code, out, err = run("download", "vgg19", "dataset", "inception", "-o", tmp_path)
     assert (code, err) == (0, "") and len(web.log) == 3
-    assert names(tmp_path) == sorted(["dataset", *(source.name for source in sources.SOURCES.values())])
+    assert names(tmp_path) == sorted(["dataset", *(source.name for source in download.SOURCES.values())])
     places = [out.index(f"{tmp_path}/{name}") for name in ("vgg19_no_fc.npy", "dataset\n", "pt_inception")]
     assert places == sorted(places)
 
 
 def test_as_many_images_as_in_the_paper_exit_with_0(web, origin, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "PAPER", COUNTS)
+    monkeypatch.setattr(download, "PAPER", COUNTS)
     monkeypatch.chdir(tmp_path)
     code, out, err = run("download")
     assert (code, err) == (0, "")
@@ -120,7 +120,7 @@ def test_an_interrupted_download_goes_on_with_the_same_command(web, tmp_path, ho
     out, err = process.communicate(timeout=30)
     assert process.returncode == code and out == "" and err.count("\n") == (how is signal.SIGINT)
     have = (tmp_path / "dataset.zip.part").stat().st_size
-    assert contents(sources.download_dataset(tmp_path, url)) == files
+    assert contents(download.download_dataset(tmp_path, url)) == files
     assert web.asked == [None, f"bytes={have}-"]
 
 

@@ -10,8 +10,8 @@ from collections import namedtuple
 
 import pytest
 
-from ppcartoon.data import download, unpacking
-from ppcartoon.data.unpacking import unpack
+from ppcartoon.data import download
+from ppcartoon.data.download import unpack
 from ppcartoon.errors import InputError, OutputError
 
 GOOD = {f"train_photo/{i}.jpg": random.Random(i).randbytes(5_000) for i in range(3)} | {"Hayao/style/a.jpg": b"a"}
@@ -169,7 +169,7 @@ def test_many_small_bombs_are_refused_as_well(refused):
 
 
 def test_too_many_files_are_refused(refused, monkeypatch):
-    monkeypatch.setattr(unpacking, "ENTRIES", len(GOOD) - 1)
+    monkeypatch.setattr(download, "ENTRIES", len(GOOD) - 1)
     assert "refused, 4 files" in refused(zipped(GOOD))
 
 

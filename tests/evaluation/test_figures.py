@@ -9,7 +9,7 @@ from PIL import Image
 from ppcartoon import InputError, weights
 from ppcartoon.cli import evaluate
 from ppcartoon.data.samples import draw_cartoon, draw_photo
-from ppcartoon.evaluation import layouts
+from ppcartoon.evaluation import figures
 from ppcartoon.inference.predictor import CartoonPredictor
 from tests.helpers.folders import drawn, save
 from tests.helpers.methods import of_epoch, save_run
@@ -67,7 +67,7 @@ def test_styles_follow_the_photo_in_the_paper_s_order_and_own_ones_come_last(run
     y, x = corners(drawing(), *(f"{folder}/{i}.png" for i in range(2) for folder in ("photos", *"bcad")))
     y, x = y.reshape(2, 5), x.reshape(2, 5)
     assert (np.diff(x) > 32).all() and (x[0] == x[1]).all() and (y == y[:, :1]).all() and y[1, 0] > y[0, 0] + 31
-    figure = layouts.at_hand(5, ["shinkai", "hayao", "paprika", "own"])
+    figure = figures.at_hand(5, ["shinkai", "hayao", "paprika", "own"])
     assert figure.columns == ("Miyazaki Hayao style", "Paprika style", "Makoto Shinkai style", "own")
 
 
@@ -107,7 +107,7 @@ def test_fig_8_has_two_rows_and_says_where_nothing_was_run(run):
     assert ya == yb < yc == yd == ye and xa == xc < xd < xb == xe
     gap = drawing()[ya : ya + 32, xd : xd + 32]
     assert (gap[[0, -1]] == gap[0, 0]).all() and gap.min() < 128, "a gray cell with words"
-    assert layouts.at_hand(8, ["adv_ours"]).rows.keys() == {"Our losses"}
+    assert figures.at_hand(8, ["adv_ours"]).rows.keys() == {"Our losses"}
 
 
 def test_two_parts_have_all_photos_each(run):
@@ -219,4 +219,4 @@ def test_mistakes_are_one_line_each_and_leave_no_figure(run, tmp_path, command, 
 
 def test_a_figure_needs_a_method():
     with pytest.raises(InputError, match=r"figure 10: shows CycleGAN$"):
-        layouts.at_hand(10, [])
+        figures.at_hand(10, [])

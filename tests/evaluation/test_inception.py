@@ -7,7 +7,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ppcartoon.data import sources
+from ppcartoon.data import download
 from ppcartoon.errors import InputError
 from ppcartoon.evaluation import features, inception
 from tests.helpers import inception_file, tiny
@@ -87,7 +87,7 @@ def test_another_network_is_refused(tmp_path):
 
 def test_without_a_path_the_published_file_is_taken_from_where_downloads_go(weights_file, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    place = sources.weights_folder() / sources.SOURCES["inception"].name
+    place = download.weights_folder() / download.SOURCES["inception"].name
     place.parent.mkdir(parents=True)
     place.write_bytes(weights_file.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"Inception-V3 cannot be had.*instead of sha256:6726825d"):

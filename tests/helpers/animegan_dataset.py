@@ -7,10 +7,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from ppcartoon.data import sources
+from ppcartoon.data import download
 from ppcartoon.data.samples import draw_cartoon
 
-COUNTS = {folder: 2 + i % 3 for i, folder in enumerate(sources.PAPER)}
+COUNTS = {folder: 2 + i % 3 for i, folder in enumerate(download.PAPER)}
 
 
 def jpeg(number):
@@ -48,9 +48,9 @@ def become_origin(web, home, monkeypatch):
     """Makes a server the origin of everything, and gives the URLs; weights go into another home."""
     files = {"dataset": ARCHIVE, "vgg19": b"features", "inception": b"distances"}
     for what, data in files.items():
-        source = sources.SOURCES[what]
+        source = download.SOURCES[what]
         known = checksum(data, source.checksum.partition(":")[0]) if source.checksum else None
         url = web.put(f"/{what}/{source.name}", data)
-        monkeypatch.setitem(sources.SOURCES, what, source._replace(url=url, checksum=known))
+        monkeypatch.setitem(download.SOURCES, what, source._replace(url=url, checksum=known))
     monkeypatch.setattr(Path, "home", lambda: home)
-    return {what: sources.SOURCES[what].url for what in files}
+    return {what: download.SOURCES[what].url for what in files}

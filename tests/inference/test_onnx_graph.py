@@ -9,10 +9,9 @@ import paddle
 import pytest
 
 from ppcartoon import InputError
-from ppcartoon.inference import nodes, onnx_graph
+from ppcartoon.inference import onnx_graph
 from ppcartoon.models import networks
-from ppcartoon.models.networks import Cartoonizer
-from ppcartoon.models.norms import Statistics
+from ppcartoon.models.networks import Cartoonizer, Statistics
 from ppcartoon.weights import ENCODERS, Weights, load_style
 
 NETWORKS = {
@@ -134,7 +133,7 @@ def test_statistics_of_large_images_are_exact(tiny_weights):
     statistics = Statistics()
     statistics.of(paddle.to_tensor(x))
     np.testing.assert_allclose(statistics.used().numpy()[0, 0], [mean, variance], rtol=1e-5)
-    g = nodes.Nodes(tiny_weights)
+    g = onnx_graph.Nodes(tiny_weights)
     names = g.statistics("x")
     values = [onnx_graph._value("x", *x.shape)], [onnx_graph._value(name, 1, 1, 1, 1) for name in names]
     model = onnx.helper.make_model(

@@ -5,8 +5,7 @@ import paddle
 import pytest
 
 from ppcartoon import weights
-from ppcartoon.models.networks import Cartoonizer, Discriminator, Generator, NLayerDiscriminator, encoder
-from ppcartoon.models.norms import Statistics
+from ppcartoon.models.networks import Cartoonizer, Discriminator, Generator, NLayerDiscriminator, Statistics, encoder
 from tests.helpers.samples import archives
 from tests.helpers.tiny import relative
 

@@ -13,13 +13,13 @@ import paddle
 import paddle.nn.functional as F
 import pytest
 
-from ppcartoon.data import sources
+from ppcartoon.data import download
 from ppcartoon.errors import InputError
 from ppcartoon.models import vgg
 from tests.helpers.vgg_file import table, write
 
 # isort: split
-from ppgan.utils import download
+from ppgan.utils import download as ppgan_download
 
 CONV3_1 = 11  # layers up to it, in ppgan's count
 ORACLE, VGG_FILE = Path(os.environ.get("PPCARTOON_ORACLE", "/nowhere/oracle")), "data/vgg19_conv1_1_to_conv3_4.npy"
@@ -115,7 +115,7 @@ def origin(small, tmp_path, monkeypatch):
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}/small.npy"
         checksum = f"md5:{hashlib.md5(small.read_bytes()).hexdigest()}"
-        monkeypatch.setitem(sources.SOURCES, "vgg19", sources.Source("VGG19", url, checksum))
+        monkeypatch.setitem(download.SOURCES, "vgg19", download.Source("VGG19", url, checksum))
         yield tmp_path / "home/.cache/ppgan"
         server.shutdown()
         thread.join()
@@ -139,5 +139,5 @@ def test_without_an_answer_one_line_says_what_to_do(small, origin):
 
 def test_the_origin_is_ppgan_s():
     url, md5 = vgg.caffevgg.model_urls["caffevgg19"]
-    assert (sources.SOURCES["vgg19"].url, sources.SOURCES["vgg19"].checksum) == (url, f"md5:{md5}")
-    assert str(sources.weights_folder()) == download.PPGAN_HOME
+    assert (download.SOURCES["vgg19"].url, download.SOURCES["vgg19"].checksum) == (url, f"md5:{md5}")
+    assert str(download.weights_folder()) == ppgan_download.PPGAN_HOME

@@ -17,7 +17,7 @@ import requests
 from packaging.requirements import Requirement
 
 from ppcartoon import weights
-from ppcartoon.cli import evaluate_flags as evaluation_flags
+from ppcartoon.cli import evaluate as evaluation_flags
 from ppcartoon.cli import flags, prepare, train
 from ppcartoon.config import loading
 from tests.helpers import studies, training_runs

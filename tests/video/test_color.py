@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ppcartoon.video import colors
+from ppcartoon.video import color
 
 D65 = 0.3127, 0.3290
 BT709 = (0.640, 0.330), (0.300, 0.600), (0.150, 0.060)
@@ -19,9 +19,9 @@ def xyz(primaries):
 @pytest.mark.parametrize("primaries", OTHERS)
 def test_wide_primaries_are_those_of_the_standards(primaries):
     wanted = np.linalg.solve(xyz(BT709), xyz(OTHERS[primaries]))
-    assert np.abs(np.array(colors.WIDE[primaries]) - wanted).max() < 2e-4
+    assert np.abs(np.array(color.WIDE[primaries]) - wanted).max() < 2e-4
 
 
 def test_what_has_neither_hdr_nor_wide_primaries_is_left_alone():
-    assert not any(colors.beyond_srgb(transfer, primaries) for transfer in (1, 2, 6, 13) for primaries in (1, 2, 5, 6))
-    assert all(colors.beyond_srgb(*each) for each in ((16, 1), (18, 9), (1, 9), (13, 12)))
+    assert not any(color.beyond_srgb(transfer, primaries) for transfer in (1, 2, 6, 13) for primaries in (1, 2, 5, 6))
+    assert all(color.beyond_srgb(*each) for each in ((16, 1), (18, 9), (1, 9), (13, 12)))

@@ -72,7 +72,7 @@ class PaddleDygraph(_Paddle):
         return self._with_statistics(images)
 
     def _with_statistics(self, images: np.ndarray, *stats: Tensor | float | None) -> tuple[np.ndarray, np.ndarray]:
-        from ...models.norms import Statistics
+        from ...models.networks import Statistics
 
         statistics = Statistics(*stats)
         with self._lock, self._paddle.no_grad():
