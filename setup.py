@@ -43,6 +43,7 @@ setup(
         # Paddle as users choose: README.
         "train": [
             "av>=17",
+            "filelock>=3.13",
             "imageio",
             "matplotlib",
             "munch",
@@ -69,5 +70,5 @@ setup(
             "setuptools>=68",
         ],
     },
-    entry_points={"console_scripts": ["ppcartoon = ppcartoon.__main__:main"]},
+    entry_points={"console_scripts": ["ppcartoon = ppcartoon.cli.main:main"]},
 )

@@ -1,5 +1,7 @@
 """The errors that a user can cause."""
 
+import signal
+
 
 def printable(text: object) -> str:
     """The text in one line that a terminal shows, whatever file names and damaged files have put into it."""
@@ -15,8 +17,16 @@ class InputError(ValueError):
 
 
 class OutputError(InputError):
-    """A file cannot be written, so that there is no sense in going on with the next."""
+    """Output cannot be written; continuing is pointless."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user ended it early, by Ctrl-C or a signal; the message is one line: what is there all the same."""
+    """Interrupted by Ctrl-C or a signal; the message says what was saved.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.number = number

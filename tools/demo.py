@@ -1,4 +1,4 @@
-"""A page in the browser that makes cartoons of photos and films; --help shows the options."""
+"""A page in the browser that makes cartoons of photos and videos; --help shows the options."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Photos into cartoons; --help shows the options."""
+"""Photos and videos into cartoons; --help shows the options."""
 
 import sys
 from pathlib import Path

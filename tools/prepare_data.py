@@ -1,4 +1,4 @@
-"""Prepares what tools/train.py reads: downloads, key frames of films, smoothed edges, checks; --help shows them."""
+"""Prepares what tools/train.py reads: downloads, key frames of videos, smoothed edges, checks; --help shows them."""
 
 import sys
 from pathlib import Path

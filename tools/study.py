@@ -1,4 +1,4 @@
-"""A preference study: serves the page on which people vote, and reports the votes; --help shows the options."""
+"""A user study: serves the page on which people vote, and reports the votes; --help shows the options."""
 
 import sys
 from pathlib import Path

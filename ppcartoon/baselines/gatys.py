@@ -211,17 +211,19 @@ def stylize_files(jobs: list[Job], style: Path, options: Options, vgg: str | Non
     except InputError as error:
         raise InputError(f"{style}: {error}") from error
     failed = 0
-    with graceful_interrupt(lambda: print("evaluate: stopping after this iteration", file=sys.stderr)) as came:
+    with graceful_interrupt(lambda: print("stopping after this iteration", file=sys.stderr)) as stop:
         for job in jobs:
             try:
                 photo = images.shrink(images.read(job.source), max_size)
-                rgb = stylize(photo.rgb, reference.rgb, network, options, lambda _: came.is_set())
+                rgb = stylize(photo.rgb, reference.rgb, network, options, lambda _: bool(stop))
                 images.write(job.target, Picture(rgb, photo.alpha))
             except OutputError:
                 raise
             except InputError as error:
                 failed += 1
-                print(f"evaluate: {printable(job.source)}: {error}", file=sys.stderr)
-            if came.is_set():
-                raise Interrupted(f"interrupted; {job.target} is as far as it came, --skip-existing would keep it so")
+                print(f"{printable(job.source)}: {error}", file=sys.stderr)
+            if stop:
+                raise Interrupted(
+                    f"interrupted; {job.target} is as far as it came, --skip-existing would keep it so", stop.number
+                )
     return failed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import tempfile
 import threading
@@ -10,60 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from paddle import nn
-from ppgan.models.generators.generater_animegan import AnimeGenerator
-from ppgan.models.generators.resnet import ResnetGenerator
 
-from .. import (
-    ppgan_compat,  # noqa: F401  before ppgan, which it makes importable
-    weights,
-)
+from .. import weights
 from ..errors import InputError
 from ..inference.engines import paddle_engines
 from ..inference.predictor import MEMORY, CartoonPredictor
-from ..models import networks
 from ..utils.threads import cores
 from ..weights import Weights
-from . import cartoongan
-
-# isort: split
-
-
-GENERATORS = {  # the keys of `weights.BASELINES`
-    "AnimeGenerator": AnimeGenerator,
-    "CartoonGANGenerator": cartoongan.Generator,
-    "ResnetGenerator": ResnetGenerator,
-}
-
-
-def generator(weights: Weights) -> nn.Layer:
-    """The network of such weights, in eval mode: image [N, 3, H, W] in [-1, 1] -> cartoon, likewise.
-
-    Raises:
-        InputError: there is no such generator, or a tensor is missing, left over, or of another shape than it says.
-    """
-    arguments = {key: value for key, value in weights.network["generator"].items() if key != "name"}
-    if "encoder" not in weights.network:
-        net = GENERATORS[weights.other](**arguments)
-    else:
-        try:
-            kinds = inspect.signature(networks.GENERATORS[weights.other], eval_str=True).parameters
-            if not all(type(value) is kinds[key].annotation for key, value in arguments.items()):
-                raise TypeError
-            net = networks.Cartoonizer(**weights.network)
-        except Exception as error:  # which a constructor raises for arguments that a stranger's file has
-            given = ", ".join(f"{key}={value}" for key, value in arguments.items())
-            raise InputError(
-                f"{weights.style}: ppcartoon/models/networks.py does not have the generator {weights.other}({given})"
-            ) from error
-    wanted = {(name, *tensor.shape) for name, tensor in net.state_dict().items()}
-    there = {(name, *tensor.shape) for name, tensor in weights.tensors.items()}
-    for name, *shape in sorted(wanted ^ there)[:1]:
-        raise InputError(f"{weights.style}: {name} {shape} is not in both the file and {weights.other}")
-    net.set_state_dict(weights.tensors)
-    net.eval()
-    return net
-
 
 SMALLEST = 5  # pixels of a side: some generators reflect at H/4
 LEAN = "3.2."  # the Paddle whose oneDNN does not unfold whole images for their 7x7 convolutions

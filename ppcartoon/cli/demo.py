@@ -1,27 +1,30 @@
-"""The command line of `ppcartoon demo` and tools/demo.py."""
+"""`ppcartoon demo`: a page in the browser."""
 
 from __future__ import annotations
 
 import argparse
 import signal
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..utils.server import ListenAddress, listening
-from .flags import bounded
+from . import common
 
 if TYPE_CHECKING:
     from ..inference.predictor import CartoonPredictor
 
+PROGRAM = "ppcartoon demo"
+EXAMPLES = """
+ppcartoon demo                                   http://127.0.0.1:7860
+ppcartoon demo -w mine.safetensors --max-pixels 50
+"""
+
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        "ppcartoon demo",
-        description="A page in the browser that makes cartoons of photos and films, until Ctrl-C.",
-        epilog="Exit code: 0 ended by Ctrl-C or SIGTERM, 2 nothing could be done as asked, and why is said.",
+    p = common.parser(
+        PROGRAM, "Serves a page in the browser that makes cartoons of photos and videos, until Ctrl-C.", EXAMPLES
     )
     p.add_argument(
         "-s", "--style", nargs="+", default=[], action="extend", metavar="STYLE",
@@ -35,14 +38,18 @@ def parser() -> argparse.ArgumentParser:
         "--host", default="127.0.0.1", metavar="ADDRESS",
         help="where to listen (default: 127.0.0.1, for this machine alone; 0.0.0.0: for everybody who reaches it)",
     )  # fmt: skip
-    p.add_argument("--port", type=bounded(0, 65535), default=7860, metavar="N", help="(default: 7860; 0: any)")
+    p.add_argument(
+        "--port", type=common.whole_number(0, 65535), default=7860, metavar="N", help="(default: 7860; 0: any)"
+    )
     limits = p.add_argument_group("what is taken")
-    limits.add_argument("--max-upload", type=bounded(1, 4096), default=50, metavar="MB", help="(default: 50)")
     limits.add_argument(
-        "--max-pixels", type=bounded(1, 179), default=24, metavar="N", help="megapixels (default: 24)"
+        "--max-upload", type=common.whole_number(1, 4096), default=50, metavar="MB", help="(default: 50)"
+    )
+    limits.add_argument(
+        "--max-pixels", type=common.whole_number(1, 179), default=24, metavar="N", help="megapixels (default: 24)"
     )  # fmt: skip
     limits.add_argument(
-        "--max-seconds", type=bounded(1, 3600), default=20, metavar="N", help="of a film (default: 20)"
+        "--max-seconds", type=common.whole_number(1, 3600), default=20, metavar="N", help="of a film (default: 20)"
     )  # fmt: skip
     return p
 
@@ -50,24 +57,16 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
-    try:
-        with listening(args.host, args.port) as place, tempfile.TemporaryDirectory(prefix="ppcartoon-") as folder:
-            serve(args, place, Path(folder).resolve())
+
+    def serve_until_stopped() -> int:
+        with listening(args.host, args.port) as address, tempfile.TemporaryDirectory(prefix="ppcartoon-") as folder:
+            serve(args, address, Path(folder).resolve())
         return 0
-    except InputError as error:
-        print(f"ppcartoon demo: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(
-            f"ppcartoon demo: {error.name} is not installed; this needs: pip install 'ppcartoon[web]'", file=sys.stderr
-        )
-        return 2
-    except KeyboardInterrupt:
-        return 130
+
+    return common.run(PROGRAM, serve_until_stopped, "pip install 'ppcartoon[web]'")
 
 
-def serve(args: argparse.Namespace, place: ListenAddress, folder: Path) -> None:
+def serve(args: argparse.Namespace, address: ListenAddress, folder: Path) -> None:
     """Serves the page until Ctrl-C or SIGTERM.
 
     Raises:
@@ -85,15 +84,15 @@ def serve(args: argparse.Namespace, place: ListenAddress, folder: Path) -> None:
     from ..web.page import application, build
 
     page = build(studio, photos(), a_film(folder))
-    app = Guard(application(page, limits.upload << 20), place, folder, limits.upload << 20)
+    app = Guard(application(page, limits.upload << 20), address, folder, limits.upload << 20)
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="critical", access_log=False, ws="none", timeout_graceful_shutdown=1)
     )
-    print(f"{', '.join(studio.predictors)}\n{place}", flush=True)
+    print(f"{', '.join(studio.predictors)}\n{address}", flush=True)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn ends by them, and sends them once more
     try:
-        server.run(sockets=[place.sock])
+        server.run(sockets=[address.sock])
     finally:
         studio.close()
 

@@ -1,4 +1,4 @@
-"""The command line of tools/evaluate.py."""
+"""`ppcartoon evaluate`: distances, the paper's tables and figures, and other methods."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import argparse
 import contextlib
 import importlib.util
 import io
-import math
 import os
-import signal
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -19,14 +16,22 @@ from ..errors import InputError, printable
 from ..evaluation import figures
 from ..inference.engines import paddle_engines
 from ..utils.threads import cores
+from . import common
+
+if TYPE_CHECKING:
+    from ..inference.jobs import Job
+
+PROGRAM = "ppcartoon evaluate"
+EXAMPLES = """
+ppcartoon evaluate fid photos cartoons
+ppcartoon evaluate table --style shinkai --methods CartoonLossGAN=output/cartoonloss_shinkai
+ppcartoon evaluate figure 9 --photos a.jpg b.jpg --methods CartoonLossGAN=mine.safetensors -o fig9.png
+"""
 
 
 def parser() -> argparse.ArgumentParser:
     """Gives `command`, and what belongs to it."""
-    p = argparse.ArgumentParser(
-        description="Measures cartoons and compares them, as the paper does.",
-        epilog="Exit code: 0 all done, 1 something failed and is named, 2 nothing could be done as asked.",
-    )
+    p = common.parser(PROGRAM, "Measures cartoons and compares them, as the paper does.", EXAMPLES)
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _fid(commands.add_parser("fid", help="FID and KID of two folders of images"))
     _table(commands.add_parser("table", help="Tables I and II: distances to cartoons and to photos, with the paper's"))
@@ -45,7 +50,12 @@ def _run(p: argparse.ArgumentParser) -> None:
     p.add_argument("-r", "--recursive", action="store_true", help="go into subfolders of folders")
     p.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the cartoons")
     p.add_argument("--ext", choices=("png", "jpg", "webp"), default="png", help="their format (default: png)")
-    p.add_argument("--max-size", type=_positive, metavar="N", help="reduce photos so that no side is longer, in pixels")
+    p.add_argument(
+        "--max-size",
+        type=common.whole_number(1),
+        metavar="N",
+        help="reduce photos so that no side is longer, in pixels",
+    )
     p.add_argument("--skip-existing", action="store_true", help="leave out photos whose cartoon is there already")
     p.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="(default: auto)")
 
@@ -54,7 +64,12 @@ def _fid(p: argparse.ArgumentParser) -> None:
     what = "folder of images, or statistics .npz as pytorch-fid writes them"
     p.add_argument("a", type=Path, metavar="A", help=what)
     p.add_argument("b", type=Path, nargs="?", metavar="B", help=f"{what}; may be left out with --save")
-    p.add_argument("--save", type=_npz, metavar="NPZ", help="write the statistics of A, which may stand for it later")
+    p.add_argument(
+        "--save",
+        type=common.file_ending(".npz"),
+        metavar="NPZ",
+        help="write the statistics of A, which may stand for it later",
+    )
     _features(p)
 
 
@@ -88,10 +103,14 @@ def _figure(p: argparse.ArgumentParser) -> None:
         help="cartoons for the corner of Gatys' results: one for each photo, or one for all",
     )  # fmt: skip
     p.add_argument(
-        "--size", type=_positive, default=256, metavar="N", help="longer side of the panels, in pixels (default: 256)"
+        "--size",
+        type=common.whole_number(1),
+        default=256,
+        metavar="N",
+        help="longer side of the panels, in pixels (default: 256)",
     )
     p.add_argument(
-        "-o", "--output", type=_png, required=True, metavar="PNG",
+        "-o", "--output", type=common.file_ending(".png"), required=True, metavar="PNG",
         help="outputs of weights are kept in the folder outputs beside it",
     )  # fmt: skip
 
@@ -113,7 +132,9 @@ def _features(p: argparse.ArgumentParser) -> None:
         "--weights-file", type=Path, metavar="FILE",
         help="of that network; random for VGG19 on trial (default: downloaded once, and verified)",
     )  # fmt: skip
-    p.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="images at once (default: 16)")
+    p.add_argument(
+        "--batch-size", type=common.whole_number(1), default=16, metavar="N", help="images at once (default: 16)"
+    )
     p.add_argument("--no-cache", action="store_true", help="neither use features kept from before nor keep any")
 
 
@@ -121,53 +142,26 @@ def _gatys(p: argparse.ArgumentParser) -> None:
     p.add_argument("photo", metavar="PHOTO", help="image, folder or pattern; each gets the same style")
     p.add_argument("style", type=Path, metavar="STYLE", help="the image that has the style")
     p.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder, or file for a single photo")
-    p.add_argument("--max-size", type=_positive, default=400, metavar="PIXELS", help="longer side (default: 400)")
+    p.add_argument(
+        "--max-size", type=common.whole_number(1), default=400, metavar="PIXELS", help="longer side (default: 400)"
+    )
     p.add_argument("--skip-existing", action="store_true", help="go on after an interruption")
     p.add_argument("--vgg", metavar="FILE", help="like vgg19_no_fc.npy; random on trial (default: downloaded once)")
     optimisation = p.add_argument_group("optimisation", argument_default=argparse.SUPPRESS)
     add = optimisation.add_argument
-    add("--iterations", type=_positive, metavar="N", help="of L-BFGS, at most (default: 1000)")
+    add("--iterations", type=common.whole_number(1), metavar="N", help="of L-BFGS, at most (default: 1000)")
     add("--init", choices=("content", "noise", "style"), help="what to start from (default: content, the photo)")
-    add("--seed", type=_natural, metavar="N", help="of the noise (default: 0)")
+    add("--seed", type=common.whole_number(0), metavar="N", help="of the noise (default: 0)")
     add("--content-layer", metavar="LAYER", help="of VGG19 (default: conv4_2)")
     add("--style-layers", nargs="+", metavar="LAYER", help="(default: conv1_1 conv2_1 conv3_1 conv4_1 conv5_1)")
-    add("--content-weight", type=_weight, metavar="W", help="(default: 100000)")
-    add("--style-weight", type=_weight, metavar="W", help="(default: 30000; 1000 suits noise, and 10 the style)")
-    add("--tv-weight", type=_weight, metavar="W", help="of the total variation (default: 1)")
-
-
-def _natural(text: str) -> int:
-    if (value := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
-
-
-def _weight(text: str) -> float:
-    if not 0 <= (value := float(text)) < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no weight")
-    return value
-
-
-def _npz(text: str) -> Path:
-    if Path(text).suffix != ".npz":
-        raise argparse.ArgumentTypeError(f"{text} does not end in .npz")
-    return Path(text)
-
-
-def _positive(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
-
-
-def _png(text: str) -> Path:
-    if Path(text).suffix.lower() != ".png":
-        raise argparse.ArgumentTypeError(f"{text} does not end in .png")
-    return Path(text)
-
-
-if TYPE_CHECKING:
-    from ..inference.jobs import Job
+    add("--content-weight", type=common.number(0), metavar="W", help="(default: 100000)")
+    add(
+        "--style-weight",
+        type=common.number(0),
+        metavar="W",
+        help="(default: 30000; 1000 suits noise, and 10 the style)",
+    )
+    add("--tv-weight", type=common.number(0), metavar="W", help="of the total variation (default: 1)")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -175,28 +169,15 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", str(cores()))  # Paddle would take one thread
     warnings.filterwarnings("ignore", r"\s*Non compatible API")  # Paddle's, of no interest here
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not in notebooks
-            stream.reconfigure(errors="backslashreplace")  # file names may be any bytes
-    try:
-        if importlib.util.find_spec("paddle"):
-            with contextlib.redirect_stderr(io.StringIO()):  # it warns of more threads than one
-                paddle_engines.paddle()
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which Paddle took; so temporary files are removed
-        return COMMANDS[args.command](args)
-    except InputError as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(f"evaluate: {error.name} is not installed; it needs what training needs: README.md", file=sys.stderr)
-        return 2
-    except OSError as error:  # of names too long, say, or a reader who left
-        if not isinstance(error, BrokenPipeError):
-            print(f"evaluate: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as error:
-        print(f"evaluate: {error or 'interrupted'}", file=sys.stderr)
-        return 130
+    return common.run(PROGRAM, lambda: _command(args), "what training needs, see README.md")
+
+
+def _command(args: argparse.Namespace) -> int:
+    if importlib.util.find_spec("paddle"):
+        with contextlib.redirect_stderr(io.StringIO()):  # it warns of more threads than one
+            paddle_engines.paddle()
+    common.end_by_sigterm()  # Paddle has taken the signal for itself
+    return COMMANDS[args.command](args)
 
 
 def fid(args: argparse.Namespace) -> int:
@@ -228,7 +209,7 @@ def figure(args: argparse.Namespace) -> int:
     picture = figures.make(args.number, args.photos, given, args.output.parent / "outputs", **options)
     images.write(args.output, images.Picture(picture))
     if missing := [name for name in known if name not in given]:
-        print(f"evaluate: figure {args.number}: not given: {', '.join(missing)}", file=sys.stderr)
+        common.tell(PROGRAM, f"figure {args.number}: not given: {', '.join(missing)}")
     print(args.output)
     return 0
 

@@ -1,45 +1,131 @@
-"""The command line: `ppcartoon` and tools/infer.py."""
+"""`ppcartoon [infer]`: cartoons of photos and videos."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import signal
+import io
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, Interrupted, OutputError, printable
-from .flags import DEMO_SIZE, parser
+from .. import __version__
+from ..errors import InputError, OutputError, printable
+from . import common
 
 if TYPE_CHECKING:
     from ..inference.jobs import Job
     from ..inference.predictor import CartoonPredictor
 
+PROGRAM = "ppcartoon"
+EXAMPLES = """
+ppcartoon photo.jpg                              -> output/photo.jpg
+ppcartoon photos clip.mp4 -o cartoons            a folder of photos, and a video
+ppcartoon photos --max-size 768 --ext webp
+ppcartoon - < photo.jpg > cartoon.png            one image, through pipes
+ppcartoon                                        sample photos, and all of them in output/overview.png
+"""
+DEMO_SIZE = 384  # the shipped style was trained on small crops: here its strokes are bold
+ENGINES = ("auto", "openvino", "onnx", "paddle", "tensorrt", "paddle-dygraph")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+ENDINGS = ("auto", "png", "jpg", "webp", "mp4", "mkv", "mov", "webm", "gif")
+CODECS = ("h264", "h265", "vp9", "av1")
+PIPE = "-"
+
+
+def parser() -> argparse.ArgumentParser:
+    from .main import COMMANDS
+
+    others = "\n".join(f"  ppcartoon {name:9} {does}" for name, does in COMMANDS.items() if name != "infer")
+    p = common.parser(
+        PROGRAM,
+        f"Turns photos and videos into cartoons. Without an input: sample photos, at --max-size {DEMO_SIZE}.",
+        EXAMPLES,
+        f"other commands, each with its own --help:\n{others}\n\n",
+    )
+    p.add_argument(
+        "inputs", nargs="*", metavar="PATH",
+        help="images, videos, folders, glob patterns, numbered images such as frames/%%05d.png as a video, and - for "
+        "one image from standard input; with --ray also URIs, and @FILE with a path or URI a line",
+    )  # fmt: skip
+    p.add_argument("-i", "--input", nargs="+", action="extend", default=[], metavar="PATH", help="more of them")
+    p.add_argument(
+        "-o", "--output", metavar="PATH",
+        help="folder for the cartoons, or a name for a single one, or - for standard output (default: output)",
+    )  # fmt: skip
+    style = p.add_mutually_exclusive_group()
+    style.add_argument("-s", "--style", help="a shipped style (default: peppercarrot)")
+    style.add_argument("-w", "--weights", type=Path, metavar="FILE", help="a .safetensors weights file of your own")
+    p.add_argument("--list-styles", action="store_true", help="show the shipped styles and their attribution")
+    p.add_argument("-r", "--recursive", action="store_true", help="search subfolders of folders")
+    p.add_argument("--skip-existing", action="store_true", help="skip inputs whose cartoon exists")
+    p.add_argument("--max-size", type=common.whole_number(1), metavar="N", help="reduce so that no side is longer")
+    p.add_argument(
+        "--ext", choices=ENDINGS, default="auto",
+        help="format, of photos or of videos; auto: the input's where it can be written, else png or mp4",
+    )  # fmt: skip
+    p.add_argument("--suffix", default="", metavar="TEXT", help="append to each file name, before its ending")
+    p.add_argument("--side-by-side", action="store_true", help="write photo and cartoon next to each other")
+    p.add_argument(
+        "--quality", type=common.whole_number(1, 100), default=95, metavar="1-100", help="of jpg and webp (default: 95)"
+    )
+    video = p.add_argument_group("videos")
+    video.add_argument(
+        "--start", type=common.time, default=0, metavar="TIME", help="skip what comes before, as in 1:30"
+    )
+    video.add_argument("--duration", type=common.time, metavar="TIME", help="at most so long, in seconds or as in 0:10")
+    video.add_argument("--codec", choices=CODECS, help="(default: the usual one of the format)")
+    video.add_argument("--crf", type=common.whole_number(0, 63), metavar="N", help="compression, from 0 for the best")
+    video.add_argument("--fps", type=common.number(above=0), metavar="N", help="of numbered images (default: 25)")
+    advanced = p.add_argument_group("advanced")
+    advanced.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="(default: auto)")
+    advanced.add_argument(
+        "--engine", choices=ENGINES, default="auto", help="auto: the fastest that works; the summary names it"
+    )
+    advanced.add_argument(
+        "--precision", choices=PRECISIONS, default="auto",
+        help="auto: bf16 where the CPU has it and results agree with fp32, else fp32",
+    )  # fmt: skip
+    advanced.add_argument(
+        "--batch-size",
+        type=common.whole_number(1),
+        default=1,
+        metavar="N",
+        help="images at once, for GPUs (default: 1)",
+    )
+    advanced.add_argument(
+        "--threads", type=common.whole_number(1), metavar="N", help="CPU threads (default: all cores)"
+    )
+    advanced.add_argument(
+        "--tile", type=_tile, default="auto", metavar="N|auto|0",
+        help="process larger images in tiles of N pixels a side; 0: never; auto: where memory would run short",
+    )  # fmt: skip
+    advanced.add_argument("--ray", metavar="ADDRESS", help="run on a Ray cluster: auto, local or host:port")
+    p.add_argument("--version", action="version", version=__version__)
+    with suppress(ImportError):
+        import shtab
+
+        shtab.add_argument_to(p, "--print-completion", help="print what makes a shell complete this command")
+        for action in p._actions:
+            if action.dest in ("inputs", "input", "output", "weights"):
+                action.complete = shtab.FILE
+    return p
+
+
+def _tile(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    args = parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
-    try:
-        code = list_styles() if args.list_styles else infer(args)
-        sys.stdout.flush()
-        return code
-    except InputError as error:
-        print(f"ppcartoon: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if not isinstance(error, BrokenPipeError):  # for the reader of our output left, as `head` does
-            print(f"ppcartoon: {error}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would flush what is left, and fail
-        return 1
-    except Interrupted as error:
-        print(f"ppcartoon: {error}", file=sys.stderr)
-        return 130
-    except KeyboardInterrupt:
-        print("ppcartoon: interrupted; what was written is whole, --skip-existing goes on from there", file=sys.stderr)
-        return 130
+    p = parser()
+    args = p.parse_intermixed_args(argv)
+    args.input = [*args.inputs, *args.input]
+    resume = "; finished files are complete, --skip-existing continues"
+    return common.run(
+        PROGRAM, lambda: list_styles() if args.list_styles else infer(args), 'pip install "ppcartoon[video]"', resume
+    )
 
 
 def list_styles() -> int:
@@ -51,10 +137,10 @@ def list_styles() -> int:
 
 
 def infer(args: argparse.Namespace) -> int:
-    """Cartoonizes what the arguments name, and sums up in a line.
+    """Makes cartoons of what the arguments name, and sums up in a line.
 
     Raises:
-        InputError: nothing can be done as asked.
+        InputError: the request cannot be carried out.
     """
     from ..inference.batch import Options
     from ..inference.predictor import DEFAULT_STYLE
@@ -62,17 +148,20 @@ def infer(args: argparse.Namespace) -> int:
     names = ("engine", "device", "precision", "threads", "batch_size", "tile")
     predictor = {name: getattr(args, name) for name in names}
     predictor |= {"style": DEFAULT_STYLE if args.style is None else args.style, "weights_file": args.weights}
+    if PIPE in (args.output, *args.input):
+        return pipe(args, predictor)
+    args.output = args.output or "output"
     where = {name: getattr(args, name) for name in ("recursive", "suffix", "ext", "skip_existing")}
     start = time.perf_counter()
     if args.ray is None:
         made, skipped, failed, remark = here(args, predictor, where)
-    elif args.input is None:
+    elif not args.input:
         raise InputError("--ray: give --input; the demonstration runs on this machine")
     else:
         from ..inference.ray_cluster import run
 
-        wanted = Options(args.max_size, args.side_by_side, args.quality)
-        made, skipped, failures = run.run(args.input, args.output, args.ray, predictor, wanted, **where)
+        options = Options(args.max_size, args.side_by_side, args.quality)
+        made, skipped, failures = run.run(args.input, args.output, args.ray, predictor, options, **where)
         failed, remark = len(failures), f"Ray at {args.ray}"
     seconds = time.perf_counter() - start
 
@@ -85,39 +174,66 @@ def infer(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def here(args: argparse.Namespace, options: dict, where: dict) -> tuple[int, int, int, str]:
-    """Does it on this machine; gives the numbers of files made, skipped and failed, and by what they were made.
+def pipe(args: argparse.Namespace, predictor: dict) -> int:
+    """Makes the cartoon of one image, from standard input or to standard output; says nothing.
 
     Raises:
-        InputError: nothing can be done as asked.
+        InputError: there is not one image, or the request cannot be carried out.
+    """
+    from .. import images
+    from ..inference.predictor import CartoonPredictor
+
+    if len(args.input) != 1:
+        raise InputError(f"{PIPE}: stands for one image, and {len(args.input)} inputs are named")
+    source, target = args.input[0], args.output or PIPE
+    suffix = Path(target).suffix.lower() if target != PIPE else ""
+    suffix = suffix or f".{'png' if args.ext == 'auto' else args.ext}"
+    if suffix not in images.WRITABLE:
+        raise InputError(f"{target}: one image is written as {', '.join(images.WRITABLE)}")
+    photo = images.read(io.BytesIO(sys.stdin.buffer.read()) if source == PIPE else Path(source))
+    photo = images.shrink(photo, args.max_size) if args.max_size else photo
+    cartoon = images.Picture(CartoonPredictor(**predictor)(photo.rgb), photo.alpha)
+    cartoon = images.beside(photo, cartoon) if args.side_by_side else cartoon
+    if target == PIPE:
+        sys.stdout.buffer.write(images.encode(cartoon, suffix, args.quality))
+    else:
+        images.write(Path(target), cartoon, args.quality)
+    return 0
+
+
+def here(args: argparse.Namespace, predictor_options: dict, where: dict) -> tuple[int, int, int, str]:
+    """Works on this machine; gives the numbers of files made, skipped and failed, and the engine's description.
+
+    Raises:
+        InputError: the request cannot be carried out.
     """
     from ..data.samples import sample_photos
     from ..inference.batch import Options, cartoonize
     from ..inference.jobs import plan
     from ..inference.predictor import CartoonPredictor
 
-    demo = args.input is None
+    demo = not args.input
     if demo and args.max_size is None:
         args.max_size = DEMO_SIZE
     jobs = plan([str(path) for path in sample_photos()] if demo else args.input, Path(args.output), **where)
     todo = [job for job in jobs if not job.skip]
-    predictor = CartoonPredictor(**options)
-    wanted = Options(args.max_size, args.side_by_side, args.quality)
-    failed = cartoonize(predictor, [job for job in todo if not job.film], wanted)
-    failed += films(predictor, [job for job in todo if job.film], args)
+    predictor = CartoonPredictor(**predictor_options)
+    options = Options(args.max_size, args.side_by_side, args.quality)
+    failed = cartoonize(predictor, [job for job in todo if not job.film], options)
+    failed += videos(predictor, [job for job in todo if job.film], args)
     remark = predictor.engine.description
     if demo and failed < len(jobs):
         remark += f"; all beside their photos in {printable(overview(jobs, args))}"
     return len(todo) - failed, len(jobs) - len(todo), failed, remark
 
 
-def films(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace) -> int:
-    """Cartoonizes films, tells what is wrong with any, and gives the number of those.
+def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace) -> int:
+    """Makes cartoons of videos, names what is wrong with any, and gives the number of those.
 
     Raises:
-        InputError: a library that films need is missing.
+        InputError: a library that videos need is missing.
         OutputError: a cartoon cannot be written.
-        Interrupted: the user has ended it.
+        Interrupted: by Ctrl-C or SIGTERM.
     """
     if not jobs:
         return 0
@@ -135,8 +251,8 @@ def films(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace
         except InputError as error:
             warnings = [str(error)]
         failed += bool(warnings)
-        for fault in warnings:
-            print(f"ppcartoon: {printable(fault)}", file=sys.stderr)
+        for warning in warnings:
+            common.tell(PROGRAM, warning)
     return failed
 
 

@@ -1,26 +1,31 @@
-"""The command line of tools/prepare_data.py."""
+"""`ppcartoon prepare`: training data."""
 
 from __future__ import annotations
 
 import argparse
 import math
-import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import TextIO
 
 from ..errors import InputError
-from ..utils.timecode import parse_time
+from . import common
 
-SHOWN = 20  # failures in full
+PROGRAM = "ppcartoon prepare"
+EXAMPLES = """
+ppcartoon prepare frames video.mp4 -o data/custom/cartoons
+ppcartoon prepare smooth data/custom/cartoons    -> data/custom/smooth
+ppcartoon prepare check data/custom              what training would find
+ppcartoon prepare download                       the paper's data set -> data/dataset
+"""
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        description="From a film, a folder or the paper's data set to what tools/train.py reads.",
-        epilog="Whatever was interrupted goes on when it is started again; what is done is not done twice. "
-        "Exit code: 0 all done, 1 something failed and is named, 2 nothing could be done as asked.",
+    p = common.parser(
+        PROGRAM,
+        "From a video, a folder or the paper's data set to what training reads. Interrupted work continues when the "
+        "same command is started again; finished work is not repeated.",
+        EXAMPLES,
     )
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _download(commands.add_parser("download", help="AnimeGAN's data set, and the weights of VGG19 and Inception"))
@@ -29,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     _check(commands.add_parser("check", help="what training would find in a folder"))
     for name in ("frames", "smooth", "check"):
         commands.choices[name].add_argument(
-            "--jobs", type=_number(int, 1), metavar="N", help="threads (default: as many as cores)"
+            "--jobs", type=common.whole_number(1), metavar="N", help="threads (default: as many as cores)"
         )
     return p
 
@@ -54,11 +59,15 @@ def _frames(p: argparse.ArgumentParser) -> None:
         "--scenes", dest="pick", action="store_const", const="scenes", default="keyframes",
         help="the first frame of every scene (a second later where it fades in), instead of every I-frame; slower",
     )  # fmt: skip
-    pick.add_argument("--every", dest="pick", type=_number(float, 0.001), metavar="SECONDS", help="a frame so often")
-    p.add_argument("--start", type=_clock, default=0, metavar="TIME", help="seconds, m:ss or h:mm:ss")
-    p.add_argument("--end", type=_clock, default=math.inf, metavar="TIME", help="as --start")
-    p.add_argument("--count", type=_number(int, 1), metavar="N", help="keep at most so many of a film, spread over it")
-    p.add_argument("--size", type=_number(int, 16), default=256, metavar="N", help="height and width (default: 256)")
+    pick.add_argument("--every", dest="pick", type=common.number(0.001), metavar="SECONDS", help="a frame so often")
+    p.add_argument("--start", type=common.time, default=0, metavar="TIME", help="seconds, m:ss or h:mm:ss")
+    p.add_argument("--end", type=common.time, default=math.inf, metavar="TIME", help="as --start")
+    p.add_argument(
+        "--count", type=common.whole_number(1), metavar="N", help="keep at most so many of a film, spread over it"
+    )
+    p.add_argument(
+        "--size", type=common.whole_number(16), default=256, metavar="N", help="height and width (default: 256)"
+    )
     p.add_argument(
         "--fit", choices=("crop", "resize"), default="crop",
         help="the square in the middle, or the whole picture squeezed into a square (default: crop)",
@@ -80,57 +89,19 @@ def _check(p: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     p.add_argument("-c", "--config-file", type=Path, metavar="YAML", help="take folders, size and batch from a config")
     p.add_argument(
-        "-o", "--output", type=_png, default=Path("output/check.png"), metavar="PNG",
+        "-o", "--output", type=common.file_ending(".png"), default=Path("output/check.png"), metavar="PNG",
         help="for the brightness of the images (default: output/check.png)",
     )  # fmt: skip
-
-
-def _number(kind: type, least: float) -> type:
-    def number(text: str) -> float:
-        if not least <= kind(text) < math.inf:
-            raise argparse.ArgumentTypeError(f"{text} is not at least {least}")
-        return kind(text)
-
-    return number
-
-
-def _png(text: str) -> Path:
-    if Path(text).suffix.lower() != ".png":
-        raise argparse.ArgumentTypeError(f"{text} does not end in .png")
-    return Path(text)
-
-
-def _clock(text: str) -> float:
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
-    for quiet in ({"module": "PIL"}, {"message": "Glyph .* missing"}):  # damaged metadata, signs that no font has
+    for quiet in ({"module": "PIL"}, {"message": "Glyph .* missing"}):  # damaged metadata; characters that no font has
         warnings.filterwarnings("ignore", **quiet)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not in notebooks
-            stream.reconfigure(errors="backslashreplace")  # file names may be any bytes
-    try:
-        return args.run(args)
-    except InputError as error:
-        print(f"prepare_data: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(f"prepare_data: {error.name} is not installed; this needs: pip install '.[train]'", file=sys.stderr)
-        return 2
-    except OSError as error:  # of names too long, say, or a reader who left
-        if not isinstance(error, BrokenPipeError):
-            print(f"prepare_data: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("prepare_data: interrupted; the same command goes on from there", file=sys.stderr)
-        return 130
+    return common.run(
+        PROGRAM, lambda: args.run(args), "pip install '.[train]'", "; the same command goes on from there"
+    )
 
 
 def download(args: argparse.Namespace) -> int:
@@ -151,10 +122,7 @@ def download(args: argparse.Namespace) -> int:
             print(f"| {folder} | {number} | {download.PAPER[folder]} |")
             code = code if number == download.PAPER[folder] else 1
         if code:
-            print(
-                f"prepare_data: {dataset} does not have the paper's images; training takes what is there",
-                file=sys.stderr,
-            )
+            common.tell(PROGRAM, f"{dataset} does not have the paper's images; training takes what is there")
     return code
 
 
@@ -173,7 +141,7 @@ def frames(args: argparse.Namespace) -> int:
             if len(args.films) == 1:
                 raise
             failed += 1
-            print(f"prepare_data: {error}", file=sys.stderr)
+            common.tell(PROGRAM, error)
             continue
         sheet = f"; in {args.output}, all on {report.sheet}" if report.sheet else ""
         print(f"{film}: {report.summary()}{sheet}")
@@ -184,17 +152,10 @@ def smooth(args: argparse.Namespace) -> int:
     from ..data.edge_smoothing import smooth_folder
 
     done = smooth_folder(args.cartoons, args.output, args.jobs)
-    _name([f"{file}: {reason}" for file, reason in done.failed.items()], sys.stderr)
+    common.tell_all(PROGRAM, [f"{file}: {reason}" for file, reason in done.failed.items()])
     there = f", {done.there} were there" if done.there else ""
     print(f"{done.made} smoothed cartoons in {done.folder}{there}" + f", {len(done.failed)} failed" * bool(done.failed))
     return 1 if done.failed else 0
-
-
-def _name(lines: list[str], stream: TextIO) -> None:
-    for line in lines[:SHOWN]:
-        print(f"prepare_data: {line}", file=stream)
-    if len(lines) > SHOWN:
-        print(f"prepare_data: and {len(lines) - SHOWN} more like these", file=stream)
 
 
 def check(args: argparse.Namespace) -> int:
@@ -205,8 +166,8 @@ def check(args: argparse.Namespace) -> int:
     places, options = _configured(args) if args.config_file else (dataset.layout(args.root), {})
     found = dataset.check(places, **options, jobs=args.jobs)
     print("\n".join(dataset.table(found)))
-    _name(found.remarks, sys.stdout)
-    _name(found.failures, sys.stderr)
+    common.tell_all(PROGRAM, found.remarks, stream=sys.stdout)
+    common.tell_all(PROGRAM, found.failures)
     print("Training would fail." if found.failures else "Training would find all it needs.")
     dataset.histogram(found, args.output)
     print(f"Brightness: {args.output}")

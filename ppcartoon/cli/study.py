@@ -1,37 +1,45 @@
-"""The command line of tools/study.py."""
+"""`ppcartoon study`: a user study, its page and its report."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-import signal
-import sys
 import warnings
 from pathlib import Path
 
-from ..errors import InputError, printable
 from ..utils.server import listening
-from .flags import bounded
+from . import common
 
+PROGRAM = "ppcartoon study"
+EXAMPLES = """
+ppcartoon study serve study                      the page, until Ctrl-C
+ppcartoon study report study
+"""
 SHOWN = 10  # problems in full
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        description="A preference study as in the paper's Fig. 11: a page on which people choose the best cartoon.",
-        epilog="STUDY is a folder with photos/NAME.png in it and, of each method, STYLE/METHOD/NAME.png, of the "
-        "photo's size. Exit code: 0 done, 2 nothing could be done as asked, and why is said.",
+    p = common.parser(
+        PROGRAM,
+        "Runs a user study as in the paper's Fig. 11: a page on which people choose the best cartoon.",
+        EXAMPLES,
+        "STUDY is a folder with photos/NAME.png in it and, of each method, STYLE/METHOD/NAME.png, of the photo's "
+        "size.\n\n",
     )
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serving = commands.add_parser("serve", help="check the images and serve the page until Ctrl-C")
     serving.set_defaults(run=serve)
     serving.add_argument("study", type=Path, metavar="STUDY", help="folder; the answers go to its votes.sqlite")
-    serving.add_argument("--sets", type=bounded(1, 1000), default=20, metavar="N", help="for each voter (default: 20)")
+    serving.add_argument(
+        "--sets", type=common.whole_number(1, 1000), default=20, metavar="N", help="for each voter (default: 20)"
+    )
     serving.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS",
         help="where to listen (default: 127.0.0.1, for this machine alone; 0.0.0.0: for everybody who reaches it)",
     )  # fmt: skip
-    serving.add_argument("--port", type=bounded(0, 65535), default=8000, metavar="N", help="(default: 8000; 0: any)")
+    serving.add_argument(
+        "--port", type=common.whole_number(0, 65535), default=8000, metavar="N", help="(default: 8000; 0: any)"
+    )
     reporting = commands.add_parser("report", help="shares, tests, CSV and chart of the votes so far")
     reporting.set_defaults(run=report)
     reporting.add_argument("study", type=Path, metavar="STUDY", help="folder with votes.sqlite in it")
@@ -44,22 +52,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server ends as by Ctrl-C
-    warnings.filterwarnings("ignore", "Glyph .* missing")  # signs that no font has
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # that a request waits for a thread is no news
-    try:
-        return args.run(args)
-    except InputError as error:
-        print(f"study: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(f"study: {error.name} is not installed; this needs: pip install '.[study]'", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"study: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    warnings.filterwarnings("ignore", "Glyph .* missing")  # characters that no font has
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a request that waits for a thread is no problem
+    return common.run(PROGRAM, lambda: args.run(args), "pip install '.[study]'")
 
 
 def serve(args: argparse.Namespace) -> int:
@@ -71,9 +66,7 @@ def serve(args: argparse.Namespace) -> int:
 
     material, problems = read(args.study)
     if problems:
-        more = [f"and {len(problems) - SHOWN} more like these"] if len(problems) > SHOWN else []
-        for line in problems[:SHOWN] + more:
-            print(f"study: {printable(line)}", file=sys.stderr)
+        common.tell_all(PROGRAM, problems, SHOWN)
         return 2
     with listening(args.host, args.port) as place:
         votes = Votes(args.study / FILE, material)

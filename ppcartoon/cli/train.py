@@ -1,4 +1,4 @@
-"""The command line of tools/train.py."""
+"""`ppcartoon train`: trains a style."""
 
 from __future__ import annotations
 
@@ -14,27 +14,31 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..errors import InputError
-from ..training.processes import signal_when_parent_ends
+from ..errors import InputError, Interrupted
+from ..utils.signals import signal_when_parent_ends
 from ..utils.threads import cores
+from . import common
 
+PROGRAM = "ppcartoon train"
+EXAMPLES = """
+ppcartoon train -c configs/cartoonloss_shinkai.yaml
+ppcartoon train -c configs/cartoonloss_shinkai.yaml --resume
+ppcartoon train -c configs/cartoonloss_custom.yaml -o epochs=10 model.adv_weight=100 --dry-run
+python -m paddle.distributed.launch tools/train.py -c configs/cartoonloss_shinkai.yaml    several GPUs
+"""
 log = logging.getLogger("ppcartoon")
 
 
 class Console(logging.Handler):
-    """Lines on stderr, above the progress bar where there is one."""
+    """Lines on standard error, above the progress bar where there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError):  # nobody listens any more; train.log does
+        with contextlib.suppress(OSError):  # the terminal is gone; train.log remains
             tqdm.write(self.format(record), file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        description="Trains CartoonLossGAN, both stages, and leaves weights for tools/infer.py --weights.",
-        epilog="Several GPUs: python -m paddle.distributed.launch tools/train.py -c ... Exit code: 0 trained, "
-        "1 something is wrong and named, 129, 130 or 143 interrupted, and --resume auto goes on.",
-    )  # fmt: skip
+    p = common.parser(PROGRAM, "Trains CartoonLossGAN, both stages; `ppcartoon --weights` takes the weights.", EXAMPLES)
     p.add_argument("-c", "--config-file", type=Path, metavar="YAML", help="what to train; --resume PATH needs none")
     p.add_argument(
         "-o", "--opt", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
@@ -68,30 +72,20 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes())))  # Paddle would take one thread
     for noise in ("No ccache found", r"\s*Non compatible API"):  # Paddle's, of no interest here
         warnings.filterwarnings("ignore", noise)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while much is imported, end without a word
     log.handlers = [Console(logging.INFO)]
     log.setLevel(logging.DEBUG)  # for train.log, which gets what the progress bar shows
     log.propagate = False
-    try:
-        return _train(args, options)
-    except InputError as error:
-        log.error(f"train: {error}")
-        return 1
-    except ModuleNotFoundError as error:
-        log.error(
-            f"train: {error.name} is not installed; training needs: pip install '.[train]' paddlepaddle "
-            "(or Paddle's GPU build), and pip install --no-deps ppgan==2.1.0"
-        )
-        return 1
-    except OSError as error:
-        log.error(f"train: {error}")
-        return 1
-    except KeyboardInterrupt:
-        log.error("train: interrupted, without a checkpoint of the last steps")
-        return 130
+    return common.run(
+        PROGRAM,
+        lambda: _train(args, options),
+        "pip install '.[train]' paddlepaddle (or Paddle's GPU build), and pip install --no-deps ppgan==2.1.0",
+        ", without a checkpoint of the last steps",
+        lambda message: log.error(f"{PROGRAM}: {message}"),
+    )
 
 
 def _train(args: argparse.Namespace, options: list[str]) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while much is imported, end without a word
     with contextlib.redirect_stderr(io.StringIO()):  # Paddle warns of more threads than one
         import paddle
 
@@ -116,8 +110,8 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
         log.setLevel(logging.ERROR)  # rank 0 tells of the run
     try:
         trainer.Trainer(work, start.notes).train()
-    except trainer.Interrupted as stop:
-        log.info(f"stopped after step {work.model.steps}; --resume auto goes on from {work.last_checkpoint}")
+    except Interrupted as stop:
+        log.info(str(stop))
         return 128 + stop.number
     log.info(f"done: {start.folder / 'weights.safetensors'}")
     return 0

@@ -23,8 +23,8 @@ from ..data.datasets import EpochSampler, UnpairedCartoonDataset
 from ..data.image_folder import image_files
 from ..errors import InputError
 from ..models.base import TrainableModel
+from ..utils.signals import start_worker
 from . import checkpoints
-from .processes import start_worker
 from .run_folder import Start
 from .validation import Validation
 

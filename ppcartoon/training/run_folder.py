@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from filelock import FileLock, Timeout
+
 from ..config import loading
 from ..config.schema import Config
 from ..errors import InputError
@@ -104,3 +106,19 @@ def _leaves(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in tree.items():
         leaves |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return leaves
+
+
+def lock(folder: Path) -> FileLock:
+    """Keeps other runs out of a folder until this process ends.
+
+    Raises:
+        InputError: another process is training there, or the folder cannot be written.
+    """
+    held = FileLock(folder / ".lock")
+    try:
+        held.acquire(blocking=False)
+    except Timeout as error:
+        raise InputError(f"{folder}: another process is training there") from error
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be locked ({error.strerror})") from error
+    return held

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import random
-import signal
 import sys
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import paddle
@@ -17,22 +14,14 @@ import yaml
 from tqdm import tqdm
 
 from .. import images
-from ..errors import InputError
+from ..errors import InputError, Interrupted
 from ..utils.files import atomic
+from ..utils.signals import Stop, end_workers, graceful_interrupt
 from . import run_folder
 from .experiment import Experiment
 from .monitor import TrainingLogger
-from .processes import end_workers, lock
 
 log = logging.getLogger("ppcartoon")
-
-
-class Interrupted(Exception):
-    """The run was asked to stop and left a checkpoint; `number` is the signal's."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class Trainer:
@@ -47,7 +36,7 @@ class Trainer:
         self.experiment, self.notes = experiment, notes
         self.config, self.model, self.ranks = experiment.config, experiment.model, experiment.ranks
         self.monitor: TrainingLogger | None = None
-        self.signal = 0
+        self.stop = Stop()
 
     def train(self) -> None:
         """Trains.
@@ -66,7 +55,7 @@ class Trainer:
                 self._open()
             quiet = None if self.monitor else True  # None: where there is no terminal
             with (
-                self._signals(),
+                graceful_interrupt() as self.stop,
                 tqdm(initial=self.model.steps, total=self.experiment.steps, disable=quiet) as self.bar,
             ):
                 self._loop()
@@ -116,13 +105,16 @@ class Trainer:
             if step % every.visiual_interval == 0 or last:
                 self._sample(step)
             if experiment.validation and rest == 0 and not stopping:
-                experiment.validation.after(epoch, self.model, self.monitor, lambda: bool(self.signal))
+                experiment.validation.after(epoch, self.model, self.monitor, lambda: bool(self.stop))
             if self.monitor and (stopping or last or (rest == 0 and epoch % self.config.snapshot_config.interval == 0)):
                 self.monitor.flush()
                 experiment.save()
             since += time.perf_counter() - paused  # samples and checkpoints are no part of the steps' time
             if stopping and not last:
-                raise Interrupted(self.signal)
+                raise Interrupted(
+                    f"stopped after step {step}; --resume auto goes on from {experiment.last_checkpoint}",
+                    self.stop.number,
+                )
 
     def _settle(self, pending: list[tuple[int, str, dict]]) -> dict[str, float]:
         """Fetches the losses of the steps since the last time; returns the newest.
@@ -147,35 +139,16 @@ class Trainer:
     def _stopping(self, step: int) -> bool:
         """Whether to stop after this step; with several ranks, all of them at the same one."""
         if self.ranks > 1 and step % self.config.log_config.interval == 0:
-            number = paddle.to_tensor(self.signal)
+            number = paddle.to_tensor(self.stop.number)
             paddle.distributed.all_reduce(number, paddle.distributed.ReduceOp.MAX)
-            self.signal = int(number)
-            return bool(self.signal)
-        return self.ranks == 1 and bool(self.signal)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Ctrl-C, SIGTERM and a lost terminal let the step end; a second Ctrl-C does not wait."""
-
-        def remember(number: int, _: object) -> None:
-            self.signal = number
-            if number == signal.SIGINT:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
-            numbers.append(signal.SIGHUP)
-        before = {number: signal.signal(number, remember) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            self.stop.number = int(number)
+            return bool(self.stop)
+        return self.ranks == 1 and bool(self.stop)
 
     def _open(self) -> None:
         """Makes the run's folder fit to go on, and writes the config into it."""
         folder = self.experiment.folder
-        self.lock = lock(folder)
+        self.lock = run_folder.lock(folder)
         for left_over in folder.rglob(".*.safetensors"):  # by a killed writer
             left_over.unlink()
         self.monitor = TrainingLogger(folder, self.model.steps, self.config.enable_visualdl)

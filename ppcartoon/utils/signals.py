@@ -1,40 +1,79 @@
-"""Ctrl-C and its like, when what was begun is to be ended well."""
+"""Graceful shutdown on Ctrl-C and SIGTERM, and the end of worker processes."""
 
 from __future__ import annotations
 
+import ctypes
+import multiprocessing
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-HEEDED = signal.SIGINT, signal.SIGTERM
+PR_SET_PDEATHSIG = 1
+
+
+class Stop:
+    """Whether a signal has asked to stop.
+
+    Attributes:
+        number: of the signal; 0 while none has come.
+    """
+
+    number = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.number)
 
 
 @contextmanager
-def graceful_interrupt(on_first: Callable[[], None]) -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets in the block; a second one does what it always does.
+def graceful_interrupt(on_first: Callable[[], None] = lambda: None) -> Iterator[Stop]:
+    """Within the block Ctrl-C, SIGTERM and SIGHUP are only noted; a second Ctrl-C acts as usual.
 
-    Threads other than the main one get none: the event stays as it is there.
+    Launchers may send SIGTERM twice, so a second one does not cut the shutdown short. In threads other than the main
+    one no signal is noted. A SIGHUP that is ignored, as under nohup, stays ignored.
 
     Args:
-        tell: called when the first one comes.
+        on_first: called when the first one comes.
     """
-    came = threading.Event()
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():
-        yield came
+        yield stop
         return
 
-    def note(*_: object) -> None:
-        restore()
-        came.set()
-        on_first()
+    def note(number: int, _: object) -> None:
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+        if not stop:
+            stop.number = number
+            on_first()
 
-    def restore() -> None:
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield stop
+    finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    before = {number: signal.signal(number, note) for number in HEEDED}
-    try:
-        yield came
-    finally:
-        restore()
+
+def signal_when_parent_ends(number: int) -> None:
+    """Makes Linux send this process a signal when its parent has ended."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+
+
+def start_worker(_: int) -> None:
+    """Called in each worker of a data loader: it ends with its parent, and ignores signals to the process group."""
+    signal_when_parent_ends(signal.SIGKILL)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def end_workers() -> None:
+    """Kills the workers of data loaders, which ignore Paddle's SIGTERM."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Paddle's handler would take it for an accident
+    for worker in multiprocessing.active_children():
+        worker.kill()
+        worker.join()

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ..errors import InputError, Interrupted
 from ..images import WRITABLE
 from ..utils.files import atomic
-from ..utils.signals import graceful_interrupt
+from ..utils.signals import Stop, graceful_interrupt
 from ..utils.threads import prefetch, write_behind
 from ..utils.timecode import show_time
 from .formats import ENDINGS, MUXERS, choose_codec, is_pattern
@@ -94,9 +94,10 @@ def cartoonize(
             bar.write("stopping after this picture; once more, and nothing is kept", file=sys.stderr)
 
         with graceful_interrupt(tell) as stop:
-            report = _run(clip, source, target, cartoonize, options, stop.is_set, bar)
-    if stop.is_set():
-        raise Interrupted(f"{target}: stopped at {show_time(report.seconds)}; it ends there, and can be played")
+            report = _run(clip, source, target, cartoonize, options, stop, bar)
+    if stop:
+        message = f"{target}: stopped at {show_time(report.seconds)}; it ends there, and can be played"
+        raise Interrupted(message, stop.number)
     return report
 
 
@@ -146,14 +147,14 @@ def _run(
     target: Path,
     cartoonize: Callable[[np.ndarray, float], np.ndarray],
     options: Options,
-    stopped: Callable[[], bool],
+    stop: Stop,
     bar: tqdm,
 ) -> Report:
     pictures, seconds = 0, 0.0
     with _movie(clip, source, target, options) as movie:
         with write_behind(movie.write) as write, prefetch(fitted(clip.moments(), options.max_size)) as moments:
             for moment in moments:
-                if stopped():
+                if stop:
                     break
                 try:
                     cartoon = cartoonize(moment.rgb, moment.time)
@@ -162,10 +163,10 @@ def _run(
                 write(moment._replace(rgb=np.hstack([moment.rgb, cartoon]) if options.side_by_side else cartoon))
                 pictures, seconds = pictures + 1, moment.time + (moment.duration or float(1 / clip.rate))
                 bar.update()
-        if not pictures and stopped():
-            raise Interrupted(f"{source}: stopped before its first picture")
+        if not pictures and stop:
+            raise Interrupted(f"{source}: stopped before its first picture", stop.number)
         if not pictures:
             raise InputError(f"{source}: {'; '.join(clip.warnings) or 'has no pictures in the part that is wanted'}")
-        if stopped():
+        if stop:
             movie.until = seconds
     return Report(pictures, seconds, [f"{source}: {fault}" for fault in (*clip.warnings, *movie.warnings)])

@@ -177,7 +177,7 @@ def test_ctrl_c_keeps_the_image_so_far(files, capsys, monkeypatch):
 def test_mistakes_are_named_in_a_line(files, capsys, options, message):
     assert command(files, *options) == 2
     error = capsys.readouterr().err
-    assert error.startswith("evaluate: ") and error.count("\n") == 1 and message in error
+    assert error.startswith("ppcartoon evaluate: ") and error.count("\n") == 1 and message in error
     assert not (files / "out").exists()
 
 

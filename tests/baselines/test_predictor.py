@@ -8,7 +8,8 @@ import pytest
 import safetensors.numpy
 
 from ppcartoon import CartoonPredictor, InputError, images, weights
-from ppcartoon.baselines.predictor import GENERATORS, generator, open_weights
+from ppcartoon.baselines.generators import GENERATORS, generator
+from ppcartoon.baselines.predictor import open_weights
 from ppcartoon.cli import evaluate, infer
 from tests.helpers import tiny
 from tests.helpers.samples import photo

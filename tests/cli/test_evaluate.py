@@ -112,7 +112,7 @@ def test_mistakes_are_one_line_and_exit_code_2(root, evaluate, arguments, why):
     fid.save_statistics(root / "small.npz", fid.Statistics(np.zeros(3), np.eye(3)))
     code, out, err = evaluate("fid", *(argument.format(root=root) for argument in arguments))
     assert (code, out) == (2, "")
-    assert err.startswith("evaluate: ") and err.count("\n") == 1 and why.format(root=root) in err
+    assert err.startswith("ppcartoon evaluate: ") and err.count("\n") == 1 and why.format(root=root) in err
 
 
 def test_the_tool_runs_as_it_is():

@@ -116,7 +116,7 @@ def test_values_that_cannot_be_meant_are_refused_with_their_option(run, command,
 def test_mistakes_are_one_line_each(run, tmp_path, command, message):
     before, names = state(tmp_path), {"long": "a" * 300, "configs": ROOT / "configs"}
     code, _, err = run(*command.format(**names).split())
-    assert code == 2 and err.startswith("prepare_data: ") and err.count("\n") == 1 and message.format(**names) in err
+    assert code == 2 and err.startswith("ppcartoon prepare: ") and err.count("\n") == 1 and message.format(**names) in err
     assert state(tmp_path) == before
 
 
@@ -127,8 +127,8 @@ def test_smooth_counts_what_it_did_and_names_what_failed(run, tmp_path):
     save(tmp_path / "cartoons/new.png", draw_cartoon(7, 32))
     code, out, err = run("smooth", "cartoons/")
     assert (code, out) == (1, f"1 smoothed cartoons in {tmp_path / 'smooth'}, 3 were there, 25 failed\n")
-    named = [f"prepare_data: cartoons/junk{i:02}.png: not an image that can be read here\n" for i in range(20)]
-    assert err == "".join([*named, "prepare_data: and 5 more like these\n"])
+    named = [f"ppcartoon prepare: cartoons/junk{i:02}.png: not an image that can be read here\n" for i in range(20)]
+    assert err == "".join([*named, "ppcartoon prepare: and 5 more like these\n"])
 
 
 def test_check_names_what_failed_and_leaves_the_folder_as_it_is(run, tmp_path):
@@ -144,9 +144,9 @@ def test_check_names_what_failed_and_leaves_the_folder_as_it_is(run, tmp_path):
         junk(tmp_path / f"cartoons/junk{i:02}.png")
     code, out, err = run("check", ".")
     assert code == 1 and "\nTraining would fail.\n" in out
-    assert "prepare_data: photos/3.png: shows the same as test/a.bmp, " in out
+    assert "ppcartoon prepare: photos/3.png: shows the same as test/a.bmp, " in out
     assert [line.split(":")[1] for line in err.splitlines()[:20]] == [f" cartoons/junk{i:02}.png" for i in range(20)]
-    assert err.splitlines()[20:] == ["prepare_data: and 5 more like these"]
+    assert err.splitlines()[20:] == ["ppcartoon prepare: and 5 more like these"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_the_tool_itself_ends_with_these_codes_and_without_a_traceback(run, tmp_
     for arguments, code in ((["smooth", "data/cartoons"], 1), (["check", "data"], 1), (["check", "nowhere"], 2)):
         done = subprocess.run([*TOOL, *arguments], capture_output=True, text=True)
         assert done.returncode == code and bool(done.stdout) == (code == 1)
-        assert done.stderr and all(line.startswith("prepare_data: ") for line in done.stderr.splitlines())
+        assert done.stderr and all(line.startswith("ppcartoon prepare: ") for line in done.stderr.splitlines())
 
 
 DRIVER = f"""import contextlib, json, sys
@@ -214,7 +214,7 @@ from ppcartoon.cli.prepare import main
 def test_a_missing_module_is_one_line_with_what_to_install(run, module, command):
     code = f"{DRIVER}sys.modules[{module!r}] = None; sys.exit(main({command.split()}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    said = rf"prepare_data: {module}\S* is not installed; this needs: pip install '.\[train\]'\n"
+    said = rf"ppcartoon prepare: {module}\S* is not installed; this needs: pip install '.\[train\]'\n"
     assert done.returncode == 2 and re.fullmatch(said, done.stderr)
 
 
@@ -233,7 +233,7 @@ print(json.dumps(found))"""
     assert len(image_files(tmp_path / "frames")) == 1
 
 
-GOES_ON = "prepare_data: interrupted; the same command goes on from there\n"
+GOES_ON = "ppcartoon prepare: interrupted; the same command goes on from there\n"
 
 
 @pytest.mark.parametrize("number, code, said", [(signal.SIGINT, 130, GOES_ON), (signal.SIGTERM, 143, "")])

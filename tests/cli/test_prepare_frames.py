@@ -75,7 +75,7 @@ def test_of_several_films_the_bad_are_named_and_the_others_done(film, tmp_path):
 def test_a_film_that_cannot_be_read_is_one_line_and_leaves_no_folder(tmp_path):
     done = call(tmp_path / "gone.mp4", "-o", tmp_path / "out")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"prepare_data: {tmp_path / 'gone.mp4'}: no such file\n"
+    assert done.stderr == f"ppcartoon prepare: {tmp_path / 'gone.mp4'}: no such file\n"
     assert not (tmp_path / "out").exists()
 
 

@@ -38,13 +38,13 @@ def test_mistakes_are_named_in_a_line_and_nothing_is_written(tmp_path, capsys, o
     options = options if "-c" in options else ["-c", str(training_runs.write_config(tmp_path)), *options]
     assert train.main(options) == 1
     error = capsys.readouterr().err
-    assert error.startswith("train: ") and error.count("\n") == 1 and message in error
+    assert error.startswith("ppcartoon train: ") and error.count("\n") == 1 and message in error
     assert not (tmp_path / "output").exists()
 
 
 def test_a_run_needs_a_config(capsys):
     assert train.main([]) == 1
-    assert capsys.readouterr().err == "train: -c: name a config, configs/cartoonloss_shinkai.yaml for one\n"
+    assert capsys.readouterr().err == "ppcartoon train: -c: name a config, configs/cartoonloss_shinkai.yaml for one\n"
 
 
 def test_mixed_precision_is_said_to_do_nothing_on_a_cpu_and_does_nothing(whole, tmp_path):

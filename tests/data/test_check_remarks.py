@@ -59,6 +59,6 @@ def test_pipes_are_no_images(root):
 
 def test_nothing_to_look_at_is_one_line(root, capsys):
     assert main(["check", str(root / "no")]) == 2
-    assert capsys.readouterr().err == f"prepare_data: {root / 'no'}: no such folder\n"
+    assert capsys.readouterr().err == f"ppcartoon prepare: {root / 'no'}: no such folder\n"
     with pytest.raises(InputError, match="neither photos and cartoons"):
         layout(root / "photos")

@@ -102,7 +102,7 @@ def test_other_numbers_than_the_paper_s_exit_with_1(web, tmp_path):
         done = tool("download", "--url", url, "-o", tmp_path)
         assert done.returncode == 1 and "| train_photo | 2 | 6656 |\n" in done.stdout
         assert done.stderr.startswith(
-            f"prepare_data: {tmp_path}/dataset does not have the paper's images; training takes "
+            f"ppcartoon prepare: {tmp_path}/dataset does not have the paper's images; training takes "
         )
         assert done.stderr.count("\n") == 1 and done.stdout.count("\n") == 3 + len(COUNTS)
     assert len(web.log) == 1
@@ -151,5 +151,5 @@ def test_mistakes_are_one_line_and_exit_with_2(web, origin, run, tmp_path, monke
 def test_what_is_no_data_set_is_one_line_and_exit_code_2(web, run, tmp_path, data):
     code, out, err = run("download", "--url", web.put("/dataset.zip", data), "-o", tmp_path)
     assert code == 2 and out == ""
-    assert err.startswith(f"prepare_data: {tmp_path}/dataset.zip: ") and err.count("\n") == 1
+    assert err.startswith(f"ppcartoon prepare: {tmp_path}/dataset.zip: ") and err.count("\n") == 1
     assert names(tmp_path) == ["dataset.zip"]

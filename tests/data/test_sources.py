@@ -50,12 +50,12 @@ def test_two_at_once_give_one_data_set(web, origin, tmp_path):
     (tmp_path / "dataset.zip").write_bytes(zipped(many))
     both = threading.Barrier(2)
 
-    def download():
+    def download_once():
         both.wait()
         return download.download_dataset(tmp_path)
 
     with ThreadPoolExecutor() as pool:
-        first, second = pool.submit(download), pool.submit(download)
+        first, second = pool.submit(download_once), pool.submit(download_once)
         assert first.result() == second.result()
     assert contents(tmp_path / "dataset").keys() == many.keys()
     assert names(tmp_path) == ["dataset", "dataset.zip"]

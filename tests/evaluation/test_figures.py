@@ -63,7 +63,7 @@ def cartoons(tiny_weights, tmp_path, numbers, path="photos/0.png"):
 def test_styles_follow_the_photo_in_the_paper_s_order_and_own_ones_come_last(run):
     methods = "own=d Shinkai=a hayao=b PAPRIKA=c"
     code, out, err = run(f"figure 5 --photos photos/0.png photos/1.png --methods {methods} --size 32 -o figure.png")
-    assert (code, out, err) == (0, "figure.png\n", "evaluate: figure 5: not given: hosoda\n")
+    assert (code, out, err) == (0, "figure.png\n", "ppcartoon evaluate: figure 5: not given: hosoda\n")
     y, x = corners(drawing(), *(f"{folder}/{i}.png" for i in range(2) for folder in ("photos", *"bcad")))
     y, x = y.reshape(2, 5), x.reshape(2, 5)
     assert (np.diff(x) > 32).all() and (x[0] == x[1]).all() and (y == y[:, :1]).all() and y[1, 0] > y[0, 0] + 31
@@ -102,7 +102,7 @@ def test_fig_7_shows_five_epochs_of_cartoonization_with_and_without_initializati
 def test_fig_8_has_two_rows_and_says_where_nothing_was_run(run):
     methods = "adv_animegan=a total_animegan=b adv_ours=c without_gray=d CartoonLossGAN=e"
     code, _, err = run(f"figure 8 --photos photos/0.png --size 32 -o figure.png --methods {methods}")
-    assert code == 0 and err == "evaluate: figure 8: not given: adv_style_animegan, adv_color_animegan, without_color\n"
+    assert code == 0 and err == "ppcartoon evaluate: figure 8: not given: adv_style_animegan, adv_color_animegan, without_color\n"
     (ya, xa), (yb, xb), (yc, xc), (yd, xd), (ye, xe) = corners(drawing(), *(f"{f}/0.png" for f in "abcde")).T
     assert ya == yb < yc == yd == ye and xa == xc < xd < xb == xe
     gap = drawing()[ya : ya + 32, xd : xd + 32]

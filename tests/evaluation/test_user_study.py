@@ -66,7 +66,7 @@ def test_what_does_not_line_up_is_named_before_anything_is_served(study, capsys,
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert out == "" and any(said in line for line in lines) and len(lines) <= 2
-    assert all(line.startswith("study: ") for line in lines) and not (study / "votes.sqlite").exists()
+    assert all(line.startswith("ppcartoon study: ") for line in lines) and not (study / "votes.sqlite").exists()
 
 
 def test_of_many_problems_ten_are_named_and_the_rest_is_counted(tmp_path, capsys):
@@ -75,7 +75,7 @@ def test_of_many_problems_ten_are_named_and_the_rest_is_counted(tmp_path, capsys
         path.unlink()
     assert main(["serve", str(study)]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 11 and lines[-1] == "study: and 2 more like these"
+    assert len(lines) == 11 and lines[-1] == "ppcartoon study: and 2 more like these"
     assert lines[0].endswith("shinkai/CycleGAN: no output for 1.png")
 
 
@@ -186,7 +186,7 @@ def test_what_is_no_database_of_a_study_is_refused_and_left_alone(study, capsys,
     if command == "report":
         assert "votes.sqlite: no such file" in refused()
         opened(study).close()
-        assert refused() == "study: no votes yet"
+        assert refused() == "ppcartoon study: no votes yet"
     assert not (study.parent / "out").exists()
 
 
@@ -262,4 +262,4 @@ def test_a_report_that_cannot_be_written_is_one_line(study, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main(["report", str(study), "-o", str(tmp_path / "file")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"study: {tmp_path / 'file'}: a file is there, where a folder is to be"
+    assert line == f"ppcartoon study: {tmp_path / 'file'}: a file is there, where a folder is to be"

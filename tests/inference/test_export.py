@@ -190,8 +190,8 @@ def test_the_tool_says_in_one_line_what_is_wrong(tiny, tmp_path):
     tensors = {name: tensor for name, tensor in tiny.tensors.items() if name != "generator.out.weight"}
     weights.save(path, dataclasses.replace(tiny, tensors=tensors))
     done = run("--weights", path, "-o", tmp_path)
-    assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr.startswith("export: tiny: tensor generator.out.weight: missing") and done.stderr.count("\n") == 1
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("ppcartoon export: tiny: tensor generator.out.weight: missing") and done.stderr.count("\n") == 1
     assert files(tmp_path) == {"broken.safetensors"}
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ppcartoon import InputError, weights
-from ppcartoon.baselines.predictor import generator
+from ppcartoon.baselines.generators import generator
 from ppcartoon.config import loading
 from ppcartoon.data.samples import draw_cartoon, draw_photo
 from ppcartoon.models import losses, networks

@@ -23,9 +23,9 @@ def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint_before_whole(copy):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1000, size - 1000))
 
     failed = training_runs.train("-c", path, "--resume", "-o", "enable_visualdl=false", preexec_fn=limit)
-    assert failed.returncode == 1
+    assert failed.returncode == 2
     assert failed.stderr.splitlines()[-1].startswith(
-        f"train: {checkpoints.path_of(run / 'checkpoints', 12)}: cannot be written"
+        f"ppcartoon train: {checkpoints.path_of(run / 'checkpoints', 12)}: cannot be written"
     )
     assert "Traceback" not in failed.stderr
     assert {p.name: p.read_bytes() for p in (run / "checkpoints").iterdir()} == before
@@ -34,9 +34,9 @@ def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint_before_whole(copy):
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_term_and_checkpoint(tmp_path):
     path, run = training_runs.write_config(tmp_path), tmp_path / "output" / "tiny"
     failed = training_runs.train("-c", path, "-o", "model.tv_weight=1.0e+39")
-    assert failed.returncode == 1
+    assert failed.returncode == 2
     last = failed.stderr.splitlines()[-1]
-    assert last.startswith("train: step 4: g_loss is inf") or last.startswith("train: step 4: g_tv is inf")
+    assert last.startswith("ppcartoon train: step 4: g_loss is inf") or last.startswith("ppcartoon train: step 4: g_tv is inf")
     assert f"last good checkpoint: {run / 'checkpoints' / 'step_00000003.safetensors'}" in last
     assert checkpoints.newest_first(run / "checkpoints")[0].name == "step_00000003.safetensors"
 
@@ -65,9 +65,9 @@ def test_the_seed_decides(whole, tmp_path):
 def test_moments_that_are_not_finite_are_not_saved(tmp_path):
     path, run = training_runs.write_config(tmp_path), tmp_path / "output" / "tiny"
     failed = training_runs.train("-c", path, "-o", "model.color_weight=1.0e+25")
-    assert failed.returncode == 1
+    assert failed.returncode == 2
     last = failed.stderr.splitlines()[-1]
-    assert last.startswith("train: step 6: optimizer_G/") and "is not finite" in last
+    assert last.startswith("ppcartoon train: step 6: optimizer_G/") and "is not finite" in last
     assert f"last good checkpoint: {run / 'checkpoints' / 'step_00000003.safetensors'}" in last
     assert [p.name for p in checkpoints.newest_first(run / "checkpoints")] == ["step_00000003.safetensors"]
 
@@ -93,7 +93,7 @@ def test_two_runs_do_not_share_a_folder(copy):
         refused = training_runs.train("-c", path, "--resume")
         with pytest.raises(InputError, match="another process is training there"):
             processes.lock(run)
-    assert refused.returncode == 1 and refused.stderr.endswith(f"train: {run}: another process is training there\n")
+    assert refused.returncode == 2 and refused.stderr.endswith(f"ppcartoon train: {run}: another process is training there\n")
     assert (run / "metrics.jsonl").read_bytes() == before
 
 
@@ -128,5 +128,5 @@ def test_ctrl_c_while_it_starts_ends_it_quietly(tmp_path, seconds):
 
 def test_fewer_epochs_than_are_done_are_no_way_to_resume(copy):
     refused = training_runs.train("-c", copy[0], "--resume", "-o", "epochs=2")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "the checkpoint has 9 steps, this run 6: raise epochs" in refused.stderr

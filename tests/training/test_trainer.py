@@ -68,10 +68,10 @@ def test_a_new_run_does_not_write_over_an_old_one(whole):
     path, run = whole
     before = (run / "metrics.jsonl").read_bytes()
     refused = training_runs.train("-c", path)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert (
         refused.stderr
-        == f"train: {run}: holds a run; --resume auto goes on with it, -o output_dir=... starts another\n"
+        == f"ppcartoon train: {run}: holds a run; --resume auto goes on with it, -o output_dir=... starts another\n"
     )
     assert (run / "metrics.jsonl").read_bytes() == before
 
@@ -163,13 +163,13 @@ def test_without_a_whole_checkpoint_the_run_is_not_begun_anew(copy):
     for file in checkpoints.newest_first(run / "checkpoints"):
         file.write_bytes(file.read_bytes()[:1000])
     refused = training_runs.train("-c", path, "--resume")
-    assert refused.returncode == 1
-    assert f"train: {run}: no whole checkpoint to go on from; " in refused.stderr and "Traceback" not in refused.stderr
+    assert refused.returncode == 2
+    assert f"ppcartoon train: {run}: no whole checkpoint to go on from; " in refused.stderr and "Traceback" not in refused.stderr
 
 
 def test_another_batch_size_or_network_is_no_way_to_resume(copy):
     path, _ = copy
     other = training_runs.train("-c", path, "--resume", "-o", "dataset.train.batch_size=3")
-    assert other.returncode == 1 and "counts 3 steps an epoch, this run 2" in other.stderr
+    assert other.returncode == 2 and "counts 3 steps an epoch, this run 2" in other.stderr
     other = training_runs.train("-c", path, "--resume", "-o", "model.generator.channels=4")
-    assert other.returncode == 1 and "netG is another network" in other.stderr
+    assert other.returncode == 2 and "netG is another network" in other.stderr

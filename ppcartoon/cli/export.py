@@ -1,0 +1,52 @@
+"""`ppcartoon export`: a style as ONNX and Paddle inference models."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from . import common
+
+PROGRAM = "ppcartoon export"
+EXAMPLES = """
+ppcartoon export -o exported                     all formats that this machine can write
+ppcartoon export -w mine.safetensors --format onnx
+"""
+FORMATS = ("onnx", "paddle", "paddle-lite")
+
+
+def parser() -> argparse.ArgumentParser:
+    p = common.parser(
+        PROGRAM,
+        "Writes a style for servers, phones and browsers. Each format is run on photos and compared before it is kept.",
+        EXAMPLES,
+    )
+    style = p.add_mutually_exclusive_group()
+    style.add_argument("-s", "--style", default="peppercarrot", help="a shipped style (default: peppercarrot)")
+    style.add_argument("-w", "--weights", type=Path, metavar="FILE", help="a .safetensors weights file of your own")
+    p.add_argument("-o", "--output", type=Path, default=Path("exported"), metavar="DIR", help="(default: exported)")
+    p.add_argument(
+        "--format", nargs="+", choices=FORMATS,
+        help="paddle: .json, Paddle 3's; paddle-lite: .pdmodel, for Paddle Lite and Paddle 2 (default: all)",
+    )  # fmt: skip
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    return common.run(PROGRAM, lambda: export(args), "pip install paddlepaddle==3.2.2, or Paddle's GPU build")
+
+
+def export(args: argparse.Namespace) -> int:
+    from .. import weights
+    from ..inference import export as exporting
+
+    loaded = weights.load(args.weights) if args.weights else weights.load_style(args.style)
+    formats, remark = exporting.possible()  # imports Paddle, which takes SIGTERM for itself
+    common.end_by_sigterm()
+    for done in exporting.export(loaded, args.output, args.format or formats):
+        print(f"{done.path}: by {done.engine}, within {done.difference:.1e} in [-1, 1], PSNR {done.psnr:.0f} dB")
+    if remark and not args.format:
+        print(f"left out: {remark}")
+    return 0
