@@ -62,8 +62,8 @@ def test_of_several_films_the_bad_are_named_and_the_others_done(film, tmp_path):
     done = call(film, bad, tmp_path / "gone.mp4", second, "-o", tmp_path / "out")
     assert done.returncode == 1
     assert [line.split(": ")[:2] for line in done.stderr.splitlines()] == [
-        ["prepare_data", str(bad)],
-        ["prepare_data", str(tmp_path / "gone.mp4")],
+        ["ppcartoon prepare", str(bad)],
+        ["ppcartoon prepare", str(tmp_path / "gone.mp4")],
     ]
     assert [line.split("; ")[0] for line in done.stdout.splitlines()] == [
         f"{film}: 8 of 8 pictures kept",

@@ -36,14 +36,14 @@ from tests.helpers import training_runs
 )
 def test_mistakes_are_named_in_a_line_and_nothing_is_written(tmp_path, capsys, options, message):
     options = options if "-c" in options else ["-c", str(training_runs.write_config(tmp_path)), *options]
-    assert train.main(options) == 1
+    assert train.main(options) == 2
     error = capsys.readouterr().err
     assert error.startswith("ppcartoon train: ") and error.count("\n") == 1 and message in error
     assert not (tmp_path / "output").exists()
 
 
 def test_a_run_needs_a_config(capsys):
-    assert train.main([]) == 1
+    assert train.main([]) == 2
     assert capsys.readouterr().err == "ppcartoon train: -c: name a config, configs/cartoonloss_shinkai.yaml for one\n"
 
 

@@ -102,7 +102,10 @@ def test_fig_7_shows_five_epochs_of_cartoonization_with_and_without_initializati
 def test_fig_8_has_two_rows_and_says_where_nothing_was_run(run):
     methods = "adv_animegan=a total_animegan=b adv_ours=c without_gray=d CartoonLossGAN=e"
     code, _, err = run(f"figure 8 --photos photos/0.png --size 32 -o figure.png --methods {methods}")
-    assert code == 0 and err == "ppcartoon evaluate: figure 8: not given: adv_style_animegan, adv_color_animegan, without_color\n"
+    assert (
+        code == 0
+        and err == "ppcartoon evaluate: figure 8: not given: adv_style_animegan, adv_color_animegan, without_color\n"
+    )
     (ya, xa), (yb, xb), (yc, xc), (yd, xd), (ye, xe) = corners(drawing(), *(f"{f}/0.png" for f in "abcde")).T
     assert ya == yb < yc == yd == ye and xa == xc < xd < xb == xe
     gap = drawing()[ya : ya + 32, xd : xd + 32]

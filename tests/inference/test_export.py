@@ -191,7 +191,10 @@ def test_the_tool_says_in_one_line_what_is_wrong(tiny, tmp_path):
     weights.save(path, dataclasses.replace(tiny, tensors=tensors))
     done = run("--weights", path, "-o", tmp_path)
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("ppcartoon export: tiny: tensor generator.out.weight: missing") and done.stderr.count("\n") == 1
+    assert (
+        done.stderr.startswith("ppcartoon export: tiny: tensor generator.out.weight: missing")
+        and done.stderr.count("\n") == 1
+    )
     assert files(tmp_path) == {"broken.safetensors"}
 
 

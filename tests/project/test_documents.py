@@ -17,8 +17,7 @@ import requests
 from packaging.requirements import Requirement
 
 from ppcartoon import weights
-from ppcartoon.cli import evaluate as evaluation_flags
-from ppcartoon.cli import flags, prepare, train
+from ppcartoon.cli import evaluate, infer, prepare, train
 from ppcartoon.config import loading
 from tests.helpers import studies, training_runs
 from tests.helpers.documents import DOCUMENTS, ROOT, Command, commands, lay_out, programs, prose
@@ -31,8 +30,8 @@ SMALLER = {  # appended to a command that names a config
     ],
 }  # fmt: skip
 PARSERS = {
-    "train.py": train.parser, "prepare_data.py": prepare.parser, "evaluate.py": evaluation_flags.parser,
-    "infer.py": flags.parser, "ppcartoon": flags.parser,
+    "train.py": train.parser, "prepare_data.py": prepare.parser, "evaluate.py": evaluate.parser,
+    "infer.py": infer.parser, "ppcartoon": infer.parser,
 }  # fmt: skip
 SERVERS = re.compile(r"visualdl |ppcartoon demo|tools/demo.py|tools/study.py serve")
 ALL = [command for document in DOCUMENTS for command in commands(document)]

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from ppcartoon import InputError
-from ppcartoon.training import checkpoints, processes
+from ppcartoon.training import checkpoints, run_folder
 from tests.helpers import training_runs
 
 
@@ -36,7 +36,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_term_and_checkpo
     failed = training_runs.train("-c", path, "-o", "model.tv_weight=1.0e+39")
     assert failed.returncode == 2
     last = failed.stderr.splitlines()[-1]
-    assert last.startswith("ppcartoon train: step 4: g_loss is inf") or last.startswith("ppcartoon train: step 4: g_tv is inf")
+    assert last.startswith("ppcartoon train: step 4: g_loss is inf") or last.startswith(
+        "ppcartoon train: step 4: g_tv is inf"
+    )
     assert f"last good checkpoint: {run / 'checkpoints' / 'step_00000003.safetensors'}" in last
     assert checkpoints.newest_first(run / "checkpoints")[0].name == "step_00000003.safetensors"
 
@@ -89,11 +91,13 @@ def test_nobody_has_to_listen(whole, tmp_path):
 def test_two_runs_do_not_share_a_folder(copy):
     path, run = copy
     before = (run / "metrics.jsonl").read_bytes()
-    with processes.lock(run):
+    with run_folder.lock(run):
         refused = training_runs.train("-c", path, "--resume")
         with pytest.raises(InputError, match="another process is training there"):
-            processes.lock(run)
-    assert refused.returncode == 2 and refused.stderr.endswith(f"ppcartoon train: {run}: another process is training there\n")
+            run_folder.lock(run)
+    assert refused.returncode == 2 and refused.stderr.endswith(
+        f"ppcartoon train: {run}: another process is training there\n"
+    )
     assert (run / "metrics.jsonl").read_bytes() == before
 
 

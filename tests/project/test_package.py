@@ -34,7 +34,7 @@ def test_the_console_script_needs_no_library_to_help(argument):
     report = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
     done = python(f"{report}sys.argv = ['ppcartoon', '{argument}']; from {module} import {function} as run; run()")
     loaded = {name.partition(".")[0] for name in done.stderr.split()}
-    assert loaded - sys.stdlib_module_names <= {"ppcartoon"} | at_start()
+    assert loaded - sys.stdlib_module_names <= {"ppcartoon", "shtab"} | at_start()
     assert done.stdout
 
 
@@ -45,12 +45,14 @@ def at_start() -> set[str]:
 
 def test_the_flags_name_the_engines_that_exist():
     from ppcartoon import images
-    from ppcartoon.cli import flags
+    from ppcartoon.cli import export, infer
     from ppcartoon.inference import engines
+    from ppcartoon.inference.export import FORMATS
     from ppcartoon.video import formats
 
-    assert flags.ENGINES == engines.NAMES and flags.PRECISIONS == engines.PRECISIONS
-    assert {f".{ending}" for ending in flags.ENDINGS[1:]} == {*images.WRITABLE, *formats.ENDINGS} - {".jpeg", ".m4v"}
+    assert infer.ENGINES == engines.NAMES and infer.PRECISIONS == engines.PRECISIONS
+    assert {f".{ending}" for ending in infer.ENDINGS[1:]} == {*images.WRITABLE, *formats.ENDINGS} - {".jpeg", ".m4v"}
+    assert tuple(formats.CODECS) == infer.CODECS and tuple(FORMATS) == export.FORMATS
 
 
 @pytest.fixture(scope="module")

@@ -164,7 +164,10 @@ def test_without_a_whole_checkpoint_the_run_is_not_begun_anew(copy):
         file.write_bytes(file.read_bytes()[:1000])
     refused = training_runs.train("-c", path, "--resume")
     assert refused.returncode == 2
-    assert f"ppcartoon train: {run}: no whole checkpoint to go on from; " in refused.stderr and "Traceback" not in refused.stderr
+    assert (
+        f"ppcartoon train: {run}: no whole checkpoint to go on from; " in refused.stderr
+        and "Traceback" not in refused.stderr
+    )
 
 
 def test_another_batch_size_or_network_is_no_way_to_resume(copy):

@@ -139,7 +139,8 @@ def test_what_is_missing_stops_a_run_before_its_first_step(root, tmp_path):
     refused = training_runs.train("-c", path, "-o", f"validate.photos={root / 'none'}")
     assert refused.returncode == 2 and not (tmp_path / "output").exists()
     assert (
-        refused.stderr == f"ppcartoon train: validate.photos: {root / 'none'}: no such folder; beside it are cartoons, photos\n"
+        refused.stderr
+        == f"ppcartoon train: validate.photos: {root / 'none'}: no such folder; beside it are cartoons, photos\n"
     )
 
 
