@@ -22,7 +22,7 @@ from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.errors import InputError
 
 from . import harness
-from .tables import spread
+from .common import spread
 
 SIZE, COUNT = 256, 100
 OURS, LOOP = "ppcartoon", "loop over the edge pixels in Python"

@@ -8,8 +8,7 @@ from pathlib import Path
 from ppcartoon.errors import InputError
 
 from . import harness
-from .subject import Subject
-from .tables import table
+from .common import Subject, table
 
 POINTS = 10
 LEAST, MOST = 64, 256  # pixels of a side
@@ -37,7 +36,7 @@ def _prepare(subject: Subject, totals: list[int], threads: int) -> tuple[str, Ca
 
     import numpy as np
 
-    from .photos import photos
+    from .common import photos
 
     predictor, rng = subject.predictor(threads), np.random.default_rng(0)
     (photo,) = photos(1, MOST, MOST)

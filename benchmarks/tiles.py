@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import harness
-from .subject import Subject
-from .tables import number, spread, table
+from .common import Subject, number, spread, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +55,7 @@ def write_photo(file: Path, megapixels: float, _: int) -> None:
     """A photo, enlarged, with the noise of a camera, as JPEG."""
     from ppcartoon import images
 
-    from .photos import noisy, photos
+    from .common import noisy, photos
 
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
     (rgb,) = photos(1, height, round(megapixels * 1e6 / height))
@@ -93,7 +92,7 @@ def compare(subject: Subject, what: str, side: int, threads: int) -> tuple[float
     """PSNR in dB of the image made of tiles against the whole; gradients across the borders of tiles, as parts of the
     whole's in the same places; and what ran both.
     """
-    from .photos import mosaic, noisy, photos, psnr
+    from .common import mosaic, noisy, photos, psnr
 
     image = photos(1, side, side)[0] if what == PHOTO else mosaic(CELLS, side)
     whole, tiled = (subject.predictor(threads, tile) for tile in (0, TILE))

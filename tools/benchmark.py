@@ -6,15 +6,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import data, engines, training_step
+from benchmarks import data, inference, training_step
 from ppcartoon import InputError
 from ppcartoon.utils.threads import cores
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
     commands = p.add_subparsers(dest="command", required=True)
-    infer = commands.add_parser("infer", help="engines, folders, large photos, films, the start, memory over time")
-    engines.add_options(infer)
+    infer = commands.add_parser("infer", help="engines, folders, large photos, videos, the start, memory over time")
+    inference.add_options(infer)
     train = commands.add_parser("train", help="a training step, ours and one composed as in ppgan, on random images")
     train.add_argument("--size", type=int, default=64, metavar="PIXELS", help="a multiple of 4, at least 16")
     train.add_argument("--batch-size", type=int, default=2)
@@ -29,7 +29,7 @@ if __name__ == "__main__":
     args = p.parse_args()
     try:
         if args.command == "infer":
-            for line in engines.measure(args):
+            for line in inference.measure(args):
                 print(line, flush=True)
         elif args.command == "data":
             print(*data.measure(args.images, args.rounds), sep="\n")

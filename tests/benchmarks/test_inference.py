@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import engines, flicker, folder, harness, photos, rivals, runtimes, scenes, tables, tiles, video
-from benchmarks.subject import Subject
+from benchmarks import common, engines, folder, harness, inference, tiles, video
+from benchmarks.common import Subject
 from ppcartoon import images
 from ppcartoon.errors import InputError
 from ppcartoon.inference import engines as inference_engines
@@ -47,7 +47,7 @@ def test_engines_and_a_rival_are_compared_at_each_size_and_batch(tiny_file):
     done = benchmark(*options)
     assert done.returncode == 0, done.stderr
     rows = cells(done.stdout.splitlines())
-    assert [row[0].split(" on ")[0] for row in rows] == ["ONNX Runtime", "Paddle dygraph", rivals.PLAIN] * 2
+    assert [row[0].split(" on ")[0] for row in rows] == ["ONNX Runtime", "Paddle dygraph", common.PLAIN] * 2
     assert [row[1:3] for row in rows] == [["64x64", batch] for batch in "111222"]
     for ours, eager, plain in (rows[:3], rows[3:]):
         assert plain[5] == "1.00 (1.00 to 1.00)"
@@ -81,41 +81,41 @@ def test_a_bad_option_is_one_line(options):
 
 def test_the_long_form_sets_what_takes_long(monkeypatch, tiny_file):
     parser = argparse.ArgumentParser()
-    engines.add_options(parser)
+    inference.add_options(parser)
     args = parser.parse_args(["--long", "--only", "memory", "--weights", str(tiny_file)])
     args.rounds = args.threads = 1
-    monkeypatch.setitem(engines.SECTIONS, "memory", lambda a, _: [f"{a.images} {max(a.megapixels):g}"])
-    assert next(engines.measure(args)) == "5000 64"
+    monkeypatch.setitem(inference.SECTIONS, "memory", lambda a, _: [f"{a.images} {max(a.megapixels):g}"])
+    assert next(inference.measure(args)) == "5000 64"
 
 
 def test_bf16_is_measured_where_the_cpu_has_it(subject):
-    assert ("openvino-bf16" in runtimes._possible(1)) == has_bf16()
+    assert ("openvino-bf16" in engines._possible(1)) == has_bf16()
     if has_bf16():
-        assert all(35 < value < 90 for value in runtimes._agreement("openvino-bf16", subject, 1))
-    assert min(runtimes._agreement("onnx", subject, 1)) == np.inf
+        assert all(35 < value < 90 for value in engines._agreement("openvino-bf16", subject, 1))
+    assert min(engines._agreement("onnx", subject, 1)) == np.inf
 
 
 def test_the_plain_rival_runs_the_same_network(subject, tmp_path):
     batch = images.to_network(np.stack([photo(64, 96), photo(64, 96, 3)]))
     ours = inference_engines.create(subject.weights(), "onnx", "cpu", 1)
-    assert np.abs(rivals.plain(rivals.write_onnx(subject, tmp_path, 1), 1)(batch) - ours(batch)).max() < 1e-5
+    assert np.abs(common.plain(common.write_onnx(subject, tmp_path, 1), 1)(batch) - ours(batch)).max() < 1e-5
 
 
 def test_paddlegan_s_network_gets_images_as_its_predictor_resizes_them():
     batch = images.to_network(photo(100, 300)[None])
-    assert rivals.paddlegan()(batch).shape == (1, 3, 256, 288)
+    assert common.paddlegan()(batch).shape == (1, 3, 256, 288)
 
 
 def test_a_folder_and_plain_onnx_runtime_make_the_same_cartoons(subject, tmp_path, monkeypatch):
     folder.write_photos(tmp_path / "photos", 5, 48, 64, 1)
     files = sorted((tmp_path / "photos").iterdir())
     assert len({file.read_bytes() for file in files}) == 5
-    once = folder._file_by_file(files, rivals.write_onnx(subject, tmp_path, 1), 1)
+    once = folder._file_by_file(files, common.write_onnx(subject, tmp_path, 1), 1)
     once(tmp_path / "plain")
     folder._as_folder(subject.predictor(1), tmp_path / "photos")(tmp_path / "ours")
     for file in files:
         ours, plain, source = (images.read(tmp_path / name / file.name).rgb for name in ("ours", "plain", "photos"))
-        assert photos.psnr(ours, plain) > 30 > photos.psnr(ours, source)
+        assert common.psnr(ours, plain) > 30 > common.psnr(ours, source)
 
     for name, value in {"COUNT": 3, "HEIGHT": 48, "WIDTH": 64}.items():
         monkeypatch.setattr(folder, name, value)
@@ -145,7 +145,7 @@ def test_gradients_are_those_across_the_borders_of_tiles():
 
 
 def test_the_mosaic_has_as_many_different_parts_and_none_ends_at_a_tile():
-    image = photos.mosaic(tiles.CELLS, tiles.SIDE)
+    image = common.mosaic(tiles.CELLS, tiles.SIDE)
     assert image.shape == (tiles.SIDE, tiles.SIDE, 3)
     steps = np.abs(np.diff(image.astype(int), axis=1)).mean((0, 2))
     borders = set(np.flatnonzero(steps > 4 * np.median(steps)) + 1)
@@ -154,26 +154,26 @@ def test_the_mosaic_has_as_many_different_parts_and_none_ends_at_a_tile():
 
 
 def test_scenes_move_as_is_known_and_change_by_their_noise_alone(monkeypatch):
-    noise = 2 * photos.NOISE / np.pi**0.5  # mean absolute difference of two frames
-    still, pan = (scenes.frames(kind, 4, 360, 640) for kind in (scenes.STILL, scenes.PAN))
-    assert flicker.changes(still, 0) == pytest.approx([noise] * 3, rel=0.1)
-    assert max(flicker.changes(pan, scenes.SHIFT)) < 1.1 * noise < min(flicker.changes(pan, 1 + scenes.SHIFT))
-    monkeypatch.setattr(photos, "NOISE", 0)
-    still, pan, fade = (scenes.frames(kind, 4, 360, 640) for kind in (scenes.STILL, scenes.PAN, scenes.FADE))
-    assert max(flicker.changes(still, 0)) == 0
-    assert max(flicker.changes(pan, scenes.SHIFT)) < 1 < min(flicker.changes(pan, 0))
-    assert max(flicker.jumps(fade)) < 0.6 < 3 < min(flicker.changes(fade, 0))
+    noise = 2 * common.NOISE / np.pi**0.5  # mean absolute difference of two frames
+    still, pan = (common.scene_frames(kind, 4, 360, 640) for kind in (common.STILL, common.PAN))
+    assert video.changes(still, 0) == pytest.approx([noise] * 3, rel=0.1)
+    assert max(video.changes(pan, common.SHIFT)) < 1.1 * noise < min(video.changes(pan, 1 + common.SHIFT))
+    monkeypatch.setattr(common, "NOISE", 0)
+    still, pan, fade = (common.scene_frames(kind, 4, 360, 640) for kind in (common.STILL, common.PAN, common.FADE))
+    assert max(video.changes(still, 0)) == 0
+    assert max(video.changes(pan, common.SHIFT)) < 1 < min(video.changes(pan, 0))
+    assert max(video.jumps(fade)) < 0.6 < 3 < min(video.changes(fade, 0))
 
 
 def test_a_film_s_rate_is_compared_with_the_engine_s_and_steady_films_flicker_less(subject, monkeypatch):
-    for module in (video, flicker):
-        for name, value in {"COUNT": 6, "HEIGHT": 64, "WIDTH": 96}.items():
-            monkeypatch.setattr(module, name, value)
+    for name, value in {"COUNT": 6, "HEIGHT": 64, "WIDTH": 96}.items():
+        monkeypatch.setattr(video, name, value)
+        monkeypatch.setattr(video, f"SCENE_{'FRAMES' if name == 'COUNT' else name}", value)
     rows = cells(video.measure(subject, 1, 1))
     assert [row[0] for row in rows] == list(video.NAMES)
     assert rows[-1][3] == "1.00 (1.00 to 1.00)"
-    rows = cells(flicker.measure(subject, 1))
-    assert [row[0].split(",")[0] for row in rows] == [scenes.STILL, scenes.PAN, scenes.FADE, scenes.FADE]
+    rows = cells(video.measure_flicker(subject, 1))
+    assert [row[0].split(",")[0] for row in rows] == [common.STILL, common.PAN, common.FADE, common.FADE]
     for _, film_itself, alone, steady, times in rows:
         assert first(film_itself) > 1 and first(alone) > first(steady)
         assert first(times) == pytest.approx(first(alone) / first(steady), rel=0.2)
@@ -193,5 +193,5 @@ def test_what_goes_wrong_in_a_turn_is_told():
 
 def test_numbers_and_ratios():
     numbers = {0.020714: "0.0207", 1: "1.00", -12.34: "-12.3", 99.96: "100", 123.4: "123", 48350: "48350"}
-    assert [tables.number(x) for x in numbers] == list(numbers.values())
-    assert tables.ratios([2, 6, 9], [1, 2, 9]) == "2.00 (1.00 to 3.00)"
+    assert [common.number(x) for x in numbers] == list(numbers.values())
+    assert common.ratios([2, 6, 9], [1, 2, 9]) == "2.00 (1.00 to 3.00)"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import data, harness, parts, training_step
+from benchmarks import data, harness, training_step
 from ppcartoon.data.edge_smoothing import smooth_edges
 from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.images import Picture, write
@@ -69,13 +69,13 @@ def test_the_stopwatch_gives_each_moment_to_the_innermost_call():
         def inner(self):
             time.sleep(0.04)
 
-    work, watch = Work(), parts.Stopwatch()
+    work, watch = Work(), training_step.Stopwatch()
     watch.watch(work, "outer", lambda: "outer")
     watch.watch(work, "inner", lambda: f"inner of {watch.label}")
     start = time.perf_counter()
     seconds = watch.time(work.outer)
     whole = time.perf_counter() - start
-    assert list(seconds) == ["outer", "inner of outer", parts.REST]
+    assert list(seconds) == ["outer", "inner of outer", training_step.REST]
     assert seconds["outer"] >= 0.02
     assert seconds["inner of outer"] >= 0.04
     assert 0.06 <= sum(seconds.values()) <= whole
