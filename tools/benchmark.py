@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import data, inference, training_step
+from benchmarks import data, inference
 from ppcartoon import InputError
 from ppcartoon.utils.threads import cores
 
@@ -34,6 +34,8 @@ if __name__ == "__main__":
         elif args.command == "data":
             print(*data.measure(args.images, args.rounds), sep="\n")
         else:
+            from benchmarks import training_step  # with Paddle
+
             options = (args.size, args.batch_size, args.channels, args.layer, args.rounds, args.threads)
             print("\n".join(training_step.report(*training_step.measure(*options))))
     except InputError as error:
