@@ -144,7 +144,7 @@ def lay_out(folder: Path, tiny: Weights) -> Path:
     for number in range(3):
         Image.fromarray(videos.scene(number, 48, 64)).save(folder / f"frames/{number:05}.png")
     videos.write(folder / "clip.mp4", videos.scenes(0, 1, height=48, width=64))
-    for seed, name in enumerate(("film.mp4", "holiday.mp4", "other.mkv")):
+    for seed, name in enumerate(("video.mp4", "holiday.mp4", "other.mkv")):
         videos.write(folder / name, videos.scenes(*range(3 * seed, 3 * seed + 3)), options={"crf": "12", "g": "6"})
     for data in ("data/custom", "data/large"):
         drawn(folder / data, photos=4, cartoons=2)

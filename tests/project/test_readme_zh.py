@@ -54,7 +54,7 @@ def test_each_names_the_other_in_its_first_lines():
 @pytest.mark.parametrize(
     "old, new",
     [
-        ("ppcartoon --help\n", ""),
+        ("ppcartoon --help  ", ""),
         ("--max-size 768", "--max-size 76"),
         ("(GPU)", ""),
         ("`--max-size 384`", "`--max-side 384`"),
