@@ -118,7 +118,7 @@ def download(args: argparse.Namespace) -> int:
             continue
         dataset = download.download_dataset(args.output or Path("data"), args.url, args.checksum)
         print(f"{dataset}\n| folder | images | in the paper |\n|---|---|---|")
-        for folder, number in download.count(dataset).items():
+        for folder, number in download.count_images(dataset).items():
             print(f"| {folder} | {number} | {download.PAPER[folder]} |")
             code = code if number == download.PAPER[folder] else 1
         if code:
