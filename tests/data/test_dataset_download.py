@@ -147,7 +147,7 @@ def test_other_numbers_of_images_exit_with_1(web, tmp_path):
         done = tool("download", "--url", url, "-o", tmp_path)
         assert done.returncode == 1 and "| train_photo | 2 | 6656 |\n" in done.stdout
         assert done.stderr.startswith(
-            f"ppcartoon prepare: {tmp_path}/dataset does not have the paper's images; training takes "
+            f"ppcartoon prepare: {tmp_path}/dataset does not have the paper's numbers of images; training uses "
         )
         assert done.stderr.count("\n") == 1 and done.stdout.count("\n") == 3 + len(COUNTS)
     assert len(web.log) == 1
@@ -172,12 +172,12 @@ def test_an_interrupted_download_is_resumed_by_the_same_command(web, tmp_path, h
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["nothing"], "nothing: unknown; there are dataset, vgg19, inception"),
+        (["nothing"], "nothing: unknown; choose from dataset, vgg19, inception"),
         (["dataset", "nothing"], "nothing: unknown"),
         (["--checksum", "sha256:" + "0" * 64], "sha256:" + "0" * 64),
         (["--checksum", "wrong"], "wrong"),
         (["--url", "127.0.0.1/dataset.zip"], "127.0.0.1/dataset.zip"),
-        (["dataset", "vgg19", "--url", "http://127.0.0.1/"], "--url is for one file at a time"),
+        (["dataset", "vgg19", "--url", "http://127.0.0.1/"], "--url: give one file only"),
         (["-o", "file"], "file/dataset.zip: cannot be written"),
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
