@@ -1,4 +1,4 @@
-"""`ppcartoon prepare`: training data."""
+"""`ppcartoon prepare`: downloads, extracts, smooths and checks training data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROGRAM = "ppcartoon prepare"
 EXAMPLES = """
 ppcartoon prepare frames video.mp4 -o data/custom/cartoons
 ppcartoon prepare smooth data/custom/cartoons    -> data/custom/smooth
-ppcartoon prepare check data/custom              what training would find
+ppcartoon prepare check data/custom              report problems before training
 ppcartoon prepare download                       the paper's data set -> data/dataset
 """
 
@@ -23,18 +23,20 @@ ppcartoon prepare download                       the paper's data set -> data/da
 def parser() -> argparse.ArgumentParser:
     p = common.parser(
         PROGRAM,
-        "From a video, a folder or the paper's data set to what training reads. Interrupted work continues when the "
-        "same command is started again; finished work is not repeated.",
+        "Prepares training data from a video, a folder or the paper's data set. Running an interrupted command again "
+        "resumes it; finished work is not repeated.",
         EXAMPLES,
     )
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _download(commands.add_parser("download", help="AnimeGAN's data set, and the weights of VGG19 and Inception"))
-    _frames(commands.add_parser("frames", help="key frames of films as cartoons or photos"))
-    _smooth(commands.add_parser("smooth", help="the edge-smoothed twins of cartoons"))
-    _check(commands.add_parser("check", help="what training would find in a folder"))
+    _download(
+        commands.add_parser("download", help="download AnimeGAN's data set, or the weights of VGG19 and Inception")
+    )
+    _frames(commands.add_parser("frames", help="extract key frames of videos as cartoons or photos"))
+    _smooth(commands.add_parser("smooth", help="write the edge-smoothed files of cartoons"))
+    _check(commands.add_parser("check", help="check a folder of training data"))
     for name in ("frames", "smooth", "check"):
         commands.choices[name].add_argument(
-            "--jobs", type=common.whole_number(1), metavar="N", help="threads (default: as many as cores)"
+            "--jobs", type=common.whole_number(1), metavar="N", help="threads (default: one per core)"
         )
     return p
 
@@ -44,85 +46,93 @@ def _download(p: argparse.ArgumentParser) -> None:
     p.add_argument("what", nargs="*", default=["dataset"], metavar="WHAT", help="dataset (default), vgg19, inception")
     p.add_argument(
         "-o", "--output", type=Path, metavar="DIR",
-        help="where it goes (default: data, where the data set becomes data/dataset, and ppgan's cache for weights)",
+        help="target folder (default: data for the data set, which becomes data/dataset; ppgan's cache for weights)",
     )  # fmt: skip
-    p.add_argument("--url", help="of a mirror")
-    p.add_argument("--checksum", metavar="sha256:HEX", help="that dataset.zip must have; none was ever published")
+    p.add_argument("--url", help="download from a mirror")
+    p.add_argument("--checksum", metavar="sha256:HEX", help="expected checksum of dataset.zip; none was published")
 
 
 def _frames(p: argparse.ArgumentParser) -> None:
     p.set_defaults(run=frames)
-    p.add_argument("films", nargs="+", type=Path, metavar="FILM", help="any video that FFmpeg reads")
-    p.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the pictures")
+    p.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="any video that FFmpeg reads")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the frames")
     pick = p.add_mutually_exclusive_group()
     pick.add_argument(
         "--scenes", dest="pick", action="store_const", const="scenes", default="keyframes",
-        help="the first frame of every scene (a second later where it fades in), instead of every I-frame; slower",
+        help="the first frame of every scene (a second later where it fades in) instead of every I-frame; slower",
     )  # fmt: skip
-    pick.add_argument("--every", dest="pick", type=common.number(0.001), metavar="SECONDS", help="a frame so often")
-    p.add_argument("--start", type=common.time, default=0, metavar="TIME", help="seconds, m:ss or h:mm:ss")
-    p.add_argument("--end", type=common.time, default=math.inf, metavar="TIME", help="as --start")
+    pick.add_argument(
+        "--every", dest="pick", type=common.number(0.001), metavar="SECONDS", help="one frame per interval"
+    )
+    p.add_argument("--start", type=common.time, default=0, metavar="TIME", help="first time: seconds, m:ss or h:mm:ss")
+    p.add_argument("--end", type=common.time, default=math.inf, metavar="TIME", help="last time, as --start")
     p.add_argument(
-        "--count", type=common.whole_number(1), metavar="N", help="keep at most so many of a film, spread over it"
+        "--count", type=common.whole_number(1), metavar="N", help="maximum number of frames per video, spread over it"
     )
     p.add_argument(
         "--size", type=common.whole_number(16), default=256, metavar="N", help="height and width (default: 256)"
     )
     p.add_argument(
         "--fit", choices=("crop", "resize"), default="crop",
-        help="the square in the middle, or the whole picture squeezed into a square (default: crop)",
+        help="the center square, or the whole frame squeezed into a square (default: crop)",
     )  # fmt: skip
-    p.add_argument("--overwrite", action="store_true", help="replace the pictures of these films in the folder")
+    p.add_argument("--overwrite", action="store_true", help="replace the frames of these videos in the folder")
 
 
 def _smooth(p: argparse.ArgumentParser) -> None:
     p.set_defaults(run=smooth)
     p.add_argument("cartoons", type=Path, metavar="DIR", help="folder of cartoons")
-    p.add_argument("-o", "--output", type=Path, metavar="DIR", help="(default: smooth, beside the folder)")
+    p.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="target folder (default: smooth, beside the folder)"
+    )
 
 
 def _check(p: argparse.ArgumentParser) -> None:
     p.set_defaults(run=check)
     p.add_argument(
         "root", type=Path, metavar="DIR",
-        help="has photos and cartoons in it, or train_photo and STYLE/style; test folders are told by their names",
+        help="contains photos and cartoons, or train_photo and STYLE/style; names of test folders begin with test",
     )  # fmt: skip
-    p.add_argument("-c", "--config-file", type=Path, metavar="YAML", help="take folders, size and batch from a config")
+    p.add_argument(
+        "-c", "--config-file", type=Path, metavar="YAML", help="read folders, image size and batch size from a config"
+    )
     p.add_argument(
         "-o", "--output", type=common.file_ending(".png"), default=Path("output/check.png"), metavar="PNG",
-        help="for the brightness of the images (default: output/check.png)",
+        help="histograms of brightness (default: output/check.png)",
     )  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    for quiet in ({"module": "PIL"}, {"message": "Glyph .* missing"}):  # damaged metadata; characters that no font has
+    for quiet in ({"module": "PIL"}, {"message": "Glyph .* missing"}):  # damaged metadata; characters without a glyph
         warnings.filterwarnings("ignore", **quiet)
     return common.run(
-        PROGRAM, lambda: args.run(args), "pip install '.[train]'", "; the same command goes on from there"
+        PROGRAM, lambda: args.run(args), "pip install '.[train]'", "; run the same command again to resume"
     )
 
 
 def download(args: argparse.Namespace) -> int:
     from ..data import download
 
-    if unknown := [what for what in args.what if what not in download.SOURCES]:
-        raise InputError(f"{unknown[0]}: unknown; there are {', '.join(download.SOURCES)}")
+    if unknown := [name for name in args.what if name not in download.SOURCES]:
+        raise InputError(f"{unknown[0]}: unknown; choose from {', '.join(download.SOURCES)}")
     if args.url and len(args.what) > 1:
-        raise InputError("--url is for one file at a time")
+        raise InputError("--url: give one file only")
     code = 0
-    for what in args.what:
-        if what != "dataset":
-            print(download.download(what, args.output, args.url))
+    for name in args.what:
+        if name != "dataset":
+            print(download.download(name, args.output, args.url))
             continue
         dataset = download.download_dataset(args.output or Path("data"), args.url, args.checksum)
         print(f"{dataset}\n| folder | images | in the paper |\n|---|---|---|")
-        for folder, number in download.count(dataset).items():
+        for folder, number in download.count_images(dataset).items():
             print(f"| {folder} | {number} | {download.PAPER[folder]} |")
             code = code if number == download.PAPER[folder] else 1
         if code:
-            common.tell(PROGRAM, f"{dataset} does not have the paper's images; training takes what is there")
+            common.tell(
+                PROGRAM, f"{dataset} does not have the paper's numbers of images; training uses those in the folder"
+            )
     return code
 
 
@@ -130,32 +140,33 @@ def frames(args: argparse.Namespace) -> int:
     from ..data.keyframes import extract
 
     options = {name: getattr(args, name) for name in ("start", "end", "count", "size", "fit", "jobs", "overwrite")}
-    names = [film.name for film in args.films]
+    names = [video.name for video in args.videos]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"{twice[0]}: two films of one name cannot share a folder; take an --output for each")
+        raise InputError(f"{twice[0]}: two videos with the same name cannot share a folder; give each its own --output")
     failed = 0
-    for film in args.films:
+    for video in args.videos:
         try:
-            report = extract(film, args.output, args.pick, **options)
+            report = extract(video, args.output, args.pick, **options)
         except InputError as error:
-            if len(args.films) == 1:
+            if len(args.videos) == 1:
                 raise
             failed += 1
             common.tell(PROGRAM, error)
             continue
         sheet = f"; in {args.output}, all on {report.sheet}" if report.sheet else ""
-        print(f"{film}: {report.summary()}{sheet}")
+        print(f"{video}: {report.summary()}{sheet}")
     return 1 if failed else 0
 
 
 def smooth(args: argparse.Namespace) -> int:
     from ..data.edge_smoothing import smooth_folder
 
-    done = smooth_folder(args.cartoons, args.output, args.jobs)
-    common.tell_all(PROGRAM, [f"{file}: {reason}" for file, reason in done.failed.items()])
-    there = f", {done.there} were there" if done.there else ""
-    print(f"{done.made} smoothed cartoons in {done.folder}{there}" + f", {len(done.failed)} failed" * bool(done.failed))
-    return 1 if done.failed else 0
+    result = smooth_folder(args.cartoons, args.output, args.jobs)
+    common.tell_all(PROGRAM, [f"{file}: {reason}" for file, reason in result.failed.items()])
+    existing = f", {result.existing} were there" if result.existing else ""
+    failed = f", {len(result.failed)} failed" if result.failed else ""
+    print(f"{result.made} smoothed cartoons in {result.folder}{existing}{failed}")
+    return 1 if failed else 0
 
 
 def check(args: argparse.Namespace) -> int:
@@ -163,25 +174,25 @@ def check(args: argparse.Namespace) -> int:
 
     if not args.root.is_dir():
         raise InputError(f"{args.root}: no such folder")
-    places, options = _configured(args) if args.config_file else (dataset.layout(args.root), {})
-    found = dataset.check(places, **options, jobs=args.jobs)
-    print("\n".join(dataset.table(found)))
-    common.tell_all(PROGRAM, found.remarks, stream=sys.stdout)
-    common.tell_all(PROGRAM, found.failures)
-    print("Training would fail." if found.failures else "Training would find all it needs.")
-    dataset.histogram(found, args.output)
+    folders, options = _configured(args) if args.config_file else (dataset.layout(args.root), {})
+    result = dataset.check(folders, **options, jobs=args.jobs)
+    print("\n".join(dataset.table(result)))
+    common.tell_all(PROGRAM, result.warnings, stream=sys.stdout)
+    common.tell_all(PROGRAM, result.failures)
+    print("Training would fail." if result.failures else "Training would find all it needs.")
+    dataset.histogram(result, args.output)
     print(f"Brightness: {args.output}")
-    return 1 if found.failures else 0
+    return 1 if result.failures else 0
 
 
 def _configured(args: argparse.Namespace) -> tuple:
-    """The places that a config names, and the size and batch that it asks for."""
+    """The folders that a config names, with its image size and batch size."""
     from ..config import loading
-    from ..data.check import Layout, test_folders
+    from ..data.check import DatasetLayout, test_folders
 
     train = loading.load(args.config_file).dataset.train
     if train.name != "UnpairedCartoonDataset":
-        raise InputError(f"{args.config_file}: its images are drawn, there is nothing to check")
+        raise InputError(f"{args.config_file}: its images are drawn by code, there is nothing to check")
     style = {key: args.root / name for key in ("cartoons", "smooth", "gray") if (name := getattr(train, key))}
-    places = Layout(args.root / train.photos, [style], test_folders(args.root))
-    return places, {"load_size": train.load_size or train.size, "batch_size": train.batch_size}
+    folders = DatasetLayout(args.root / train.photos, [style], test_folders(args.root))
+    return folders, {"load_size": train.load_size or train.size, "batch_size": train.batch_size}

@@ -1,1 +1,1 @@
-"""Preparing what `datasets` reads."""
+"""Training data: preparation, and the datasets that training reads."""

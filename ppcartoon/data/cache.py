@@ -1,4 +1,4 @@
-"""The images of a folder, decoded once into a memory-mapped file, where every process reads them without copying."""
+"""Cache of decoded images: memory-mapped files that all processes share without copying."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from ..errors import InputError, OutputError
 from ..utils.files import atomic
 from ..utils.threads import threads
 from .edge_smoothing import smooth_edges
-from .image_folder import facts
+from .image_folder import fingerprint
 
-VERSION = 1  # of what is made of a file, resizing and smoothing included
-NAMED = 3  # of the files that cannot be read, this many are named
+VERSION = 1  # of decoding, resizing and smoothing
+NAMED = 3  # unreadable files named in the error, at most
 
 
 def cache_folder() -> Path:
-    """Where stacks go unless told otherwise; whatever lies there can be deleted, and is made again when needed."""
+    """The default cache folder; files deleted from it are made again when needed."""
     return Path.home() / ".cache" / "ppcartoon" / "stacks"
 
 
 class ImageStack(Sequence):
-    """RGB uint8 [H, W, 3] by number, out of a memory-mapped file that is made when it is missing or out of date.
+    """Images RGB uint8 [H, W, 3] by index, in a memory-mapped file that is made when it is missing or out of date.
 
     Args:
         files: image files.
-        load_size: images are reduced or enlarged until their shorter side has so many pixels.
+        load_size: pixels of the shorter side, to which images are resized.
         cache: folder for the file.
-        smooth: whether the edges are smoothed (`smoothing.smooth_edges`).
+        smooth: smooth the edges (`edge_smoothing.smooth_edges`).
 
     Raises:
         InputError: files that cannot be read, named.
@@ -45,14 +45,14 @@ class ImageStack(Sequence):
 
     def __init__(self, files: list[Path], load_size: int, cache: Path, smooth: bool = False) -> None:
         self.files = files
-        key = hashlib.sha256(json.dumps([VERSION, facts(files), load_size, smooth]).encode()).hexdigest()
+        key = hashlib.sha256(json.dumps([VERSION, fingerprint(files), load_size, smooth]).encode()).hexdigest()
         path = cache / f"{key[:32]}.stack"
         if not self._map(path):
             _write(path, files, load_size, smooth)
             self._map(path)
 
     def _map(self, path: Path) -> bool:
-        """Maps the file into memory; whether it is there, and whole."""
+        """Maps the file into memory; False if it is missing or incomplete."""
         header = 8 * len(self.files)
         if not path.exists() or path.stat().st_size < header:
             return False
@@ -70,7 +70,7 @@ class ImageStack(Sequence):
 
 
 def _write(path: Path, files: list[Path], load_size: int, smooth: bool) -> None:
-    """Sizes as int32 (H, W) pairs, then the pixels, image after image."""
+    """Writes the sizes as int32 pairs (H, W), then the pixels of all images."""
 
     def load(file: Path) -> np.ndarray | InputError:
         try:
@@ -80,10 +80,10 @@ def _write(path: Path, files: list[Path], load_size: int, smooth: bool) -> None:
             return error
 
     shapes, bad = [], []
-    for left_over in path.parent.glob(".*.stack"):  # by a killed writer, a day ago at least
+    for old in path.parent.glob(".*.stack"):  # temporary files of processes that were killed a day ago
         with suppress(OSError):
-            if time.time() - left_over.stat().st_mtime > 86400:
-                left_over.unlink()
+            if time.time() - old.stat().st_mtime > 86400:
+                old.unlink()
     try:
         with atomic(path) as temporary, open(temporary, "wb") as out, threads() as pool:
             out.seek(8 * len(files))
@@ -97,21 +97,21 @@ def _write(path: Path, files: list[Path], load_size: int, smooth: bool) -> None:
             if bad:
                 more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
                 named = ", ".join(bad[:NAMED]) + more
-                raise InputError(f"{len(bad)} of {len(files)} images cannot be used: {named}; mend or remove them")
+                raise InputError(f"{len(bad)} of {len(files)} images cannot be used: {named}; repair or remove them")
             out.seek(0)
             out.write(np.array(shapes, np.int32).tobytes())
     except OutputError as error:
-        raise OutputError(f"{error}; dataset.train.cache_dir may name another folder for decoded images") from error
+        raise OutputError(f"{error}; set dataset.train.cache_dir to another folder for decoded images") from error
 
 
 def scaled(height: int, width: int, shorter: int) -> tuple[int, int]:
-    """Height and width of an image whose shorter side becomes `shorter` pixels, its shape kept."""
+    """Height and width after resizing the shorter side to `shorter` pixels, with the aspect ratio kept."""
     scale = shorter / min(height, width)
     return max(shorter, round(height * scale)), max(shorter, round(width * scale))
 
 
 def resize(image: np.ndarray, shorter: int) -> np.ndarray:
-    """RGB uint8 [H, W, 3] with its shorter side of `shorter` pixels, its shape kept."""
+    """Resizes RGB uint8 [H, W, 3] to a shorter side of `shorter` pixels, with the aspect ratio kept."""
     size = scaled(*image.shape[:2], shorter)
     if size == image.shape[:2]:
         return image
@@ -119,7 +119,7 @@ def resize(image: np.ndarray, shorter: int) -> np.ndarray:
 
 
 def center(image: np.ndarray, size: int) -> np.ndarray:
-    """The square in the middle of an RGB image uint8 [H, W, 3], as [size, size, 3]."""
+    """Center crop of an RGB image uint8 [H, W, 3], resized to [size, size, 3]."""
     image = resize(image, size)
     top, left = (np.array(image.shape[:2]) - size) // 2
     return image[top : top + size, left : left + size]

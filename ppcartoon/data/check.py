@@ -1,4 +1,4 @@
-"""What training would find in a folder, before it starts."""
+"""Checks training data before training: unreadable files, wrong shapes, test photos among the training photos."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .cache import scaled
 from .frame_quality import HASH, perceptual_hash
 from .image_folder import image_files, images_in, paired_files
 
-ALIKE = 12  # mean difference of two small copies, of 255, up to which images of nearly the same hash are the same
+ALIKE = 12  # mean difference of two thumbnails, of 255, below which images with nearly equal hashes are the same
 
 
-class Images(NamedTuple):
-    """The images of a folder.
+class FolderStats(NamedTuple):
+    """Statistics of the images of a folder.
 
     Attributes:
-        files: those that can be read.
-        sizes: int [N, 2], height and width of each, in pixels.
-        means: float [N, 3], mean RGB of each, of 255.
-        brightness: int [256], how many pixels of all have which luma.
+        files: readable files.
+        sizes: int [N, 2], height and width in pixels.
+        means: float [N, 3], mean RGB, 0 to 255.
+        brightness: int [256], histogram of the luma of all pixels.
         bits: bool [N, 64], perceptual hashes.
-        small: float32 [N, 256], luma of copies of 16 x 16.
+        small: float32 [N, 256], luma of thumbnails of 16 x 16.
         unreadable: the other files, with the reason.
     """
 
@@ -42,13 +42,13 @@ class Images(NamedTuple):
     unreadable: dict[Path, str]
 
 
-class Layout(NamedTuple):
-    """Where everything is.
+class DatasetLayout(NamedTuple):
+    """The folders of a data set.
 
     Attributes:
         photos: folder of the training photos.
-        styles: for each style its folders, "cartoons" and, where there are any, those of their twins: "smooth", "gray".
-        test: folders of photos that must not be trained on.
+        styles: the folders of each style: "cartoons" and optionally those of the paired files, "smooth" and "gray".
+        test: folders of test photos, which must not be trained on.
     """
 
     photos: Path
@@ -56,56 +56,57 @@ class Layout(NamedTuple):
     test: list[Path]
 
 
-class Check(NamedTuple):
-    """What was found.
+class CheckResult(NamedTuple):
+    """Result of `check`.
 
     Attributes:
-        images: by folder.
-        failures: why training would fail, a line each; empty where it would not.
-        remarks: what should be looked at, a line each: test photos that cannot be read, or are trained on as well.
+        stats: statistics by folder.
+        failures: reasons why training would fail, one line each.
+        warnings: other problems, one line each: test photos that cannot be read or are trained on, paired files that
+            show something else.
     """
 
-    images: dict[Path, Images]
+    stats: dict[Path, FolderStats]
     failures: list[str]
-    remarks: list[str]
+    warnings: list[str]
 
 
-def layout(root: Path) -> Layout:
-    """Finds photos and cartoons by the names of their folders.
+def layout(root: Path) -> DatasetLayout:
+    """Finds the folders of photos and cartoons by their names.
 
     Args:
-        root: has `photos` and `cartoons` in it, or, as AnimeGAN's data set, `train_photo` and `<style>/style`.
+        root: contains `photos` and `cartoons`, or, as AnimeGAN's data set, `train_photo` and `<style>/style`.
 
     Raises:
-        InputError: it has neither.
+        InputError: `root` contains neither.
     """
     test = test_folders(root)
     if (root / "photos").is_dir() or (root / "cartoons").is_dir():
-        return Layout(root / "photos", [{"cartoons": root / "cartoons", "smooth": root / "smooth"}], test)
+        return DatasetLayout(root / "photos", [{"cartoons": root / "cartoons", "smooth": root / "smooth"}], test)
     styles = [{"cartoons": path, "smooth": path.with_name("smooth")} for path in sorted(root.glob("*/style"))]
     if not styles:
         raise InputError(
             f"{root}: has neither photos and cartoons nor train_photo and STYLE/style; --config names others"
         )
-    return Layout(root / "train_photo", styles, test)
+    return DatasetLayout(root / "train_photo", styles, test)
 
 
 def test_folders(root: Path) -> list[Path]:
-    """Folders of photos that have "test" for the beginning of their names, or of their parents'."""
+    """Folders of photos whose names, or their parents' names, begin with "test"."""
     folders = [folder for top in sorted(root.glob("test*")) if top.is_dir() for folder in (top, *sorted(top.iterdir()))]
     return [folder for folder in folders if folder.name != "label_map" and images_in(folder)]
 
 
-def look(files: list[Path], title: str, jobs: int | None = None) -> Images:
-    """Reads all images.
+def measure(files: list[Path], title: str, jobs: int | None = None) -> FolderStats:
+    """Reads images and computes their statistics.
 
     Args:
         files: image files.
-        title: of the progress bar.
-        jobs: threads; None for as many as cores.
+        title: title of the progress bar.
+        jobs: threads; None for one per core.
     """
 
-    def facts(file: Path) -> tuple | str:
+    def measure_file(file: Path) -> tuple | str:
         try:
             rgb = images.read(file).rgb
         except InputError as error:
@@ -116,11 +117,11 @@ def look(files: list[Path], title: str, jobs: int | None = None) -> Images:
         return rgb.shape[:2], rgb.mean((0, 1)), brightness, perceptual_hash(rgb), small
 
     with threads(jobs) as pool:
-        found = list(tqdm(pool.imap(facts, files), title, len(files), unit="image", leave=False, disable=None))
+        found = list(tqdm(pool.imap(measure_file, files), title, len(files), unit="image", leave=False, disable=None))
     unreadable = {file: each for file, each in zip(files, found) if isinstance(each, str)}
     good = [each for each in found if not isinstance(each, str)]
     sizes, means, brightness, bits, small = zip(*good) if good else ([], [], [], [], [])
-    return Images(
+    return FolderStats(
         [file for file in files if file not in unreadable],
         np.array(sizes, int).reshape(-1, 2),
         np.array(means).reshape(-1, 3),
@@ -131,106 +132,106 @@ def look(files: list[Path], title: str, jobs: int | None = None) -> Images:
     )
 
 
-def check(places: Layout, load_size: int = 256, batch_size: int = 4, jobs: int | None = None) -> Check:
-    """Looks at all that `datasets.UnpairedCartoonDataset` would read.
+def check(folders: DatasetLayout, load_size: int = 256, batch_size: int = 4, jobs: int | None = None) -> CheckResult:
+    """Checks all files that `datasets.UnpairedCartoonDataset` would read, and the test photos.
 
     Args:
-        places: where everything is.
-        load_size: shorter side in pixels to which training brings the images.
-        batch_size: photos of a step.
-        jobs: threads; None for as many as cores.
+        folders: the folders of the data set.
+        load_size: pixels of the shorter side to which training resizes the images.
+        batch_size: photos per step.
+        jobs: threads; None for one per core.
     """
-    found = Check({}, [], [])
+    result = CheckResult({}, [], [])
 
-    def add(folder: Path, files: list[Path], lines: list[str]) -> Images:
-        found.images[folder] = some = look(files, folder.name, jobs)
-        lines.extend(f"{file}: {reason}" for file, reason in some.unreadable.items())
-        return some
+    def add(folder: Path, files: list[Path], lines: list[str]) -> FolderStats:
+        result.stats[folder] = stats = measure(files, folder.name, jobs)
+        lines.extend(f"{file}: {reason}" for file, reason in stats.unreadable.items())
+        return stats
 
     try:
-        photos = add(places.photos, image_files(places.photos), found.failures)
+        photos = add(folders.photos, image_files(folders.photos), result.failures)
         if len(photos.files) < batch_size:
-            found.failures.append(
-                f"{places.photos}: {len(photos.files)} photos are fewer than the {batch_size} of a step"
+            result.failures.append(
+                f"{folders.photos}: {len(photos.files)} photos are fewer than the {batch_size} of a step"
             )
-        for folder in (each for each in places.test if each != places.photos):
-            pairs = duplicates(photos, add(folder, image_files(folder), found.remarks))
-            found.remarks.extend(
-                f"{photo}: shows the same as {test}, which tests would judge by" for photo, test in pairs
+        for folder in (each for each in folders.test if each != folders.photos):
+            pairs = duplicates(photos, add(folder, image_files(folder), result.warnings))
+            result.warnings.extend(
+                f"{photo}: shows the same as {test}, a test photo; remove one of them" for photo, test in pairs
             )
     except InputError as error:
-        found.failures.append(str(error))
-    for style in places.styles:
+        result.failures.append(str(error))
+    for style in folders.styles:
         try:
             files = image_files(style["cartoons"])
-            cartoons = add(style["cartoons"], files, found.failures)
+            cartoons = add(style["cartoons"], files, result.failures)
             for key, folder in style.items():
-                if key == "gray" or (key == "smooth" and folder.is_dir()):  # missing ones of smooth are made
-                    others = add(folder, paired_files(files, folder), found.failures)
-                    found.failures.extend(_other_shapes(cartoons, others, load_size))
-                    found.remarks.extend(_other_pictures(cartoons, others))
+                if key == "gray" or (key == "smooth" and folder.is_dir()):  # a missing folder `smooth` is computed
+                    paired = add(folder, paired_files(files, folder), result.failures)
+                    result.failures.extend(_wrong_shapes(cartoons, paired, load_size))
+                    result.warnings.extend(_wrong_images(cartoons, paired))
         except InputError as error:
-            found.failures.append(str(error))
-    return found
+            result.failures.append(str(error))
+    return result
 
 
-def _other_shapes(cartoons: Images, twins: Images, load_size: int) -> list[str]:
+def _wrong_shapes(cartoons: FolderStats, paired: FolderStats, load_size: int) -> list[str]:
     sizes = {file.stem: tuple(size) for file, size in zip(cartoons.files, cartoons.sizes)}
     return [
         f"{file}: has another shape than its cartoon"
-        for file, size in zip(twins.files, twins.sizes)
+        for file, size in zip(paired.files, paired.sizes)
         if file.stem in sizes and scaled(*size, load_size) != scaled(*sizes[file.stem], load_size)
     ]
 
 
-def _other_pictures(cartoons: Images, twins: Images) -> list[str]:
+def _wrong_images(cartoons: FolderStats, paired: FolderStats) -> list[str]:
     small = {file.stem: each for file, each in zip(cartoons.files, cartoons.small)}
     return [
-        f"{file}: does not show what its cartoon shows; remove it and make it again"
-        for file, each in zip(twins.files, twins.small)
+        f"{file}: does not show the same as its cartoon; remove it and make it again"
+        for file, each in zip(paired.files, paired.small)
         if file.stem in small and np.abs(each - small[file.stem]).mean() > ALIKE
     ]
 
 
-def duplicates(photos: Images, test: Images) -> list[tuple[Path, Path]]:
-    """Training photos that show the same as a test photo, resized or compressed again, and that test photo."""
-    a, b = (2 * np.float32(some.bits) - 1 for some in (photos, test))
+def duplicates(photos: FolderStats, test: FolderStats) -> list[tuple[Path, Path]]:
+    """Pairs of a training photo and a test photo that show the same, even if resized or compressed again."""
+    a, b = (2 * np.float32(stats.bits) - 1 for stats in (photos, test))
     found = {}
-    for i, j in zip(*np.nonzero(64 - a @ b.T <= 2 * HASH)):  # twice the bits that differ
+    for i, j in zip(*np.nonzero(64 - a @ b.T <= 2 * HASH)):  # twice the number of bits that differ
         if np.abs(photos.small[i] - test.small[j]).mean() < ALIKE:
             found.setdefault(photos.files[i], test.files[j])
     return list(found.items())
 
 
-def table(found: Check) -> list[str]:
-    """What was found, in Markdown: a row for each folder."""
+def table(result: CheckResult) -> list[str]:
+    """A Markdown table with one row per folder."""
     lines = ["| folder | images | unreadable | height x width | mean red, green, blue |", "|---|---|---|---|---|"]
-    for folder, some in found.images.items():
-        sizes = Counter(f"{h}x{w}" for h, w in some.sizes).most_common()
+    for folder, stats in result.stats.items():
+        sizes = Counter(f"{h}x{w}" for h, w in stats.sizes).most_common()
         shown = ", ".join(f"{size} ({n})" if len(sizes) > 1 else size for size, n in sizes[:3])
         shown += f" and {len(sizes) - 3} other sizes" if len(sizes) > 3 else ""
-        mean = ", ".join(f"{value:.0f}" for value in some.means.mean(0)) if some.files else ""
-        lines.append(f"| {folder} | {len(some.files)} | {len(some.unreadable)} | {shown} | {mean} |")
+        mean = ", ".join(f"{value:.0f}" for value in stats.means.mean(0)) if stats.files else ""
+        lines.append(f"| {folder} | {len(stats.files)} | {len(stats.unreadable)} | {shown} | {mean} |")
     return lines
 
 
-def histogram(found: Check, path: Path) -> None:
-    """Writes a picture of the brightness of each folder, one below the other.
+def histogram(result: CheckResult, path: Path) -> None:
+    """Writes an image with one brightness histogram per folder.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the image cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = {folder: some for folder, some in found.images.items() if some.files}
+    rows = {folder: stats for folder, stats in result.stats.items() if stats.files}
     figure = Figure(figsize=(8, 1 + 1.4 * len(rows)), layout="constrained")
-    for i, (folder, some) in enumerate(rows.items()):
+    for i, (folder, stats) in enumerate(rows.items()):
         axes = figure.add_subplot(len(rows), 1, i + 1)
-        shares = 100 * some.brightness.reshape(64, 4).sum(1) / some.brightness.sum()
+        shares = 100 * stats.brightness.reshape(64, 4).sum(1) / stats.brightness.sum()
         axes.stairs(shares, np.arange(0, 257, 4), fill=True, color=f"C{i % 10}")
-        axes.axvline(some.brightness @ np.arange(256) / some.brightness.sum(), color="black", linestyle=":")
-        title = f"{folder}, {len(some.files)} images".encode(errors="replace").decode()
+        axes.axvline(stats.brightness @ np.arange(256) / stats.brightness.sum(), color="black", linestyle=":")
+        title = f"{folder}, {len(stats.files)} images".encode(errors="replace").decode()
         axes.set_title(title, fontsize="medium", loc="left", parse_math=False)
         axes.set(xlim=(0, 256), ylabel="pixels, %")
     figure.supxlabel("brightness (luma, 0 to 255); dotted: the mean")

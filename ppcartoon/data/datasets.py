@@ -1,4 +1,4 @@
-"""Unpaired photos and cartoons as batches of named tensors, in an order that seed and epoch alone decide."""
+"""Datasets of unpaired photos and cartoons, and a resumable sampler whose order depends only on seed and epoch."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from .samples import draw_cartoon, draw_photo
 
 log = logging.getLogger("ppcartoon")
 
-PHOTOS, CARTOONS, WINDOWS = range(3)  # independent streams of random numbers
+PHOTOS, CARTOONS, WINDOWS = range(3)  # independent random streams
 
 
 class UnpairedCartoonDataset(Dataset):
-    """Photos p, each with a cartoon c drawn with it, and that cartoon's edge-smoothed twin e.
+    """Photos p, each with a random cartoon c and its edge-smoothed cartoon e.
 
-    An item is a dict of float32 [3, size, size] in [-1, 1]: `photo`, `cartoon`, `smooth`, and `gray` where gray
-    cartoons were made ahead. Its index is (number, photo) from an `EpochSampler`, or a photo's number alone; the
-    cartoon, the crop and the flip depend on the seed and on `number` only.
+    An item is a dict of float32 [3, size, size] in [-1, 1]: `photo`, `cartoon`, `smooth`, and `gray` where there
+    is a folder of gray cartoons. Its index is (number, photo) from an `EpochSampler`, or a photo's number alone; the
+    cartoon, the crop and the flip depend on the seed and `number` only.
 
     Args:
         dataroot: folder that the other folders are relative to.
         photos: folder of photos.
         cartoons: folder of cartoons.
-        smooth: folder of smoothed cartoons with the cartoons' names; where it is None or missing, they are made.
-        gray: folder of gray cartoons with the cartoons' names; None to make them in the training step.
-        size: height and width of what the networks see, a multiple of 4.
+        smooth: folder of smoothed cartoons with the cartoons' names; if None or missing, they are computed.
+        gray: folder of gray cartoons with the cartoons' names; None to compute them in the training step.
+        size: height and width of the crops, a multiple of 4.
         load_size: shorter side of an image before it is cropped; None for `size`.
-        random_crop: crop anywhere instead of in the middle.
-        flip: mirror every other image.
-        seed: of order, crops and flips.
-        cache_dir: folder for decoded images; None for one in the user's cache.
+        random_crop: crop at a random position instead of the center.
+        flip: mirror at random, with probability 0.5.
+        seed: seed of order, crops and flips.
+        cache_dir: folder for decoded images; None for `cache_folder()`.
 
     Raises:
-        InputError: a folder is missing or empty, files cannot be read, twins are missing or of another size.
+        InputError: a folder is missing or empty, files cannot be read, paired files are missing or of another shape.
     """
 
     def __init__(
@@ -72,36 +72,36 @@ class UnpairedCartoonDataset(Dataset):
 
         self.photos = stack("photos", _files("photos", root / photos))
         self.cartoons = stack("cartoons", _files("cartoons", root / cartoons))
-        self.twins = {}
+        self.paired = {}
         names = self.cartoons.files
         if smooth and not (root / smooth).is_dir():
-            log.info(f"dataset.train.smooth: {root / smooth} is not there: the cartoons are smoothed here")
+            log.info(f"dataset.train.smooth: {root / smooth} does not exist; the cartoons are smoothed now")
         if smooth and (root / smooth).is_dir():
-            self.twins["smooth"] = stack("smooth", _twins("smooth", names, root / smooth))
+            self.paired["smooth"] = stack("smooth", _paired("smooth", names, root / smooth))
         else:
-            self.twins["smooth"] = stack("cartoons", names, smoothed=True)
+            self.paired["smooth"] = stack("cartoons", names, smoothed=True)
         if gray:
-            self.twins["gray"] = stack("gray", _twins("gray", names, root / gray))
-        for key, others in self.twins.items():
+            self.paired["gray"] = stack("gray", _paired("gray", names, root / gray))
+        for key, others in self.paired.items():
             for i in np.flatnonzero((others.shapes != self.cartoons.shapes).any(1))[:1]:
                 raise InputError(f"dataset.train.{key}: {others.files[i]} has another shape than {names[i]}")
 
     def __len__(self) -> int:
-        """Photos."""
+        """Number of photos."""
         return len(self.photos)
 
     def __getitem__(self, index: int | tuple[int, int]) -> dict[str, np.ndarray]:
         number, photo = index if isinstance(index, tuple) else (index, index)
-        turn, place = divmod(number, len(self.cartoons))
-        cartoon = _permutation(len(self.cartoons), self.seed, CARTOONS, turn)[place]
+        turn, position = divmod(number, len(self.cartoons))
+        cartoon = _permutation(len(self.cartoons), self.seed, CARTOONS, turn)[position]
         rng = np.random.default_rng((self.seed, WINDOWS, number))
         images = {"photo": self._window([self.photos[photo]], rng)[0]}
-        stacks = {"cartoon": self.cartoons, **self.twins}
+        stacks = {"cartoon": self.cartoons, **self.paired}
         images |= zip(stacks, self._window([stack[cartoon] for stack in stacks.values()], rng))
         return {name: to_network(image[None])[0] for name, image in images.items()}
 
     def _window(self, images: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
-        """The same size x size window of each, [H, W, 3] all, and all mirrored or none."""
+        """Crops the same size x size window from images [H, W, 3] of one shape, and mirrors all or none."""
         free = np.array(images[0].shape[:2]) - self.size
         top, left = rng.integers(free + 1) if self.random_crop else free // 2
         step = -1 if self.flip and rng.random() < 0.5 else 1
@@ -109,13 +109,13 @@ class UnpairedCartoonDataset(Dataset):
 
 
 class DrawnCartoonDataset(UnpairedCartoonDataset):
-    """The same from images drawn by code, for demonstrations.
+    """The same with images drawn by code, for demonstrations.
 
     Args:
-        count: photos, and as many cartoons.
-        size: of all images, a multiple of 4.
-        flip: mirror every other image.
-        seed: of the images and their order.
+        count: number of photos, and of cartoons.
+        size: height and width of all images, a multiple of 4.
+        flip: mirror at random, with probability 0.5.
+        seed: seed of the images and their order.
     """
 
     def __init__(self, count: int, size: int, flip: bool = False, seed: int = 0) -> None:
@@ -124,21 +124,21 @@ class DrawnCartoonDataset(UnpairedCartoonDataset):
         seeds = range(seed * count, (seed + 1) * count)
         self.photos: Sequence[np.ndarray] = [draw_photo(s, size) for s in seeds]
         self.cartoons: Sequence[np.ndarray] = [draw_cartoon(s, size) for s in seeds]
-        self.twins = {"smooth": [smooth_edges(cartoon) for cartoon in self.cartoons]}
+        self.paired = {"smooth": [smooth_edges(cartoon) for cartoon in self.cartoons]}
 
 
 def _files(key: str, folder: Path) -> list[Path]:
     try:
         return image_files(folder)
     except InputError as error:
-        raise InputError(f"dataset.train.{key}: {error}; it is looked for in dataset.train.dataroot") from error
+        raise InputError(f"dataset.train.{key}: {error}; it is relative to dataset.train.dataroot") from error
 
 
-def _twins(key: str, cartoons: list[Path], folder: Path) -> list[Path]:
+def _paired(key: str, cartoons: list[Path], folder: Path) -> list[Path]:
     try:
         return paired_files(cartoons, folder)
     except InputError as error:
-        raise InputError(f"dataset.train.{key}: {error}; make them, or write {key}: null") from error
+        raise InputError(f"dataset.train.{key}: {error}; make them, or set {key}: null") from error
 
 
 @lru_cache(maxsize=8)
@@ -147,13 +147,13 @@ def _permutation(count: int, seed: int, *stream: int) -> np.ndarray:
 
 
 def epoch_order(count: int, used: int, seed: int, epoch: int) -> np.ndarray:
-    """The numbers of the `used` photos of an epoch, shuffled; the others take turns, so that none is left out for long.
+    """Indices of the `used` photos of an epoch, shuffled; those left out rotate from epoch to epoch.
 
     Args:
-        count: photos.
-        used: of them in an epoch.
-        seed: of the run.
-        epoch: from 0.
+        count: number of photos.
+        used: number of photos in an epoch.
+        seed: seed of the run.
+        epoch: counted from 0.
     """
     left_out = (epoch * (count - used) + np.arange(count - used)) % count
     rest = np.delete(_permutation(count, seed, PHOTOS), left_out)
@@ -161,17 +161,17 @@ def epoch_order(count: int, used: int, seed: int, epoch: int) -> np.ndarray:
 
 
 class EpochSampler(BatchSampler):
-    """Batches of (number, photo) for `UnpairedCartoonDataset`, one rank's part of each step, over all epochs.
+    """One rank's batches of (number, photo) for `UnpairedCartoonDataset`, over all epochs.
 
-    Every photo comes once an epoch, over all ranks, but for at most batch_size * ranks - 1 that rotate.
+    Every photo occurs once per epoch over all ranks, except at most batch_size * ranks - 1, which rotate.
 
     Args:
-        photos: how many there are.
-        batch_size: of one rank.
-        epochs: of the run.
-        seed: of the run.
-        rank: whose batches these are.
-        ranks: processes that share each step.
+        photos: number of photos.
+        batch_size: batch size of one rank.
+        epochs: epochs of the run.
+        seed: seed of the run.
+        rank: rank of this process.
+        ranks: number of processes.
         start: steps already done.
 
     Raises:
@@ -191,7 +191,7 @@ class EpochSampler(BatchSampler):
         self.steps, self.start = epochs * self.steps_per_epoch, start
 
     def __len__(self) -> int:
-        """Steps still to do."""
+        """Remaining steps."""
         return self.steps - self.start
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
@@ -201,6 +201,6 @@ class EpochSampler(BatchSampler):
             epoch, k = divmod(step, self.steps_per_epoch)
             if epoch != epoch_now:
                 epoch_now, order = epoch, epoch_order(self.photos, self.steps_per_epoch * joined, self.seed, epoch)
-            places = range(k * joined + self.rank * self.batch_size, k * joined + (self.rank + 1) * self.batch_size)
+            positions = range(k * joined + self.rank * self.batch_size, k * joined + (self.rank + 1) * self.batch_size)
             first = epoch * self.steps_per_epoch * joined
-            yield [(first + place, int(order[place])) for place in places]
+            yield [(first + position, int(order[position])) for position in positions]

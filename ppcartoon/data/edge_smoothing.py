@@ -21,29 +21,29 @@ CANNY = (100, 200)
 
 
 class Smoothed(NamedTuple):
-    """What became of a folder.
+    """Result of `smooth_folder`.
 
     Attributes:
-        folder: of the smoothed cartoons.
-        made: how many were written.
-        there: how many were there already, newer than their cartoons or in another format.
-        failed: the files that could not be read, with the reason.
+        folder: folder of the smoothed cartoons.
+        made: number of files written.
+        existing: number of files kept, as they are newer than their cartoons or in another format.
+        failed: files that could not be read, with the reason.
     """
 
     folder: Path
     made: int
-    there: int
+    existing: int
     failed: dict[Path, str]
 
 
 def smooth_edges(image: np.ndarray) -> np.ndarray:
-    """The cartoon e of a cartoon c: Canny edges, dilated, and a Gaussian blur on the dilated edges alone.
+    """The edge-smoothed cartoon e of a cartoon c: Canny edges, dilated; a Gaussian blur on the dilated edges only.
 
     Args:
         image: RGB uint8 [H, W, 3].
 
     Returns:
-        The same shape and type; what lies away from edges is unchanged.
+        The same shape and type; unchanged away from edges.
     """
     edges = cv2.Canny(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), *CANNY)
     near = cv2.dilate(edges, np.ones((KERNEL, KERNEL), np.uint8))
@@ -52,24 +52,26 @@ def smooth_edges(image: np.ndarray) -> np.ndarray:
 
 
 def smooth_folder(cartoons: Path, folder: Path | None = None, jobs: int | None = None) -> Smoothed:
-    """Writes the smoothed twin of every cartoon, as PNG: lossless, so that they differ at the edges alone.
+    """Writes the edge-smoothed file of every cartoon, as PNG: lossless, so that they differ at the edges only.
+
+    Files that exist are kept, unless their cartoon is newer.
 
     Args:
-        cartoons: folder of images, which is left as it is.
-        folder: for the twins; None for `smooth` beside `cartoons`, as in AnimeGAN's data set.
-        jobs: threads; None for as many as cores.
+        cartoons: folder of images; not modified.
+        folder: for the smoothed files; None for `smooth` beside `cartoons`, as in AnimeGAN's data set.
+        jobs: threads; None for one per core.
 
     Raises:
-        InputError: there is no such folder, no image in it, or two of one name but for the ending; the twins would go
-            into the folder of the cartoons.
+        InputError: there is no such folder, no image in it, or two files differ in their extensions only; `folder` is
+            inside `cartoons`.
         OutputError: the folder cannot be written.
     """
-    folder = folder or Path(os.path.abspath(cartoons)).parent / "smooth"  # a link stays where it is
+    folder = folder or Path(os.path.abspath(cartoons)).parent / "smooth"  # links are not resolved
     files = image_files(cartoons)
     by_stem(files)
     source, target = (Path(os.path.realpath(path)) for path in (cartoons, folder))
     if source in (target, *target.parents):
-        raise InputError(f"{folder}: lies in the folder of the cartoons, which is left as it is; name another --output")
+        raise InputError(f"{folder}: is inside the folder of cartoons; choose another --output")
     others = {file.stem for file in images_in(folder) if file.suffix != ".png"}
     failed: dict[Path, str] = {}
 
@@ -77,8 +79,8 @@ def smooth_folder(cartoons: Path, folder: Path | None = None, jobs: int | None =
         target = folder / f"{file.stem}.png"
         try:
             newer = target.is_file() and target.stat().st_mtime >= file.stat().st_mtime
-            if newer or file.stem in others:  # somebody else's twins, which come with AnimeGAN's data set
-                return "there"
+            if newer or file.stem in others:  # in another format, as in AnimeGAN's data set
+                return "existing"
             write_png(target, smooth_edges(images.read(file).rgb))
             return "made"
         except OutputError:
@@ -88,7 +90,7 @@ def smooth_folder(cartoons: Path, folder: Path | None = None, jobs: int | None =
             return "failed"
 
     before = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # an image a core is quicker than all cores on one
+    cv2.setNumThreads(1)  # one image per core is faster than all cores on one image
     try:
         with threads(jobs) as pool:
             done = Counter(
@@ -96,4 +98,4 @@ def smooth_folder(cartoons: Path, folder: Path | None = None, jobs: int | None =
             )
     finally:
         cv2.setNumThreads(before)
-    return Smoothed(folder, done["made"], done["there"], dict(sorted(failed.items())))
+    return Smoothed(folder, done["made"], done["existing"], dict(sorted(failed.items())))

@@ -1,4 +1,4 @@
-"""Folders of images."""
+"""Lists and pairs the image files of folders, and writes PNG files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .. import images
 from ..errors import InputError
 from ..utils.files import atomic
 
-# Lossless, and four times as fast as Pillow's best compression at about its size, on cartoons.
+# On cartoons about the size of Pillow's best compression, four times as fast.
 PNG = (
     cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,
     cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP,
@@ -20,10 +20,10 @@ PNG = (
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files of a folder by their endings, in the order of their names.
+    """The image files of a folder, by their extensions, sorted by name.
 
     Raises:
-        InputError: there is no such folder, or no image in it; the message leaves it to the caller to name the key.
+        InputError: there is no such folder, or no image in it.
     """
     if not folder.is_dir():
         there = sorted(p.name for p in folder.parent.iterdir() if p.is_dir()) if folder.parent.is_dir() else []
@@ -38,36 +38,36 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The same where there may be none."""
-    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in images.READABLE}
+    """The same; an empty list where there is no image or no folder."""
+    extensions = {extension for extension, kind in Image.registered_extensions().items() if kind in images.READABLE}
     files = folder.iterdir() if folder.is_dir() else ()
-    return sorted(p for p in files if p.suffix.lower() in endings and not p.name.startswith("."))
+    return sorted(p for p in files if p.suffix.lower() in extensions and not p.name.startswith("."))
 
 
-def facts(files: list[Path]) -> list:
-    """What tells of each file whether it is the one that was read before, as JSON has it."""
-    # a link to nothing counts too, so that it is found unreadable whatever was decoded before
+def fingerprint(files: list[Path]) -> list:
+    """Path, size in bytes and modification time in ns of each file, for JSON; they change when a file is replaced."""
+    # a dangling link has its path only, so that the cache key changes and the link is reported
     return [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) if f.exists() else str(f) for f in files]
 
 
 def by_stem(files: list[Path]) -> dict[str, Path]:
-    """Files by their names without ending, by which twins find each other.
+    """Files by name without extension, which is how paired files are found.
 
     Raises:
-        InputError: two files differ in their endings only.
+        InputError: two files differ in their extensions only.
     """
     found: dict[str, Path] = {}
     for file in files:
         if (other := found.setdefault(file.stem, file)) is not file:
-            raise InputError(f"{file.parent}: {other.name} and {file.name} would share a twin; rename one")
+            raise InputError(f"{file.parent}: {other.name} and {file.name} differ in their extensions only; rename one")
     return found
 
 
 def paired_files(files: list[Path], folder: Path) -> list[Path]:
-    """The files of `folder` that have the names of `files`, whatever their endings.
+    """The files of `folder` with the names of `files`, whatever their extensions.
 
     Raises:
-        InputError: one is missing, or the folder is; two of a name are there.
+        InputError: a file or the folder is missing, or two files differ in their extensions only.
     """
     by_stem(files)
     found = by_stem(image_files(folder))
@@ -78,7 +78,7 @@ def paired_files(files: list[Path], folder: Path) -> list[Path]:
 
 
 def write_png(path: Path, rgb: np.ndarray) -> None:
-    """Writes uint8 [H, W, 3] whole or not at all.
+    """Writes RGB uint8 [H, W, 3] atomically.
 
     Raises:
         OutputError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""Key frames of a film as pictures to train on: those that show a scene, each scene once."""
+"""Extracts key frames of a video as training images: without useless frames and near-duplicates."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from ..utils.files import remove_left_overs
 from ..utils.threads import threads
 from ..video.reader import Shot, VideoReader
 from .cache import center
-from .frame_quality import HASH, fault, perceptual_hash, without_bars
+from .frame_quality import HASH, crop_black_bars, find_defect, perceptual_hash
 from .image_folder import write_png
-from .keyframe_store import Kept, Record, open_record
+from .keyframe_store import KeptFrame, KeyframeStore, open_store
 
-WORKING = 3  # pictures are judged at so many times the size that they get
-BRIGHTER = 1.25  # times the contrast: such a near-duplicate takes the other's place, which was fading in or out
-ON_SHEET = 600
-NOT_YET = ("black", "blank", "blurred")  # fates of the first frame of a scene that fades in
-CHUNK = 32  # pictures in memory
+DECODE_SCALE = 3  # frames are decoded and judged at this multiple of the output size
+BRIGHTER = 1.25  # times the contrast: such a near-duplicate replaces the kept frame, which was fading in or out
+ON_SHEET = 600  # frames on a contact sheet, at most
+FADING = ("black", "blank", "blurred")  # outcomes of the first frame of a scene that fades in
+CHUNK = 32  # frames in memory
 SAMPLE = 1 << 16  # bytes
 DROPPED = {
     "black": "black",
@@ -41,41 +41,41 @@ DROPPED = {
 }
 
 
-class Report(NamedTuple):
-    """What became of a film.
+class KeyframeReport(NamedTuple):
+    """Result of `extract`.
 
     Attributes:
-        fates: how many pictures were "kept", "black", "blank", "credits", "blurred", "duplicate", or "spare" (beyond
-            the number that was wanted), and how many were "cropped", having black bars.
-        broken: pieces of the film that could not be decoded.
-        sheet: the contact sheet; None where nothing was kept.
+        counts: frames by outcome: "kept", "black", "blank", "credits", "blurred", "duplicate", or "spare" (beyond
+            `count`); and "cropped", the kept frames whose black bars were cropped.
+        broken: packets and frames of the video that could not be decoded.
+        sheet: the contact sheet; None if no frame was kept.
     """
 
-    fates: Counter[str]
+    counts: Counter[str]
     broken: int
     sheet: Path | None
 
     def summary(self) -> str:
-        """In words."""
-        words = [f"{self.fates['kept']} of {self.fates.total() - self.fates['cropped']} pictures kept"]
-        words += [f"{self.fates[fate]} {name}" for fate, name in DROPPED.items() if self.fates[fate]]
-        words += [f"black bars cut off {self.fates['cropped']}"] if self.fates["cropped"] else []
+        """The counts in one line."""
+        words = [f"{self.counts['kept']} of {self.counts.total() - self.counts['cropped']} pictures kept"]
+        words += [f"{self.counts[outcome]} {name}" for outcome, name in DROPPED.items() if self.counts[outcome]]
+        words += [f"black bars cut off {self.counts['cropped']}"] if self.counts["cropped"] else []
         words += [f"{self.broken} damaged pieces passed over"] if self.broken else []
         return ", ".join(words)
 
 
-class Judged(NamedTuple):
-    """A picture at its final size, and what is wrong with it; `late` as in `film.Shot`."""
+class JudgedFrame(NamedTuple):
+    """A frame at its final size and its defect, if any; `late` as in `reader.Shot`."""
 
     time: float
     late: bool
     rgb: np.ndarray
     cropped: bool
-    fault: str | None
+    defect: str | None
 
 
 def extract(
-    film: Path,
+    video: Path,
     folder: Path,
     pick: str | float = "keyframes",
     start: float = 0,
@@ -85,57 +85,57 @@ def extract(
     fit: str = "crop",
     jobs: int | None = None,
     overwrite: bool = False,
-) -> Report:
-    """Writes pictures of a film as PNG files into a folder, and a contact sheet beside the folder.
+) -> KeyframeReport:
+    """Writes frames of a video as PNG files into a folder, and a contact sheet beside the folder.
 
-    A run that was killed is gone on with; a film that is done is not looked at again. Pictures of other films in the
-    folder count as scenes that are there already.
+    An interrupted run is resumed; a finished video is not decoded again. Frames that show the same as frames of other
+    videos in the folder are dropped as duplicates.
 
     Args:
-        film: any video that FFmpeg reads.
-        folder: for the pictures.
-        pick: "keyframes" (I-frames), "scenes" (the first frame of each, or one a second later where that shows nothing
-            yet), or a number for one every so many seconds.
-        start: seconds from which frames count.
-        end: seconds up to which frames count.
-        count: pictures at most, spread over the film; None for all.
-        size: their height and width in pixels.
-        fit: "crop" for the square in the middle, "resize" to squeeze the whole picture into it.
-        jobs: threads; None for as many as cores.
-        overwrite: begin anew if the folder has pictures of this film.
+        video: any video that FFmpeg reads.
+        folder: for the frames.
+        pick: "keyframes" (I-frames), "scenes" (the first frame of each scene, or one a second later if the scene fades
+            in), or an interval in seconds.
+        start: first time, in seconds.
+        end: last time, in seconds.
+        count: maximum number of frames, spread over the video; None for all.
+        size: height and width of the images in pixels.
+        fit: "crop" for the center square, "resize" to squeeze the whole frame into a square.
+        jobs: threads; None for one per core.
+        overwrite: delete existing frames of this video and start anew.
 
     Raises:
-        InputError: the film cannot be read, or was looked at with other arguments.
+        InputError: the video cannot be read, or its frames in the folder were extracted with other arguments.
         OutputError: the folder cannot be written.
     """
     if end < start:
         raise InputError(f"the end, at {end:g} s, is before the start, at {start:g} s")
-    with VideoReader(film, jobs or 0) as video, open_record(folder) as record:
-        options = {"content": _fingerprint(film), "pick": pick, "start": start, "end": end}
+    with VideoReader(video, jobs or 0) as reader, open_store(folder) as store:
+        options = {"content": _fingerprint(video), "pick": pick, "start": start, "end": end}
         options |= {"count": count, "size": size, "fit": fit}
         remove_left_overs(folder)
         if overwrite:
-            _remove(folder, record.files(film.name))
-            record.forget(film.name)
-        record.begin(film.name, options)
-        if record.broken(film.name) is None:
-            shots = video.shots(pick, start, end, record.last(film.name)[0], WORKING * size)
-            with tqdm(total=video.duration, desc=film.name, unit=" s of film", disable=None) as bar:
-                _keep(_judge(shots, size, fit, jobs), record, film, folder, bar)
-            _thin(record, film.name, count)
-            record.finish(film.name, video.broken)
-        kept = [each for each in record.kept() if each.film == film.name]
-        _remove(folder, set(record.files(film.name)) - {each.file for each in kept})
-        sheet = _contact_sheet([folder / each.file for each in kept], film, folder)
-        return Report(record.fates(film.name), record.broken(film.name), sheet)
+            _remove(folder, store.files(video.name))
+            store.forget(video.name)
+        store.begin(video.name, options)
+        if store.broken(video.name) is None:
+            shots = reader.shots(pick, start, end, store.last(video.name)[0], DECODE_SCALE * size)
+            with tqdm(total=reader.duration, desc=video.name, unit=" s of video", disable=None) as bar:
+                _keep(_judge(shots, size, fit, jobs), store, video, folder, bar)
+            _thin(store, video.name, count)
+            store.finish(video.name, reader.broken)
+        kept = [frame for frame in store.kept() if frame.video == video.name]
+        _remove(folder, set(store.files(video.name)) - {frame.file for frame in kept})
+        sheet = _contact_sheet([folder / frame.file for frame in kept], video, folder)
+        return KeyframeReport(store.counts(video.name), store.broken(video.name), sheet)
 
 
-def _fingerprint(film: Path) -> str:
-    """Tells films of one name apart, without reading all of them."""
-    size, found = film.stat().st_size, hashlib.sha256()
-    with open(film, "rb") as file:
-        for place in (0, size // 2, max(0, size - SAMPLE)):
-            file.seek(place)
+def _fingerprint(video: Path) -> str:
+    """Size and hash of three samples, to distinguish videos of the same name without reading them whole."""
+    size, found = video.stat().st_size, hashlib.sha256()
+    with open(video, "rb") as file:
+        for offset in (0, size // 2, max(0, size - SAMPLE)):
+            file.seek(offset)
             found.update(file.read(SAMPLE))
     return f"{size} bytes, {found.hexdigest()[:8]}"
 
@@ -145,44 +145,46 @@ def _remove(folder: Path, files: Iterable[str]) -> None:
         (folder / file).unlink(missing_ok=True)
 
 
-def _judge(shots: Iterator[Shot], size: int, fit: str, jobs: int | None) -> Iterator[Judged]:
-    def judge(shot: Shot) -> Judged:
-        picture = without_bars(shot.rgb)
+def _judge(shots: Iterator[Shot], size: int, fit: str, jobs: int | None) -> Iterator[JudgedFrame]:
+    def judge(shot: Shot) -> JudgedFrame:
+        inside = crop_black_bars(shot.rgb)
         if fit == "crop":
-            rgb = center(picture, size)
+            rgb = center(inside, size)
         else:
-            rgb = np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS))
-        return Judged(shot.time, shot.late, rgb, picture.shape != shot.rgb.shape, fault(shot.rgb, picture, size))
+            rgb = np.asarray(Image.fromarray(inside).resize((size, size), Image.Resampling.LANCZOS))
+        return JudgedFrame(
+            shot.time, shot.late, rgb, inside.shape != shot.rgb.shape, find_defect(shot.rgb, inside, size)
+        )
 
     with threads(jobs) as pool:
-        while some := list(islice(shots, CHUNK)):
-            yield from pool.map(judge, some)
+        while chunk := list(islice(shots, CHUNK)):
+            yield from pool.map(judge, chunk)
 
 
-def _keep(judged: Iterator[Judged], record: Record, film: Path, folder: Path, bar: tqdm) -> None:
-    """Writes what is fit and new, and notes the fate of each picture."""
-    all_kept, before = record.kept(), record.last(film.name)[1]
-    for each in judged:
-        if each.late and before not in NOT_YET:
+def _keep(frames: Iterator[JudgedFrame], store: KeyframeStore, video: Path, folder: Path, bar: tqdm) -> None:
+    """Writes frames without defects and duplicates, and stores the outcome of each frame."""
+    all_kept, before = store.kept(), store.last(video.name)[1]
+    for frame in frames:
+        if frame.late and before not in FADING:
             continue
-        fate, new = each.fault or "kept", None
-        if fate == "kept":
-            luma = cv2.cvtColor(each.rgb, cv2.COLOR_RGB2GRAY)
-            file = f"{film.stem}_{_clock(each.time)}.png"
-            new = Kept(film.name, each.time, file, perceptual_hash(each.rgb), float(luma.std()))
+        outcome, new = frame.defect or "kept", None
+        if outcome == "kept":
+            luma = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
+            file = f"{video.stem}_{_clock(frame.time)}.png"
+            new = KeptFrame(video.name, frame.time, file, perceptual_hash(frame.rgb), float(luma.std()))
             old = _nearest(new, all_kept)
-            if old and old.film == film.name and new.contrast > BRIGHTER * old.contrast:
-                record.drop(old, "duplicate")
+            if old and old.video == video.name and new.contrast > BRIGHTER * old.contrast:
+                store.drop(old, "duplicate")
                 all_kept.remove(old)
             elif old:
-                fate, new = "duplicate", None
+                outcome, new = "duplicate", None
         if new:
-            write_png(folder / new.file, each.rgb)
+            write_png(folder / new.file, frame.rgb)
             all_kept.append(new)
-        record.add(film.name, each.time, fate, each.cropped, new)
-        record.db.commit()
-        before = fate
-        bar.update(round(each.time) - bar.n)
+        store.add(video.name, frame.time, outcome, frame.cropped, new)
+        store.db.commit()
+        before = outcome
+        bar.update(round(frame.time) - bar.n)
         bar.set_postfix(kept=len(all_kept))
 
 
@@ -191,30 +193,31 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60:02d}-{minutes % 60:02d}-{rest / 1000:06.3f}"
 
 
-def _nearest(new: Kept, others: list[Kept]) -> Kept | None:
-    """The one among others that shows nearly the same, or None."""
+def _nearest(new: KeptFrame, others: list[KeptFrame]) -> KeptFrame | None:
+    """The near-duplicate among `others` with the nearest hash, or None."""
     if not others:
         return None
     distances = (np.stack([other.bits for other in others]) != new.bits).sum(1)
     return others[distances.argmin()] if distances.min() <= HASH else None
 
 
-def _thin(record: Record, film: str, count: int | None) -> None:
-    """Marks as spare what is beyond `count`, so that the rest is spread evenly."""
-    kept = [each for each in record.kept() if each.film == film]
+def _thin(store: KeyframeStore, video: str, count: int | None) -> None:
+    """Marks frames beyond `count` as spare, so that the rest is spread evenly."""
+    kept = [frame for frame in store.kept() if frame.video == video]
     if count is not None and len(kept) > count:
         stay = {round(i * (len(kept) - 1) / max(1, count - 1)) for i in range(count)}
         for i in set(range(len(kept))) - stay:
-            record.drop(kept[i], "spare")
+            store.drop(kept[i], "spare")
 
 
-def _contact_sheet(kept: list[Path], film: Path, folder: Path) -> Path | None:
-    """Writes small copies of all as one picture, beside their folder, where training does not take it for a cartoon."""
-    there = [file for file in kept if file.exists()]  # users sort out
-    if not there:
+def _contact_sheet(kept: list[Path], video: Path, folder: Path) -> Path | None:
+    """Writes thumbnails as one image beside the folder, where training does not mistake it for a cartoon."""
+    existing = [file for file in kept if file.exists()]  # users delete frames
+    if not existing:
         return None
-    some = [there[i * len(there) // min(len(there), ON_SHEET)] for i in range(min(len(there), ON_SHEET))]
+    number = min(len(existing), ON_SHEET)
+    shown = [existing[i * len(existing) // number] for i in range(number)]
     folder = folder if folder.name else Path.cwd()
-    path = folder.with_name(f"{folder.name}_{film.stem}_contact_sheet.jpg")
-    images.write(path, images.sheet([images.read(file) for file in some], height=96, columns=20))
+    path = folder.with_name(f"{folder.name}_{video.stem}_contact_sheet.jpg")
+    images.write(path, images.sheet([images.read(file) for file in shown], height=96, columns=20))
     return path

@@ -1,4 +1,4 @@
-"""Sample images: the photos inside scikit-image, and photos and cartoons drawn by code from a seed."""
+"""Sample images: photos from scikit-image, and photos and cartoons drawn from a seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PALETTE = ((246, 200, 80), (226, 90, 70), (80, 150, 200), (100, 180, 120), (250,
 
 
 def sample_photos() -> list[Path]:
-    """Four photos inside scikit-image.
+    """Four photos that come with scikit-image.
 
     Raises:
         InputError: scikit-image is not installed.
@@ -29,7 +29,7 @@ def sample_photos() -> list[Path]:
 
 
 def draw_cartoon(seed: int, size: int) -> np.ndarray:
-    """Flat shapes of few bright colours with dark outlines: RGB uint8 [size, size, 3]."""
+    """Flat shapes of few bright colors with dark outlines: RGB uint8 [size, size, 3]."""
     rng = np.random.default_rng((seed, 1))
     scale = 4  # drawn large, then reduced, so that edges are smooth
     image = Image.new("RGB", (scale * size, scale * size), PALETTE[rng.integers(len(PALETTE))])

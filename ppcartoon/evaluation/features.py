@@ -20,7 +20,7 @@ from tqdm import tqdm
 from .. import images
 from ..data import download
 from ..data.cache import cache_folder
-from ..data.image_folder import facts, image_files
+from ..data.image_folder import fingerprint, image_files
 from ..errors import InputError, OutputError
 from ..inference.engines.paddle_engines import Program, save
 from ..models.vgg import RANDOM, VGG19
@@ -133,7 +133,7 @@ def of_folder(folder: Path, extractor: Extractor, *, batch_size: int = BATCH, ca
         InputError: there is no such folder, no image in it, or a file that is none.
     """
     files = image_files(folder)
-    key = hashlib.sha256(json.dumps([VERSION, extractor.key, facts(files)]).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([VERSION, extractor.key, fingerprint(files)]).encode()).hexdigest()
     path = cache_folder().with_name("features") / f"{key[:32]}.npy"
     if cache and (kept := _kept(path, (len(files), extractor.dimensions))) is not None:
         return kept

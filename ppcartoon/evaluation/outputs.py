@@ -13,7 +13,7 @@ import numpy as np
 from .. import images
 from ..baselines.predictor import open_weights
 from ..config import loading
-from ..data.image_folder import by_stem, facts, image_files
+from ..data.image_folder import by_stem, fingerprint, image_files
 from ..errors import InputError
 from ..inference.batch import Options, cartoonize
 from ..inference.jobs import Job
@@ -108,7 +108,7 @@ def _there(name: str, folder: Path, photos: list[Path]) -> list[Path]:
 
 def _made(name: str, weights: Path, photos: list[Path], work: Path) -> list[Path]:
     """Outputs of weights, in a folder that is named after all they depend on."""
-    key = hashlib.sha256(weights.read_bytes() + json.dumps(facts(photos)).encode()).hexdigest()
+    key = hashlib.sha256(weights.read_bytes() + json.dumps(fingerprint(photos)).encode()).hexdigest()
     folder = work / f"{re.sub('[^-.0-9A-Za-z]+', '_', name)}-{key[:8]}"
     targets = [folder / f"{photo.stem}.png" for photo in photos]
     jobs = [Job(photo, target, skip=False) for photo, target in zip(photos, targets) if not target.is_file()]

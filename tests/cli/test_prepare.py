@@ -1,4 +1,4 @@
-"""The command line of tools/prepare_data.py: exit codes, one line for each mistake, interruptions, what is imported."""
+"""`ppcartoon prepare`: exit codes, one line per error, interruption, imports."""
 
 import json
 import os
@@ -26,7 +26,7 @@ COMMANDS = ("download", "frames", "smooth", "check")
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
-    """Runs the command line in a folder with 5 photos and 3 cartoons; gives exit code, standard output and error."""
+    """Runs the command in a folder with 5 photos and 3 cartoons; returns exit code, standard output and error."""
     handler = signal.getsignal(signal.SIGTERM)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
@@ -57,7 +57,11 @@ def state(folder):
 @pytest.mark.parametrize(
     "command, said",
     [
-        *[("download", "dataset (default)"), ("download", "(default: data,"), ("check", "(default: output/check.png)")],
+        *[
+            ("download", "dataset (default)"),
+            ("download", "(default: data for"),
+            ("check", "(default: output/check.png)"),
+        ],
         *[("frames", "(default: 256)"), ("frames", "(default: crop)"), ("smooth", "(default: smooth, beside")],
         *[(command, "threads (default") for command in COMMANDS[1:]],
         *[("", f"    {command} ") for command in COMMANDS],
@@ -69,7 +73,7 @@ def test_help_names_commands_and_defaults(run, command, said):
     assert code == 0 and err == "" and said in out
 
 
-def test_what_is_incomplete_or_unknown_is_refused_with_the_usage(run):
+def test_incomplete_or_unknown_arguments_are_refused_with_the_usage(run):
     for command in ("", "paint", "smooth", "check", "frames a.mp4", "frames a.mp4 -o x --scenes --every 2"):
         code, out, err = run(*command.split())
         assert code == 2 and out == "" and err.startswith("usage: ") and ": error: " in err.splitlines()[-1]
@@ -87,7 +91,7 @@ def test_what_is_incomplete_or_unknown_is_refused_with_the_usage(run):
         ("frames a.mp4 -o x --count", ["0", "all"]),
     ],
 )
-def test_values_that_cannot_be_meant_are_refused_with_their_option(run, command, values):
+def test_invalid_values_are_refused_with_their_option(run, command, values):
     for value in values:
         code, out, err = run(*command.split(), value)
         assert code == 2 and out == "" and command.split()[-1] in err.splitlines()[-1]
@@ -110,10 +114,10 @@ def test_values_that_cannot_be_meant_are_refused_with_their_option(run, command,
         ("check . -c nowhere.yaml", "nowhere.yaml: No such file"),
         ("check . -c {configs}/demo.yaml", "demo.yaml: "),  # of drawn images
         ("check . -o photos/0.png/check.png", "photos/0.png"),
-        ("download vgg16", "vgg16: unknown; there are dataset, vgg19, inception"),
+        ("download vgg16", "vgg16: unknown; choose from dataset, vgg19, inception"),
     ],
 )
-def test_mistakes_are_one_line_each(run, tmp_path, command, message):
+def test_each_mistake_is_one_line(run, tmp_path, command, message):
     before, names = state(tmp_path), {"long": "a" * 300, "configs": ROOT / "configs"}
     code, _, err = run(*command.format(**names).split())
     assert code == 2 and err.startswith("ppcartoon prepare: ") and err.count("\n") == 1
@@ -121,7 +125,7 @@ def test_mistakes_are_one_line_each(run, tmp_path, command, message):
     assert state(tmp_path) == before
 
 
-def test_smooth_counts_what_it_did_and_names_what_failed(run, tmp_path):
+def test_smooth_prints_counts_and_names_failed_files(run, tmp_path):
     assert run("smooth", "cartoons") == (0, f"3 smoothed cartoons in {tmp_path / 'smooth'}\n", "")
     for i in range(25):
         junk(tmp_path / f"cartoons/junk{i:02}.png")
@@ -132,7 +136,7 @@ def test_smooth_counts_what_it_did_and_names_what_failed(run, tmp_path):
     assert err == "".join([*named, "ppcartoon prepare: and 5 more like these\n"])
 
 
-def test_check_names_what_failed_and_leaves_the_folder_as_it_is(run, tmp_path):
+def test_check_names_unreadable_files_and_changes_no_file(run, tmp_path):
     before = state(tmp_path / "photos") | state(tmp_path / "cartoons")
     code, out, err = run("check", ".")
     assert code == 0 and err == ""
@@ -165,7 +169,7 @@ def test_check_names_what_failed_and_leaves_the_folder_as_it_is(run, tmp_path):
         ("cartoonloss_hayao.yaml", "", "Hayao/style/0.png: not an image"),
     ],
 )
-def test_a_config_tells_folders_size_and_batch(run, monkeypatch, config, change, said):
+def test_check_reads_folders_size_and_batch_from_a_config(run, monkeypatch, config, change, said):
     monkeypatch.setattr(check, "histogram", lambda *_: None)  # which takes most of the time
     shutil.copytree("cartoons", "smooth")
     shutil.copytree("cartoons", "Shinkai/style")
@@ -181,20 +185,20 @@ def test_a_config_tells_folders_size_and_batch(run, monkeypatch, config, change,
 
 
 @pytest.mark.parametrize("name", ["a b", "it's: #1", '"q" {x}', "😀", "تمرين"])
-def test_a_config_goes_with_folders_of_any_name(run, monkeypatch, name):
+def test_check_with_a_config_accepts_folders_of_any_name(run, monkeypatch, name):
     monkeypatch.setattr(check, "histogram", lambda *_: None)
     drawn(Path(name), 2, 1)
     assert run("check", name, "-c", ROOT / "configs/demo_custom.yaml")[::2] == (0, "")
 
 
 @pytest.mark.parametrize("name", ["_data", "$d_$", "数据 😀", os.fsdecode(b"\xff")])
-def test_the_histogram_is_drawn_without_a_word_for_folders_of_any_name(run, recwarn, name):
+def test_the_histogram_is_drawn_without_warnings_for_folders_of_any_name(run, recwarn, name):
     drawn(Path(name), 4, 1)
     assert run("check", name, "-o", "below/x.png")[::2] == (0, "")
     assert Path("below/x.png").is_file() and not [str(warning.message) for warning in recwarn]
 
 
-def test_the_tool_itself_ends_with_these_codes_and_without_a_traceback(run, tmp_path):
+def test_the_tool_exits_with_the_same_codes_and_without_a_traceback(run, tmp_path):
     drawn(tmp_path / "data", 4, 2)
     junk(tmp_path / "data/cartoons/junk.png")
     for arguments, code in ((["smooth", "data/cartoons"], 1), (["check", "data"], 1), (["check", "nowhere"], 2)):
@@ -219,7 +223,7 @@ def test_a_missing_module_is_one_line_with_what_to_install(run, module, command)
     assert done.returncode == 2 and re.fullmatch(said, done.stderr)
 
 
-def test_nothing_is_imported_that_is_not_needed(run, tmp_path):
+def test_subcommands_import_only_what_they_need(run, tmp_path):
     videos.write(tmp_path / "film.mp4", videos.still(videos.scene(0), 0.5))
     commands = [[], ["--help"], *([c, "--help"] for c in COMMANDS), ["smooth", "cartoons"], ["check", "."]]
     commands += [["check", ".", "-c", str(ROOT / "configs/demo_custom.yaml")], ["frames", "film.mp4", "-o", "frames"]]
@@ -234,11 +238,11 @@ print(json.dumps(found))"""
     assert len(image_files(tmp_path / "frames")) == 1
 
 
-GOES_ON = "ppcartoon prepare: interrupted; the same command goes on from there\n"
+RESUME = "ppcartoon prepare: interrupted; run the same command again to resume\n"
 
 
-@pytest.mark.parametrize("number, code, said", [(signal.SIGINT, 130, GOES_ON), (signal.SIGTERM, 143, GOES_ON)])
-def test_an_interrupted_command_cleans_up_and_goes_on_when_it_is_started_again(run, tmp_path, number, code, said):
+@pytest.mark.parametrize("number, code, said", [(signal.SIGINT, 130, RESUME), (signal.SIGTERM, 143, RESUME)])
+def test_an_interrupted_command_cleans_up_and_resumes_when_run_again(run, tmp_path, number, code, said):
     source, many, smoothed = save(tmp_path / "0.png", draw_cartoon(0, 256)), tmp_path / "a/many", tmp_path / "a/smooth"
     many.mkdir(parents=True)
     for i in range(200):

@@ -1,4 +1,4 @@
-"""Folders of images as they come from users, and the files that keep them decoded."""
+"""Images of users' folders, and the cache of decoded images."""
 
 import os
 import shutil
@@ -40,11 +40,11 @@ def refusal(root, kind=InputError, **options):
 
 
 def files(folder):
-    """Path, node and time of all files below."""
+    """Path, inode and modification time of all files in a folder."""
     return {(str(p), p.stat().st_ino, p.stat().st_mtime_ns) for p in Path(folder).rglob("*") if p.is_file()}
 
 
-def test_images_are_decoded_once_and_nothing_is_written_beside_them(root):
+def test_images_are_decoded_once_and_their_folders_are_unchanged(root):
     before = files(root)
     first = dataset(root)
     made = files(root.parent / "cache")
@@ -58,7 +58,7 @@ def test_images_are_decoded_once_and_nothing_is_written_beside_them(root):
 
 @pytest.mark.parametrize("change", ["content", "name", "size"])
 def test_a_changed_folder_is_decoded_again(root, change):
-    Image.fromarray(draw_photo(2, 32)).save(root / "photos/2.png", "BMP")  # whatever is in it, its size is the same
+    Image.fromarray(draw_photo(2, 32)).save(root / "photos/2.png", "BMP")  # whose size does not depend on the content
     dataset(root)
     made = files(root.parent / "cache")
     if change == "content":
@@ -82,7 +82,7 @@ def test_a_damaged_cache_is_made_again(root, size):
     assert (dataset(root)[0]["photo"] == wanted).all()
 
 
-def test_what_a_killed_writer_left_long_ago_is_removed_from_the_cache(root):
+def test_temporary_files_of_killed_processes_are_removed_from_the_cache_after_a_day(root):
     cache = root.parent / "cache"
     cache.mkdir()
     for name, age in (("old", 2 * 86400), ("new", 60)):
@@ -126,7 +126,7 @@ def test_images_that_cannot_be_read_are_counted_and_the_first_named(root):
     assert not files(root.parent / "cache")
 
 
-def test_a_dangling_link_is_refused_though_the_others_were_decoded_before(root):
+def test_a_dangling_link_is_refused_though_the_other_files_are_cached(root):
     dataset(root)
     (root / "photos" / "9.png").symlink_to(root / "gone.png")
     assert "1 of 5 images cannot be used: " in refusal(root)
@@ -142,7 +142,7 @@ def test_photos_of_any_shape_get_the_right_size(root, height, width):
     assert all(value.shape == (3, 32, 32) for value in data[0].values())
 
 
-def test_odd_names_upper_case_endings_and_links_are_found(root):
+def test_odd_names_upper_case_extensions_and_links_are_found(root):
     names = ["a photo.PNG", "写真 1.JPG", "ünï.jpeg", "%d'\";.png", "x.tar.png"]
     shutil.rmtree(root / "photos")
     for i, name in enumerate(names):
@@ -164,11 +164,11 @@ def test_gray_and_16_bit_and_transparent_photos_are_read(root):
     assert all((pixels(data[i]["photo"]) == ramp[..., None]).all() for i in range(4))
 
 
-def test_prepared_twins_are_matched_by_name_whatever_their_ending(root):
+def test_paired_files_are_matched_by_name_whatever_their_extension(root):
     for i in range(3):
         save(root / "soft" / f"{i}.bmp", np.full((32, 32, 3), 10 + i, np.uint8))
         save(root / "luma" / f"{i}.png", np.full((32, 32, 3), 20 + i, np.uint8))
-    save(root / "soft" / "00.png", np.zeros((32, 32, 3), np.uint8))  # belongs to none
+    save(root / "soft" / "00.png", np.zeros((32, 32, 3), np.uint8))  # without a cartoon
     data = dataset(root, smooth="soft", gray="luma")
     assert len(files(root.parent / "cache")) == 4
     for i in range(6):
@@ -177,7 +177,7 @@ def test_prepared_twins_are_matched_by_name_whatever_their_ending(root):
         assert (item["smooth"] == 10 + number).all() and (item["gray"] == 20 + number).all()
 
 
-def test_missing_twins_are_named(root):
+def test_missing_paired_files_are_named(root):
     save(root / "soft" / "0.png", draw_cartoon(0, 32))
     message = refusal(root, smooth="soft")
     assert f"dataset.train.smooth: {root / 'soft'} lacks 2 of 3 cartoons, 1.png first" in message
@@ -185,7 +185,7 @@ def test_missing_twins_are_named(root):
     assert "dataset.train.gray: " in refusal(root, gray="nowhere")
 
 
-def test_twins_of_another_shape_are_named(root):
+def test_paired_files_of_another_shape_are_named(root):
     for i in range(3):
         save(root / "soft" / f"{i}.png", smooth_edges(draw_cartoon(i, 40))[: 30 if i == 1 else 40])
     assert f"dataset.train.smooth: {root / 'soft' / '1.png'} has another shape than" in refusal(root, smooth="soft")

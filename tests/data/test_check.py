@@ -1,4 +1,4 @@
-"""What check finds in a folder: what training would stumble over and nothing else, figures, and known test photos."""
+"""The check of training data: it fails where training does; statistics; test photos among the training photos."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ LAYOUTS = {
 
 
 class Folders(namedtuple("Folders", "photos cartoons smooth gray root")):
-    """Four photos and three cartoons in one of the layouts, to be spoilt."""
+    """Four photos and three cartoons in one of the layouts, to be damaged."""
 
     @classmethod
     def drawn(cls, root, layout):
@@ -36,17 +36,17 @@ class Folders(namedtuple("Folders", "photos cartoons smooth gray root")):
             shutil.copytree(source / key, getattr(folders, key))
         return folders
 
-    def twins(self, key="smooth", ending=".png", scale=1):
-        """Twins of the cartoons; the folder that they are in."""
+    def add_paired(self, key="smooth", ending=".png", scale=1):
+        """Writes a paired file for each cartoon; returns their folder."""
         for file in sorted(self.cartoons.iterdir()):
             image = Image.open(file)
             save(getattr(self, key) / f"{file.stem}{ending}", np.asarray(image.resize([scale * n for n in image.size])))
         return getattr(self, key)
 
-    def pair(self, cartoon, twin):
-        """A further cartoon and its twin, of the given heights and widths."""
-        self.twins()
-        for folder, size in ((self.cartoons, cartoon), (self.smooth, twin)):
+    def add_pair(self, cartoon, paired):
+        """Adds a cartoon and its paired file with the given heights and widths."""
+        self.add_paired()
+        for folder, size in ((self.cartoons, cartoon), (self.smooth, paired)):
             save(folder / "pair.png", np.zeros((*size, 3), np.uint8))
 
 
@@ -69,23 +69,23 @@ def wide(path):
 
 
 FINE = {
-    "as it is": lambda d: None,
-    "twins made ahead": lambda d: d.twins(),
-    "twins of another format and size": lambda d: d.twins(ending=".bmp", scale=2),
-    "gray made ahead": lambda d: d.twins("gray"),
-    "smooth and gray made ahead": lambda d: (d.twins("gray"), d.twins()),
-    "nearly the same shape": lambda d: d.pair((100, 101), (50, 50)),
-    "rounded to the same shape": lambda d: d.pair((33, 47), (66, 94)),
-    "smaller than they are seen": lambda d: d.pair((3, 5), (6, 10)),
+    "unchanged": lambda d: None,
+    "smoothed files": lambda d: d.add_paired(),
+    "paired files of another format and size": lambda d: d.add_paired(ending=".bmp", scale=2),
+    "gray files": lambda d: d.add_paired("gray"),
+    "smoothed and gray files": lambda d: (d.add_paired("gray"), d.add_paired()),
+    "nearly the same shape": lambda d: d.add_pair((100, 101), (50, 50)),
+    "rounded to the same shape": lambda d: d.add_pair((33, 47), (66, 94)),
+    "smaller than load_size": lambda d: d.add_pair((3, 5), (6, 10)),
     "upper-case endings": lambda d: [p.rename(p.with_suffix(".PNG")) for f in d[:2] for p in f.iterdir()],
-    "stray text": lambda d: [junk(f / "notes.txt") for f in (d.photos, d.cartoons, d.twins())],
-    "hidden files": lambda d: [junk(f / ".0.png") for f in (d.photos, d.cartoons, d.twins())],
-    "folders within": lambda d: [junk(f / "below/0.png") for f in (d.photos, d.cartoons, d.twins())],
-    "a twin of no cartoon": lambda d: junk(d.twins() / "nobody.png"),
-    "a file for a folder of twins": lambda d: junk(d.smooth),
+    "stray text": lambda d: [junk(f / "notes.txt") for f in (d.photos, d.cartoons, d.add_paired())],
+    "hidden files": lambda d: [junk(f / ".0.png") for f in (d.photos, d.cartoons, d.add_paired())],
+    "folders within": lambda d: [junk(f / "below/0.png") for f in (d.photos, d.cartoons, d.add_paired())],
+    "a paired file without a cartoon": lambda d: junk(d.add_paired() / "nobody.png"),
+    "a file named smooth": lambda d: junk(d.smooth),
     "linked folders": lambda d: [f.rename(f"{f}_") and f.symlink_to(f"{f}_") for f in (d.photos, d.cartoons)],
     "two photos of one stem": lambda d: save(d.photos / "0.jpg", draw_photo(9, 32)),
-    "two cartoons of one stem, no twins": lambda d: save(d.cartoons / "0.jpg", draw_cartoon(9, 32)),
+    "two cartoons of one stem, not paired": lambda d: save(d.cartoons / "0.jpg", draw_cartoon(9, 32)),
     "tiny and long photos": lambda d: [save(d.photos / f"{n}x1.png", np.zeros((n, 1, 3), np.uint8)) for n in (1, 300)],
     "16 bits": lambda d: Image.fromarray(np.full((32, 32), 40000, np.uint16)).save(d.photos / "deep.png"),
     "test photo unreadable": lambda d: (save(d.root / "test/0.png", draw_photo(9, 32)), junk(d.root / "test/1.png")),
@@ -108,18 +108,18 @@ BROKEN = {
     "unreadable cartoon": lambda d: junk(d.cartoons / "junk.jpg"),
     "cut cartoon": lambda d: cut(d.cartoons / "0.png"),
     "cartoon that links to nothing": lambda d: (d.cartoons / "gone.png").symlink_to(d.root / "gone.png"),
-    "unreadable twin": lambda d: junk(d.twins() / "0.png"),
-    "cut twin": lambda d: cut(d.twins() / "0.png"),
-    "missing twin": lambda d: (d.twins() / "0.png").unlink(),
-    "twins empty": lambda d: empty(d.twins()),
-    "twin of another shape": lambda d: wide(d.twins() / "0.png"),
-    "twin with a row more": lambda d: d.pair((33, 47), (66, 93)),
-    "two cartoons of one stem": lambda d: (d.twins(), save(d.cartoons / "0.jpg", draw_cartoon(9, 32))),
-    "two twins of one stem": lambda d: save(d.twins() / "0.jpg", draw_cartoon(9, 32)),
+    "unreadable paired file": lambda d: junk(d.add_paired() / "0.png"),
+    "cut paired file": lambda d: cut(d.add_paired() / "0.png"),
+    "missing paired file": lambda d: (d.add_paired() / "0.png").unlink(),
+    "smooth empty": lambda d: empty(d.add_paired()),
+    "paired file of another shape": lambda d: wide(d.add_paired() / "0.png"),
+    "paired file with one more row": lambda d: d.add_pair((33, 47), (66, 93)),
+    "two cartoons of one stem": lambda d: (d.add_paired(), save(d.cartoons / "0.jpg", draw_cartoon(9, 32))),
+    "two paired files of one stem": lambda d: save(d.add_paired() / "0.jpg", draw_cartoon(9, 32)),
     "gray missing": lambda d: d.gray,
-    "gray twin missing": lambda d: (d.twins("gray") / "1.png").unlink(),
-    "gray twin unreadable": lambda d: junk(d.twins("gray") / "1.png"),
-    "gray twin of another shape": lambda d: wide(d.twins("gray") / "1.png"),
+    "gray file missing": lambda d: (d.add_paired("gray") / "1.png").unlink(),
+    "gray file unreadable": lambda d: junk(d.add_paired("gray") / "1.png"),
+    "gray file of another shape": lambda d: wide(d.add_paired("gray") / "1.png"),
 }
 
 
@@ -135,9 +135,9 @@ def test_check_fails_where_training_does(tmp_path, case, layout):
     except InputError as caught:
         error = str(caught)
     try:
-        places = check.layout(folders.root)
-        places.styles[0].update({} if gray else {"gray": folders.gray})
-        failures = check.check(places, load_size=32, batch_size=4).failures
+        found = check.layout(folders.root)
+        found.styles[0].update({} if gray else {"gray": folders.gray})
+        failures = check.check(found, load_size=32, batch_size=4).failures
     except InputError as caught:
         failures = [str(caught)]
     assert all("\n" not in failure for failure in failures)
@@ -148,7 +148,7 @@ def flat(path, height, width, *color):
     save(path, np.full((height, width, 3), color, np.uint8))
 
 
-def test_counts_sizes_and_colours_are_in_the_table(tmp_path):
+def test_the_table_shows_counts_sizes_and_colors(tmp_path):
     for i in range(3):
         flat(tmp_path / f"photos/{i}.png", 8, 12, 10, 20, 30)
     flat(tmp_path / "photos/3.png", 6, 6, 50, 61, 70)
@@ -166,11 +166,11 @@ def test_counts_sizes_and_colours_are_in_the_table(tmp_path):
         f"| {test} | 1 | 1 | 5x7 | 0, 255, 128 |",
         f"| {cartoons} | 6 | 2 | 4x9 (2), 5x9 (2), 6x9 (1) and 1 other sizes | 100, 100, 100 |",
     ]
-    assert found.images[cartoons].brightness.nonzero()[0].tolist() == [100]
-    assert found.images[cartoons].brightness.sum() == 9 * (4 + 4 + 5 + 5 + 6) + 1200
-    assert sorted(path.name for path in found.images[cartoons].unreadable) == ["6.png", "7.jpg"]
-    assert found.remarks == [f"{test / '1.png'}: not an image that can be read here"]  # training does not read it
-    assert found.images[photos].means.tolist() == [[10, 20, 30]] * 3 + [[50, 61, 70]]
+    assert found.stats[cartoons].brightness.nonzero()[0].tolist() == [100]
+    assert found.stats[cartoons].brightness.sum() == 9 * (4 + 4 + 5 + 5 + 6) + 1200
+    assert sorted(path.name for path in found.stats[cartoons].unreadable) == ["6.png", "7.jpg"]
+    assert found.warnings == [f"{test / '1.png'}: not an image that can be read here"]  # training does not read it
+    assert found.stats[photos].means.tolist() == [[10, 20, 30]] * 3 + [[50, 61, 70]]
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def photos():
     return {name: getattr(data, name)()[::2, ::2] for name in ("astronaut", "chelsea", "coffee", "rocket")}
 
 
-def test_photos_that_are_tested_are_found_among_those_to_train_on(photos, tmp_path):
+def test_test_photos_are_found_among_the_training_photos(photos, tmp_path):
     drawn(tmp_path, 5, 1)
     for name, photo in photos.items():
         image, brighter = Image.fromarray(photo), np.uint8(np.minimum(photo + 8.0, 255))
@@ -192,12 +192,14 @@ def test_photos_that_are_tested_are_found_among_those_to_train_on(photos, tmp_pa
         Image.fromarray(brighter).save(tmp_path / f"test/brighter/{name}.png")
     found = check.check(check.layout(tmp_path), load_size=32)
     wanted = {(f"{n}.png", kind, n) for n in photos for kind in ("same", "compressed", "small", "square", "brighter")}
-    pairs = [tuple(map(Path, remark.split(", which")[0].split(": shows the same as "))) for remark in found.remarks]
+    pairs = [
+        tuple(map(Path, warning.split(", a test photo")[0].split(": shows the same as "))) for warning in found.warnings
+    ]
     assert {(photo.name, test.parent.name, test.stem) for photo, test in pairs} == wanted
     assert len(pairs) == 20 and not found.failures
 
 
-def test_different_photos_are_not_taken_for_the_same(photos, tmp_path):
+def test_different_photos_are_no_duplicates(photos, tmp_path):
     drawn(tmp_path, 200, 1, size=48)
     for i in range(50):
         save(tmp_path / f"test/{i}.png", draw_photo(1000 + i, 48))
@@ -210,10 +212,10 @@ def test_different_photos_are_not_taken_for_the_same(photos, tmp_path):
     flat(tmp_path / "photos/plain.png", 64, 64, 90, 90, 90)
     flat(tmp_path / "test_crops/plain.png", 64, 64, 120, 120, 120)
     found = check.check(check.layout(tmp_path), jobs=2)
-    assert found.remarks == [] and len(found.images) == 4
+    assert found.warnings == [] and len(found.stats) == 4
 
 
-def test_folders_for_tests_are_told_by_their_names(tmp_path):
+def test_test_folders_are_found_by_their_names(tmp_path):
     for name in ("test", "test/a", "test/label_map", "test_photo", "tests/HR", "testing/x/deep", "contest", "my_test"):
         flat(tmp_path / name / "0.png", 8, 8, 1, 2, 3)
     junk(tmp_path / "test.png")
@@ -221,7 +223,7 @@ def test_folders_for_tests_are_told_by_their_names(tmp_path):
     assert check.test_folders(tmp_path) == [tmp_path / n for n in ("test", "test/a", "test_photo", "tests/HR")]
 
 
-def test_many_test_photos_are_found_without_delay(tmp_path):
+def test_many_test_photos_are_listed_fast(tmp_path):
     flat(tmp_path / "0.png", 8, 8, 1, 2, 3)
     (tmp_path / "test").mkdir()
     for i in range(1000):
@@ -235,11 +237,11 @@ def test_many_test_photos_are_found_without_delay(tmp_path):
     "folders",
     [("photos", "cartoons", "smooth"), ("train_photo", "test/HR_photo", "test/test_photo", "A/style", "A/smooth")],
 )
-def test_the_histogram_shows_every_folder_in_a_colour_of_its_own(tmp_path, folders):
+def test_the_histogram_shows_each_folder_in_its_own_color(tmp_path, folders):
     for i, name in enumerate(folders):
         save(tmp_path / name / "0.png", draw_photo(i, 32))
     found = check.check(check.layout(tmp_path))
-    assert list(found.images) == [tmp_path / name for name in folders]
+    assert list(found.stats) == [tmp_path / name for name in folders]
     check.histogram(found, tmp_path / "below/check.png")
     picture = np.asarray(Image.open(tmp_path / "below/check.png"), int)
     rows = []

@@ -1,4 +1,4 @@
-"""Which images come when, and which part of them."""
+"""The order of photos and cartoons, crops and flips."""
 
 from itertools import chain
 
@@ -27,7 +27,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def coded_root(tmp_path_factory):
-    """7 photos, 5 cartoons, their smoothed and gray twins, all of 40 x 56 pixels; twins are numbered 100 and 200 on."""
+    """7 photos, 5 cartoons, their smoothed (from 100 on) and gray files (from 200 on), all of 40 x 56 pixels."""
     root = tmp_path_factory.mktemp("coded") / "data"
     for key, count, first in (("photos", 7, 0), ("cartoons", 5, 0), ("smooth", 5, 100), ("gray", 5, 200)):
         for i in range(count):
@@ -60,7 +60,7 @@ def test_batches_are_the_same_with_and_without_workers(root):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_order_depends_on_the_seed_and_on_nothing_else(seed):
+def test_order_depends_only_on_the_seed(seed):
     order = list(EpochSampler(20, 4, 3, seed))
     sampler = EpochSampler(20, 4, 3, seed)
     assert list(sampler) == list(sampler) == order
@@ -73,20 +73,20 @@ def test_order_depends_on_the_seed_and_on_nothing_else(seed):
     assert [number for batch in order for number, _ in batch] == list(range(60))
 
 
-def test_seed_0_is_a_seed_like_another():
+def test_seed_0_is_not_special():
     orders = [str(list(EpochSampler(20, 4, 1, seed))) for seed in range(5)]
     assert len(set(orders)) == 5
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_ranks_share_what_one_process_with_the_joined_batch_sees(ranks):
+def test_ranks_share_the_joined_batch_of_one_process(ranks):
     joined = list(EpochSampler(29, 2 * ranks, 4, 7))
     parts = [list(EpochSampler(29, 2, 4, 7, rank, ranks)) for rank in range(ranks)]
     assert [list(chain(*step)) for step in zip(*parts)] == joined
 
 
 @pytest.mark.parametrize("photos, batch, ranks", [(11, 2, 2), (7, 4, 1), (12, 4, 1), (5, 3, 1), (4, 4, 1), (9, 2, 3)])
-def test_photos_come_once_an_epoch_and_are_left_out_in_turn(photos, batch, ranks):
+def test_photos_occur_once_per_epoch_and_are_left_out_in_turn(photos, batch, ranks):
     epochs = 2 * photos + 3
     steps = photos // (batch * ranks)
     seen = [list(EpochSampler(photos, batch, epochs, 1, rank, ranks)) for rank in range(ranks)]
@@ -98,7 +98,7 @@ def test_photos_come_once_an_epoch_and_are_left_out_in_turn(photos, batch, ranks
 
 
 @pytest.mark.parametrize("start", [0, 1, 4, 5, 13, 20])
-def test_a_resumed_run_goes_on_where_it_stood(start):
+def test_a_resumed_sampler_yields_the_remaining_batches(start):
     sampler = EpochSampler(11, 2, 4, 5, start=start)
     assert len(sampler) == 20 - start
     assert list(sampler) == list(EpochSampler(11, 2, 4, 5))[start:]
@@ -110,7 +110,7 @@ def test_fewer_photos_than_a_step_takes_are_refused(batch, ranks, said):
         EpochSampler(3, batch, 1, ranks=ranks)
 
 
-def test_cartoons_are_drawn_equally_often_in_changing_company(coded_root):
+def test_cartoons_occur_equally_often_with_changing_photos(coded_root):
     data = dataset(coded_root)
     indices = [index for batch in EpochSampler(7, 3, 8) for index in batch]
     drawn = np.array([[pixels(data[i][name])[0, 0, 2] for name in ("photo", "cartoon")] for i in indices])
@@ -122,7 +122,7 @@ def test_cartoons_are_drawn_equally_often_in_changing_company(coded_root):
     assert len({tuple(pair) for pair in drawn}) > 24  # of 35
 
 
-def test_twins_are_cut_and_mirrored_with_their_cartoon(coded_root):
+def test_paired_files_are_cropped_and_mirrored_with_their_cartoon(coded_root):
     data = dataset(coded_root, smooth="smooth", gray="gray", load_size=40, random_crop=True, flip=True)
     windows = []
     for i in range(300):
@@ -151,7 +151,7 @@ def test_windows_depend_on_seed_and_number(coded_root):
     assert not same([first[3, 0]], [first[4, 0]])
 
 
-def test_without_random_crop_and_flip_the_middle_is_seen(coded_root):
+def test_without_random_crop_and_flip_the_center_is_cropped(coded_root):
     data = dataset(coded_root, smooth="smooth", load_size=40)
     for i in range(20):
         item = data[i, i % 7]
@@ -160,7 +160,7 @@ def test_without_random_crop_and_flip_the_middle_is_seen(coded_root):
 
 
 @pytest.mark.parametrize("smooth", [None, "nowhere"])
-def test_cartoons_without_twins_are_smoothed_as_they_are_seen(tmp_path, smooth):
+def test_without_smoothed_files_the_resized_cartoons_are_smoothed(tmp_path, smooth):
     large = draw_cartoon(0, 120)[:80]  # [80, 120]
     save(tmp_path / "data/cartoons/0.png", large)
     save(tmp_path / "data/photos/0.png", large)
@@ -172,7 +172,7 @@ def test_cartoons_without_twins_are_smoothed_as_they_are_seen(tmp_path, smooth):
     assert (item["smooth"] != item["cartoon"]).any() and "gray" not in item
 
 
-def test_drawn_data_are_the_same_each_time():
+def test_drawn_data_are_reproducible():
     first, again, other = (DrawnCartoonDataset(6, 32, flip=True, seed=seed) for seed in (0, 0, 6))
     assert len(first) == 6
     items = [first[i, i % 6] for i in range(12)]

@@ -1,4 +1,4 @@
-"""Edge smoothing against its description, pixel by pixel."""
+"""Edge smoothing compared with a slow reference implementation."""
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ def mirror(i, n):
 
 
 def reference(image):
-    """Every pixel on its own: where an edge lies within two pixels, the weighted mean of 5 x 5 neighbours."""
+    """Pixel by pixel: where an edge lies within two pixels, the weighted mean of 5 x 5 neighbors."""
     edges = cv2.Canny(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), 100, 200)
     height, width = edges.shape
     result = image.copy()
@@ -50,7 +50,7 @@ def noise(height, width):
     ],
     ids=["cartoon", "noise", "1x1", "3x3", "1x7", "6x2", "mirrored view"],
 )
-def test_dilated_edges_are_blurred_and_nothing_else(image):
+def test_only_dilated_edges_are_blurred(image):
     before = image.copy()
     result = smooth_edges(image)
     assert result.dtype == np.uint8
@@ -66,12 +66,12 @@ def test_nothing_changes_away_from_edges():
     assert not changed[:11].any() and not changed[19:].any()
 
 
-def test_images_without_edges_stay_as_they_are():
+def test_images_without_edges_are_unchanged():
     ramp = np.uint8(np.tile(np.arange(64)[None, :, None] * 2, (20, 1, 3)))
     assert (smooth_edges(ramp) == ramp).all()
 
 
-def test_a_step_becomes_the_gaussian_s_sum():
+def test_a_step_becomes_the_cumulative_gaussian():
     image = np.zeros((16, 16, 3), np.uint8)
     image[:, 8:] = 240
     assert smooth_edges(image)[8, 5:11, 0].tolist() == [0, 15, 75, 165, 225, 240]  # 240 / 16 times 0, 1, 5, 11, 15, 16

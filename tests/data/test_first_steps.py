@@ -1,4 +1,4 @@
-"""From a film to a trained model, in the README's commands."""
+"""The README's commands from a video to a trained model."""
 
 import re
 import shlex
@@ -23,7 +23,7 @@ def readme_commands(*beginnings):
     return [next(line for line in lines if line.startswith(f"python tools/{begin}")) for begin in beginnings]
 
 
-def test_three_commands_of_the_readme_lead_from_a_film_to_a_model(tmp_path):
+def test_three_commands_of_the_readme_lead_from_a_video_to_a_model(tmp_path):
     pictures = videos.still(videos.credits("A FILM", "by nobody")) + videos.fade(videos.scene(0))
     for seed in range(8):
         pictures += videos.still(videos.letterbox(seed) if seed % 2 else videos.scene(seed))

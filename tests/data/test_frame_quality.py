@@ -1,4 +1,4 @@
-"""Black bars, pictures of no use, and near-duplicates; over many drawn cartoons, as each is another chance to fail."""
+"""Black bars, useless frames and near-duplicates, tested on many drawn cartoons."""
 
 import io
 
@@ -8,7 +8,7 @@ import pytest
 import skimage.data
 from PIL import Image, ImageDraw, ImageFont
 
-from ppcartoon.data.frame_quality import HASH, MARGIN, fault, perceptual_hash, without_bars
+from ppcartoon.data.frame_quality import HASH, MARGIN, crop_black_bars, find_defect, perceptual_hash
 from ppcartoon.data.samples import draw_cartoon
 from tests.helpers import videos
 
@@ -28,8 +28,8 @@ def barred(image, top=0, bottom=0, left=0, right=0, level=0, grain=0.0):
     return result
 
 
-def judged(image, size=256):
-    return fault(image, without_bars(image), size)
+def defect(image, size=256):
+    return find_defect(image, crop_black_bars(image), size)
 
 
 def photo(name):
@@ -39,19 +39,19 @@ def photo(name):
 
 @pytest.mark.parametrize("bar", [4, 20, 90])
 @pytest.mark.parametrize("level, grain", [(0, 0), (16, 0), (10, 4)], ids=["black", "nearly black", "grainy"])
-def test_bars_are_cut_off_and_next_to_nothing_of_the_picture(bar, level, grain):
+def test_black_bars_are_cropped_and_little_of_the_picture(bar, level, grain):
     for seed in SEEDS[:10]:
         image = videos.scene(seed)
-        above = without_bars(barred(image, bar, bar, level=level, grain=grain))
+        above = crop_black_bars(barred(image, bar, bar, level=level, grain=grain))
         assert (above == image[MARGIN:-MARGIN]).all()
-        around = without_bars(barred(image, bar, bar, bar + 2, bar + 2, level, grain))
+        around = crop_black_bars(barred(image, bar, bar, bar + 2, bar + 2, level, grain))
         assert (around == image[MARGIN:-MARGIN, MARGIN:-MARGIN]).all()
-        aside = without_bars(barred(image, 0, 0, bar + 2, bar + 2, level, grain))
+        aside = crop_black_bars(barred(image, 0, 0, bar + 2, bar + 2, level, grain))
         assert (aside == image[:, MARGIN:-MARGIN]).all()
 
 
-def test_bars_that_differ_by_a_line_are_cut_off():
-    image = without_bars(barred(videos.scene(0), 20, 21))
+def test_bars_that_differ_by_a_line_are_cropped():
+    image = crop_black_bars(barred(videos.scene(0), 20, 21))
     assert 172 <= len(image) <= 177 and image.max(2).mean(1).min() > 50
 
 
@@ -59,26 +59,26 @@ def test_bars_that_differ_by_a_line_are_cut_off():
 def test_darkness_at_one_side_is_no_bar(side):
     for seed in SEEDS:
         image = barred(videos.scene(seed), **side)
-        assert without_bars(image) is image
+        assert crop_black_bars(image) is image
 
 
-def test_pictures_without_bars_stay_as_they_are():
+def test_pictures_without_bars_are_unchanged():
     for image in (*map(videos.scene, SEEDS), *map(photo, PHOTOS), videos.BLACK, videos.BLACK + 255):
-        assert without_bars(image) is image
+        assert crop_black_bars(image) is image
 
 
-def test_a_small_thing_between_wide_black_sides_stays():
+def test_a_small_object_between_wide_black_sides_is_kept():
     image = videos.BLACK.copy()
     image[80:100, 150:170] = 200
-    assert (without_bars(image) == 200).any()
+    assert (crop_black_bars(image) == 200).any()
 
 
 @pytest.mark.parametrize("size", [3, 12])
-def test_of_tiny_pictures_something_stays(size):
+def test_tiny_pictures_are_not_cropped_to_nothing(size):
     for dark in range(size):
         image = np.full((size, size, 3), 200, np.uint8)
         image[:dark] = image[size - dark :] = 0
-        assert without_bars(image).size
+        assert crop_black_bars(image).size
 
 
 def grain(level, deviation):
@@ -98,8 +98,8 @@ PLAIN = {
 
 
 @pytest.mark.parametrize("image, wanted", PLAIN.values(), ids=PLAIN)
-def test_pictures_of_one_color_are_no_use(image, wanted):
-    assert judged(image) == wanted
+def test_pictures_of_one_color_are_black_or_blank(image, wanted):
+    assert defect(image) == wanted
 
 
 COLORS = "white/black", "black/white", "yellow/darkgreen", "white/darkred", "black/lightblue", "red/black"
@@ -111,22 +111,22 @@ def test_text_on_one_color_is_credits(colors):
     for lines in (["Directed by", "Somebody Important", "Music", "Another Name"], ["A Film by Nobody"] * 2):
         image = videos.credits(*lines, color=color, background=background)
         for shown in (image, barred(image, 30, 30), barred(image, 0, 0, 60, 60), cv2.resize(image, (1280, 720))):
-            assert judged(shown) == "credits"
+            assert defect(shown) == "credits"
     for line in ("THE END", "Hi"):
-        assert judged(videos.credits(line, color=color, background=background))
+        assert defect(videos.credits(line, color=color, background=background))
 
 
 @pytest.mark.parametrize("size", [20, 24, 28])
 @pytest.mark.parametrize("title", ["The Red Balloon", "CHAPTER TWO"])
 def test_titles_are_credits(title, size):
-    assert judged(videos.credits("", "", title, size=size)) == "credits"
+    assert defect(videos.credits("", "", title, size=size)) == "credits"
 
 
-def test_text_over_a_scene_is_no_fault():
+def test_text_over_a_scene_is_no_defect():
     for seed in SEEDS:
         image = Image.fromarray(videos.scene(seed))
         ImageDraw.Draw(image).text((160, 160), "I never said so!", "white", ImageFont.load_default(16), "mm")
-        assert judged(np.asarray(image)) is None
+        assert defect(np.asarray(image)) is None
 
 
 def starry(seed):
@@ -144,31 +144,31 @@ def starry(seed):
 @pytest.mark.parametrize(
     "draw", [videos.scene, starry, lambda seed: draw_cartoon(seed, 256)], ids=["16:9", "sky", "1:1"]
 )
-def test_drawn_cartoons_have_no_fault(draw):
-    assert [judged(draw(seed)) for seed in SEEDS] == [None] * 30
+def test_drawn_cartoons_have_no_defect(draw):
+    assert [defect(draw(seed)) for seed in SEEDS] == [None] * 30
 
 
 @pytest.mark.parametrize("name", PHOTOS)
-def test_photos_have_no_fault_until_they_are_blurred(name):
+def test_photos_have_no_defect_until_they_are_blurred(name):
     image = photo(name)
-    assert judged(image) is None
-    assert judged(cv2.GaussianBlur(image, None, min(image.shape[:2]) / 80)) == "blurred"
+    assert defect(image) is None
+    assert defect(cv2.GaussianBlur(image, None, min(image.shape[:2]) / 80)) == "blurred"
 
 
 @pytest.mark.parametrize("larger", [1, 3])
 @pytest.mark.parametrize("deviation, wanted", [(0, None), (0.8, None), (3, "blurred"), (6, "blurred")])
-def test_blur_is_judged_by_what_shows(larger, deviation, wanted):
+def test_blur_is_judged_at_the_training_size(larger, deviation, wanted):
     for seed in SEEDS[::larger]:
         image = np.kron(videos.scene(seed), np.ones((larger, larger, 1), np.uint8))
         image = cv2.GaussianBlur(image, None, deviation * larger) if deviation else image
-        assert judged(image, videos.HEIGHT) == wanted
+        assert defect(image, videos.HEIGHT) == wanted
 
 
 def test_blur_of_a_large_picture_does_not_matter_at_a_small_size():
     for seed in SEEDS[:10]:
         image = cv2.GaussianBlur(np.kron(draw_cartoon(seed, 256), np.ones((4, 4, 1), np.uint8)), None, 4)
-        assert judged(image, 256) is None
-        assert judged(image, 1024) == "blurred"
+        assert defect(image, 256) is None
+        assert defect(image, 1024) == "blurred"
 
 
 def distance(a, b):
@@ -195,7 +195,7 @@ ALIKE = {
 
 
 @pytest.mark.parametrize("change", ALIKE.values(), ids=ALIKE)
-def test_hashes_of_what_looks_the_same_are_near(change):
+def test_hashes_of_near_duplicates_are_near(change):
     assert max(distance(videos.scene(seed), change(videos.scene(seed))) for seed in SEEDS) <= HASH
 
 
@@ -206,5 +206,5 @@ def test_hashes_of_other_pictures_are_far_apart():
     assert distances.min() > HASH + 2 and 28 < distances.mean() < 34
 
 
-def test_mirrored_pictures_are_other_pictures():
+def test_mirrored_pictures_are_no_duplicates():
     assert min(distance(videos.scene(seed), videos.scene(seed)[:, ::-1]) for seed in SEEDS) > HASH

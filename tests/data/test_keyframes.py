@@ -1,4 +1,4 @@
-"""What is kept of a film, why the rest is not, and what the kept pictures look like."""
+"""Key frames of one video: which are kept, why others are dropped, and the images written."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from ppcartoon.data.keyframes import extract
 from tests.helpers import videos
 
 CREDITS = videos.credits("Directed by", "Somebody Important", "Music", "Another Name")
-PARTS = {  # of a story, in their order, a second each
+PARTS = {  # one second each
     "first": videos.still(videos.scene(0)),
     "second": videos.still(videos.scene(1)),
     "fade in": videos.fade(videos.scene(2)),
@@ -35,7 +35,7 @@ def story(tmp_path_factory):
 
 
 def kept(folder):
-    """The pictures by what their names say after the film's."""
+    """The images by the time in their names."""
     return {path.stem.split("_", 1)[1]: np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))}
 
 
@@ -43,11 +43,11 @@ def off(picture, drawn):
     return np.abs(picture.astype(int) - drawn).mean()
 
 
-@pytest.mark.parametrize("pick, fates", [("keyframes", ALL), (0.5, ALL), ("scenes", CUTS)])
-def test_every_picture_meets_its_fate(story, tmp_path, pick, fates):
+@pytest.mark.parametrize("pick, counts", [("keyframes", ALL), (0.5, ALL), ("scenes", CUTS)])
+def test_each_frame_gets_its_outcome(story, tmp_path, pick, counts):
     before = story.read_bytes(), story.stat().st_mtime_ns
     report = extract(story, tmp_path / "out", pick)
-    assert (report.fates, report.broken) == (fates, 0)
+    assert (report.counts, report.broken) == (counts, 0)
     wanted = {
         "00-00-00.000": videos.scene(0),
         "00-00-01.000": videos.scene(1),
@@ -63,7 +63,7 @@ def test_every_picture_meets_its_fate(story, tmp_path, pick, fates):
     assert (story.read_bytes(), story.stat().st_mtime_ns) == before
 
 
-def test_the_files_are_pngs_beside_a_hidden_record_and_nothing_else(story, tmp_path):
+def test_the_folder_holds_pngs_and_a_hidden_database(story, tmp_path):
     extract(story, tmp_path / "out", size=128)
     files = sorted((tmp_path / "out").iterdir())
     assert [file.name for file in files[:1]] == [".frames.sqlite"] and len(files) == 5
@@ -73,23 +73,23 @@ def test_the_files_are_pngs_beside_a_hidden_record_and_nothing_else(story, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out_story_contact_sheet.jpg"]
 
 
-def test_the_summary_counts_all(story, tmp_path):
+def test_the_summary_names_all_outcomes(story, tmp_path):
     assert extract(story, tmp_path / "out", count=3).summary() == (
         "3 of 22 pictures kept, 3 black, 2 blank, 2 with credits, 2 blurred, 9 nearly the same as another, "
         "1 more than --count, black bars cut off 1"
     )
 
 
-def test_what_fades_in_is_kept_when_it_is_bright(tmp_path):
+def test_a_scene_that_fades_in_is_kept_at_full_brightness(tmp_path):
     pictures = [*videos.still(videos.BLACK), *videos.fade(videos.scene(0), seconds=3), *videos.still(videos.scene(0))]
-    film = videos.write(tmp_path / "a.mkv", pictures, options={"g": "1"})
-    fates = extract(film, tmp_path / "out", pick=0.001, size=64).fates
-    assert fates["kept"] == 1 and fates["duplicate"] > 20
+    video = videos.write(tmp_path / "a.mkv", pictures, options={"g": "1"})
+    counts = extract(video, tmp_path / "out", pick=0.001, size=64).counts
+    assert counts["kept"] == 1 and counts["duplicate"] > 20
     (picture,) = kept(tmp_path / "out").values()
     assert picture.std() > 0.75 * center(videos.scene(0), 64).std()
 
 
-def test_resize_keeps_the_whole_picture_and_crop_its_middle(story, tmp_path):
+def test_resize_keeps_the_whole_frame_and_crop_its_center(story, tmp_path):
     for fit, drawn in (("resize", cv2.resize(videos.scene(0), (96, 96), interpolation=cv2.INTER_AREA)), ("crop", None)):
         extract(story, tmp_path / fit, size=96, fit=fit)
         picture = kept(tmp_path / fit)["00-00-00.000"]
@@ -97,10 +97,10 @@ def test_resize_keeps_the_whole_picture_and_crop_its_middle(story, tmp_path):
         assert off(picture, center(videos.scene(0), 96) if drawn is None else drawn) < 6
 
 
-def test_bars_of_films_held_upright_are_cut_off(tmp_path):
+def test_black_bars_of_rotated_videos_are_cropped(tmp_path):
     clockwise = 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30
-    film = videos.write(tmp_path / "a.mp4", videos.still(videos.letterbox(3)), matrix=clockwise)
-    assert extract(film, tmp_path / "out").fates == {"kept": 1, "cropped": 1}
+    video = videos.write(tmp_path / "a.mp4", videos.still(videos.letterbox(3)), matrix=clockwise)
+    assert extract(video, tmp_path / "out").counts == {"kept": 1, "cropped": 1}
     (picture,) = kept(tmp_path / "out").values()
     assert off(picture, np.rot90(center(videos.scene(3, 124), 256), -1)) < 8
 
@@ -113,10 +113,10 @@ def long(tmp_path_factory):
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 23, 24, 100])
-def test_count_is_exact_and_spread_over_the_film(long, tmp_path, count):
-    fates = extract(long, tmp_path / "out", count=count, size=32).fates
+def test_count_is_exact_and_spread_over_the_video(long, tmp_path, count):
+    counts = extract(long, tmp_path / "out", count=count, size=32).counts
     number = min(count, 24)
-    assert fates == {key: value for key, value in (("kept", number), ("spare", 24 - number)) if value}
+    assert counts == {key: value for key, value in (("kept", number), ("spare", 24 - number)) if value}
     times = [int(name[6:8]) + float(name[8:]) for name in kept(tmp_path / "out")]
     assert len(times) == number and times[0] == 0
     if number > 1:
@@ -125,7 +125,7 @@ def test_count_is_exact_and_spread_over_the_film(long, tmp_path, count):
 
 
 def tiles(sheet, columns=20, height=96, gap=8):
-    """The pictures on a contact sheet of square ones."""
+    """The thumbnails of a contact sheet of square images."""
     image, step = np.asarray(Image.open(sheet)), height + gap
     assert (image.shape[0] - gap) % step == 0 and (image.shape[1] - gap) % step == 0
     rows = [
@@ -136,7 +136,7 @@ def tiles(sheet, columns=20, height=96, gap=8):
     return [tile for tile in rows if tile.min() < 200]
 
 
-def test_the_contact_sheet_shows_each_picture_beside_the_folder(long, tmp_path):
+def test_the_contact_sheet_shows_each_frame_and_is_beside_the_folder(long, tmp_path):
     report = extract(long, tmp_path / "out", size=64)
     assert report.sheet == tmp_path / "out_long_contact_sheet.jpg"
     found = tiles(report.sheet)
@@ -145,7 +145,7 @@ def test_the_contact_sheet_shows_each_picture_beside_the_folder(long, tmp_path):
         assert off(tile, cv2.resize(picture, (96, 96), interpolation=cv2.INTER_CUBIC)) < 8
 
 
-def test_a_contact_sheet_of_too_many_shows_some_of_all_parts(long, tmp_path, monkeypatch):
+def test_a_contact_sheet_of_too_many_frames_is_spread_over_the_video(long, tmp_path, monkeypatch):
     monkeypatch.setattr(keyframes, "ON_SHEET", 4)
     found = tiles(extract(long, tmp_path / "out", size=96).sheet)
     assert len(found) == 4
@@ -153,23 +153,23 @@ def test_a_contact_sheet_of_too_many_shows_some_of_all_parts(long, tmp_path, mon
     assert [min(range(24), key=lambda i: off(tile, pictures[i])) for tile in found] == [0, 6, 12, 18]
 
 
-def test_a_film_of_which_nothing_is_kept_has_no_sheet(tmp_path):
-    film = videos.write(tmp_path / "a.mp4", videos.still(videos.BLACK))
-    report = extract(film, tmp_path / "out")
-    assert report.fates == {"black": 1} and report.sheet is None
+def test_without_kept_frames_there_is_no_contact_sheet(tmp_path):
+    video = videos.write(tmp_path / "a.mp4", videos.still(videos.BLACK))
+    report = extract(video, tmp_path / "out")
+    assert report.counts == {"black": 1} and report.sheet is None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "out"]
 
 
-def test_films_smaller_than_the_pictures_are_enlarged(tmp_path):
-    film = videos.write(tmp_path / "a.mkv", [videos.scene(0, 36, 64)], "ffv1")
-    assert extract(film, tmp_path / "out").fates == {"kept": 1}
+def test_videos_smaller_than_the_images_are_enlarged(tmp_path):
+    video = videos.write(tmp_path / "a.mkv", [videos.scene(0, 36, 64)], "ffv1")
+    assert extract(video, tmp_path / "out").counts == {"kept": 1}
     assert kept(tmp_path / "out")["00-00-00.000"].shape == (256, 256, 3)
 
 
-def test_damage_is_counted(long, tmp_path):
+def test_damaged_packets_are_counted(long, tmp_path):
     data = bytearray(long.read_bytes())
     data = data[: len(data) // 2] + bytes(3000) + data[len(data) // 2 + 3000 :]
     (tmp_path / "a.mkv").write_bytes(data)
     report = extract(tmp_path / "a.mkv", tmp_path / "out")
-    assert report.broken > 0 and 10 < report.fates["kept"] < 24
+    assert report.broken > 0 and 10 < report.counts["kept"] < 24
     assert f"{report.broken} damaged pieces passed over" in report.summary()

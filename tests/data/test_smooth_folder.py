@@ -1,4 +1,4 @@
-"""The smoothed twins of a folder: which are made and under which names, what is left alone, what may go wrong."""
+"""Edge smoothing of a folder: names of the smoothed files, existing files, errors, interruption."""
 
 import os
 import random
@@ -36,7 +36,7 @@ def names(folder):
 
 
 def state(folder):
-    """Bytes, time and node of all below, and the folder's own time."""
+    """Bytes, time and inode of all files, and the folder's modification time."""
     found = {p: (p.read_bytes(), p.stat().st_mtime_ns, p.stat().st_ino) for p in folder.iterdir() if p.is_file()}
     return found, folder.stat().st_mtime_ns
 
@@ -47,7 +47,7 @@ def pixels(path):
         return np.asarray(image)
 
 
-def is_twin(path, cartoon):
+def is_smoothed(path, cartoon):
     return np.array_equal(pixels(path), smooth_edges(images.read(cartoon).rgb))
 
 
@@ -61,7 +61,7 @@ def is_twin(path, cartoon):
         ("data", "./cartoons/../cartoons"),
     ],
 )
-def test_twins_go_beside_the_cartoons_however_they_are_named(cartoons, tmp_path, monkeypatch, here, given):
+def test_smoothed_files_go_beside_the_folder_however_its_path_is_written(cartoons, tmp_path, monkeypatch, here, given):
     (tmp_path / here).mkdir(exist_ok=True)
     monkeypatch.chdir(tmp_path / here)
     assert smooth_folder(Path(given))[1:] == (5, 0, {})
@@ -69,7 +69,7 @@ def test_twins_go_beside_the_cartoons_however_they_are_named(cartoons, tmp_path,
     assert names(tmp_path / "data/smooth") == [f"{i}.png" for i in range(5)]
 
 
-def test_twins_of_linked_cartoons_go_where_check_and_training_look_for_them(cartoons, tmp_path):
+def test_smoothed_files_of_a_linked_folder_go_where_check_and_training_expect_them(cartoons, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/cartoons").symlink_to(cartoons)
     smooth_folder(tmp_path / "mine/cartoons")
@@ -78,7 +78,7 @@ def test_twins_of_linked_cartoons_go_where_check_and_training_look_for_them(cart
     assert names(style["smooth"]) == names(cartoons)
 
 
-def test_images_of_all_kinds_get_lossless_twins_of_what_is_seen(tmp_path):
+def test_images_of_all_formats_are_smoothed_without_loss(tmp_path):
     cartoon = Image.fromarray(draw_cartoon(3, 48)[:32])
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
@@ -101,12 +101,12 @@ def test_images_of_all_kinds_get_lossless_twins_of_what_is_seen(tmp_path):
     done = smooth_folder(tmp_path / "cartoons")
     assert done == (tmp_path / "smooth", len(kinds), 0, {})
     assert names(done.folder) == sorted(f"{Path(name).stem}.png" for name in kinds)
-    assert all(is_twin(done.folder / f"{Path(name).stem}.png", tmp_path / "cartoons" / name) for name in kinds)
+    assert all(is_smoothed(done.folder / f"{Path(name).stem}.png", tmp_path / "cartoons" / name) for name in kinds)
     assert pixels(done.folder / "turned.png").shape == (48, 32, 3)
     assert (pixels(done.folder / "plain.png") != np.asarray(cartoon)).any()
 
 
-def test_what_is_done_is_not_done_again_until_its_cartoon_changes(cartoons):
+def test_smoothed_files_are_kept_until_their_cartoon_changes(cartoons):
     folder = smooth_folder(cartoons).folder
     for file in (*cartoons.iterdir(), *folder.iterdir()):
         os.utime(file, (1e9, 1e9))
@@ -117,11 +117,11 @@ def test_what_is_done_is_not_done_again_until_its_cartoon_changes(cartoons):
     assert smooth_folder(cartoons) == (folder, 1, 4, {})
     after, changed = state(folder)[0], folder / "2.png"
     assert {path for path in after if after[path] != before[0][path]} == {changed}
-    assert is_twin(changed, cartoons / "2.png")
+    assert is_smoothed(changed, cartoons / "2.png")
     assert smooth_folder(cartoons) == (folder, 0, 5, {})
 
 
-def test_twins_of_another_format_are_left_and_not_doubled(cartoons, tmp_path):
+def test_smoothed_files_of_another_format_are_kept_and_not_made_again(cartoons, tmp_path):
     for name in ("0.jpg", "1.PNG", "2.webp"):
         save(tmp_path / "data/smooth" / name, draw_cartoon(50, 32))
         os.utime(tmp_path / "data/smooth" / name, (1e9, 1e9))
@@ -133,7 +133,7 @@ def test_twins_of_another_format_are_left_and_not_doubled(cartoons, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["3.txt", "3.json", "3/"])
-def test_what_is_no_image_is_nobody_s_twin(cartoons, tmp_path, name):
+def test_a_file_that_is_no_image_does_not_count_as_smoothed(cartoons, tmp_path, name):
     folder = tmp_path / "data/smooth"
     folder.mkdir()
     (folder / name).mkdir() if name.endswith("/") else (folder / name).write_text("notes")
@@ -141,7 +141,7 @@ def test_what_is_no_image_is_nobody_s_twin(cartoons, tmp_path, name):
     assert (folder / "3.png").is_file()
 
 
-def test_cartoons_that_cannot_be_read_are_named_and_the_rest_is_made(cartoons, tmp_path):
+def test_unreadable_cartoons_are_named_and_the_others_smoothed(cartoons, tmp_path):
     whole = (cartoons / "0.png").read_bytes()
     (cartoons / "1.png").write_bytes(whole[: len(whole) // 2])
     (cartoons / "junk.jpg").write_bytes(b"no image")
@@ -153,20 +153,20 @@ def test_cartoons_that_cannot_be_read_are_named_and_the_rest_is_made(cartoons, t
     done = smooth_folder(cartoons)
     assert " ".join(p.name for p in done.failed) == "1.png empty.webp folder.png gone.png gone_since.png junk.jpg"
     assert all(reason and "\n" not in reason for reason in done.failed.values())
-    assert (done.made, done.there) == (4, 0)
+    assert (done.made, done.existing) == (4, 0)
     assert names(done.folder) == ["0.png", "2.png", "3.png", "4.png", "gone_since.png"]
 
 
 def test_two_cartoons_of_one_stem_are_refused(cartoons):
     save(cartoons / "2.jpg", draw_cartoon(2, 32))
-    with pytest.raises(InputError, match=r"2\.jpg and 2\.png would share a twin"):
+    with pytest.raises(InputError, match=r"2\.jpg and 2\.png differ in their extensions only"):
         smooth_folder(cartoons)
     assert names(cartoons.parent) == ["cartoons"]
 
 
 @pytest.mark.parametrize("output", ["cartoons", "cartoons/smooth", "cartoons/a/b", "link", "link/x", "x/../cartoons/y"])
 @pytest.mark.parametrize("given", ["cartoons", "link"])
-def test_nothing_goes_into_the_folder_of_the_cartoons(cartoons, given, output):
+def test_an_output_inside_the_folder_of_cartoons_is_refused(cartoons, given, output):
     root, before = cartoons.parent, state(cartoons)
     (root / "link").symlink_to(cartoons)
     with pytest.raises(InputError, match="--output"):
@@ -175,14 +175,14 @@ def test_nothing_goes_into_the_folder_of_the_cartoons(cartoons, given, output):
 
 
 @pytest.mark.parametrize("output", ["cartoons-smooth", "cartoons2/deep/er", "."])
-def test_other_folders_are_made_and_the_cartoons_stay_as_they_are(cartoons, output):
+def test_other_output_folders_are_made_and_the_cartoons_are_unchanged(cartoons, output):
     before = state(cartoons)
     assert smooth_folder(cartoons, cartoons.parent / output).made == 5
-    assert is_twin(cartoons.parent / output / "4.png", cartoons / "4.png")
+    assert is_smoothed(cartoons.parent / output / "4.png", cartoons / "4.png")
     assert state(cartoons) == before
 
 
-def test_odd_names_and_links_find_their_twins(tmp_path):
+def test_odd_names_and_links_are_smoothed(tmp_path):
     folder = tmp_path / "a b/ca\u0301rtoons 漫画"
     stems = [
         "a b", "\u00e9", "e\u0301", "😀", "写真 1", "תמונה", "صورة", "x.tar", "-o", "%d'\";", "line\nbreak",
@@ -197,11 +197,13 @@ def test_odd_names_and_links_find_their_twins(tmp_path):
     assert done == (tmp_path / "a b/smooth", len(stems) + 2, 0, {})
     assert names(done.folder) == sorted(f"{stem}.png" for stem in [*stems, "UPPER", "link"])
     cartoons = image_files(folder)
-    assert all(is_twin(twin, cartoon) for cartoon, twin in zip(cartoons, paired_files(cartoons, done.folder)))
+    assert all(
+        is_smoothed(smoothed, cartoon) for cartoon, smoothed in zip(cartoons, paired_files(cartoons, done.folder))
+    )
 
 
 @pytest.mark.parametrize("output", ["file", "file/below", "0.png/is/a/file"])
-def test_an_output_that_cannot_be_written_ends_it_all(cartoons, output):
+def test_an_output_that_cannot_be_written_ends_the_run(cartoons, output):
     (cartoons.parent / "file").write_text("in the way")
     save(cartoons.parent / "0.png", draw_cartoon(0, 8))
     with pytest.raises(OutputError, match=f"{cartoons.parent}/.*(a file is there|cannot be written)"):
@@ -209,14 +211,14 @@ def test_an_output_that_cannot_be_written_ends_it_all(cartoons, output):
     assert (cartoons.parent / "file").read_text() == "in the way"
 
 
-def test_threads_change_nothing(cartoons, tmp_path):
+def test_the_number_of_threads_makes_no_difference(cartoons, tmp_path):
     for jobs in (1, 4):
         smooth_folder(cartoons, tmp_path / str(jobs), jobs)
     assert all((tmp_path / "1" / n).read_bytes() == (tmp_path / "4" / n).read_bytes() for n in names(cartoons))
     assert names(tmp_path / "1") == names(tmp_path / "4") == names(cartoons)
 
 
-def test_after_a_kill_the_rest_is_made_and_nothing_half_written_counts(tmp_path):
+def test_a_killed_run_is_resumed_and_leaves_no_incomplete_file(tmp_path):
     count, folder = 250, tmp_path / "smooth"
     source = save(tmp_path / "0.png", draw_cartoon(0, 128))
     write_png(tmp_path / "wanted.png", smooth_edges(draw_cartoon(0, 128)))
@@ -245,5 +247,5 @@ def test_ten_thousand_small_cartoons_take_seconds():
         start = time.perf_counter()
         assert smooth_folder(cartoons).made == 10_000
         middle = time.perf_counter()
-        assert smooth_folder(cartoons).there == 10_000
+        assert smooth_folder(cartoons).existing == 10_000
         assert middle - start < 20 and time.perf_counter() - middle < 4

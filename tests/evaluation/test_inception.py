@@ -90,5 +90,5 @@ def test_without_a_path_the_published_file_is_taken_from_where_downloads_go(weig
     place = download.weights_folder() / download.SOURCES["inception"].name
     place.parent.mkdir(parents=True)
     place.write_bytes(weights_file.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"Inception-V3 cannot be had.*instead of sha256:6726825d"):
+    with pytest.raises(InputError, match=r"Inception-V3 cannot be downloaded.*instead of sha256:6726825d"):
         features.extractor()

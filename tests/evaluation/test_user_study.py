@@ -49,7 +49,10 @@ def vote_all(votes, voter, method, limit=100):
             "paprika/CartoonGAN/0.png: 36x12 pixels, but its photo has 36x24",
         ),
         (lambda s: (s / "photos/2.png").write_bytes(b"no image"), "photos/2.png: not an image that can be read here"),
-        (lambda s: shutil.copy(s / "photos/2.png", s / "photos/2.bmp"), "photos: 2.bmp and 2.png would share a twin"),
+        (
+            lambda s: shutil.copy(s / "photos/2.png", s / "photos/2.bmp"),
+            "photos: 2.bmp and 2.png differ in their extensions only",
+        ),
         (lambda s: shutil.rmtree(s / "photos"), "photos: no such folder; beside it are paprika, shinkai"),
         (lambda s: shutil.rmtree(s / "shinkai/CycleGAN") or (s / "shinkai/CycleGAN").mkdir(), "CycleGAN: no image in"),
         (

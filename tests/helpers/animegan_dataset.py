@@ -1,4 +1,4 @@
-"""AnimeGAN's data set in small, and a server that has all that can be downloaded."""
+"""A small copy of AnimeGAN's data set, and a local server as the origin of all downloads."""
 
 import hashlib
 import io
@@ -20,7 +20,7 @@ def jpeg(number):
 
 
 def images(counts=COUNTS):
-    """AnimeGAN's layout, where every style has smoothed twins."""
+    """Files by path, in AnimeGAN's layout: every style has smoothed cartoons."""
     smooth = {folder.replace("style", "smooth"): n for folder, n in counts.items() if folder.endswith("style")}
     return {f"{folder}/{i}.jpg": jpeg(i) for folder, n in (counts | smooth).items() for i in range(n)}
 
@@ -45,7 +45,7 @@ ARCHIVE = zipped(images())
 
 
 def become_origin(web, home, monkeypatch):
-    """Makes a server the origin of everything, and gives the URLs; weights go into another home."""
+    """Makes a server the origin of all downloads; returns the URLs. Weights go into another home folder."""
     files = {"dataset": ARCHIVE, "vgg19": b"features", "inception": b"distances"}
     for what, data in files.items():
         source = download.SOURCES[what]

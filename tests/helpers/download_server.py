@@ -1,4 +1,4 @@
-"""A web server on this machine, with the faults of others."""
+"""A local web server that fails on request, for the tests of downloads."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import hashlib
 import http.server
 import random
 import re
+import resource
 import subprocess
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -29,19 +28,19 @@ CUT, STALL = 200_000, 150_000
 
 @dataclass(repr=False)
 class Fault:
-    """What is wrong with an answer.
+    """What is wrong with a response.
 
     Attributes:
-        status: what it is instead of a file.
-        drop: the connection breaks off without an answer.
-        cut: byte of the file before which the connection breaks off.
-        stall: byte of the file before which nothing comes any more, until the client gives up.
+        status: sent instead of the file.
+        drop: close the connection without a response.
+        cut: offset in the file at which the connection is closed.
+        stall: offset in the file at which nothing more is sent until the client gives up.
         until: ends the stall; the rest follows.
-        announced: by how much Content-Length is too large.
-        first: byte that the part begins with, whatever was asked for.
-        last: byte that the part ends with, whatever was asked for.
-        headers: besides the usual ones.
-        then: called before the client has got all.
+        extra_length: added to Content-Length.
+        first: offset of the first byte sent, whatever range was requested.
+        last: offset of the last byte sent, whatever range was requested.
+        headers: in addition to the usual ones.
+        then: called before the response is complete.
     """
 
     status: int | None = None
@@ -49,7 +48,7 @@ class Fault:
     cut: int | None = None
     stall: int | None = None
     until: threading.Event | None = None
-    announced: int = 0
+    extra_length: int = 0
     first: int | None = None
     last: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -60,16 +59,14 @@ class Fault:
 
 
 class Web(http.server.ThreadingHTTPServer):
-    """Serves bytes under paths, and what was asked for is in `log`.
+    """Serves bytes under paths, and logs the requests.
 
     Attributes:
         files: the bytes by path.
-        faults: for the requests to come, one each; after them, all is well.
-        version: the header that tells two versions of a file apart, ETag or Last-Modified; None for neither.
-        ranges: whether a part of a file can be had.
-        conditions: whether If-Range is heeded.
-        squeezes: when files come compressed: if it is "allowed" by the client, "always", or "" for never.
-        framing: how the end of a body is told: "length", "chunked", or "close" of the connection.
+        faults: one for each of the next requests; later requests succeed.
+        ranges: whether Range is supported.
+        compresses: when files are compressed: if "allowed" by the client, "always", or "" for never.
+        framing: what marks the end of a body: "length", "chunked", or "close" of the connection.
         log: path and Range of each request.
     """
 
@@ -77,25 +74,24 @@ class Web(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
         self.faults: Iterator[Fault] = iter(())
-        self.version: str | None = "ETag"
-        self.ranges = self.conditions = True
-        self.squeezes = ""
+        self.ranges = True
+        self.compresses = ""
         self.framing = "length"
         self.log: list[tuple[str, str | None]] = []
 
     def put(self, path: str, data: bytes) -> str:
-        """Makes or changes a file, and gives its URL."""
+        """Adds or replaces a file; returns its URL."""
         self.files[path] = data
         return f"http://127.0.0.1:{self.server_port}{path}"
 
-    def will(self, *faults: Fault) -> None:
-        """Does wrong with the next requests, in this order, and then no more."""
+    def fail_next(self, *faults: Fault) -> None:
+        """Applies one fault to each of the next requests, in this order."""
         self.faults = iter(faults)
 
     @property
-    def asked(self) -> list[str | None]:
+    def requested(self) -> list[str | None]:
         """The Range of each request."""
-        return [asked for _, asked in self.log]
+        return [requested for _, requested in self.log]
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -128,8 +124,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def _serve(self, whole: bytes, fault: Fault) -> None:
-        headers, start = self._version(whole), self._start(whole)
-        if self.server.squeezes == "always" or (self.server.squeezes and "gzip" in self.headers["Accept-Encoding"]):
+        headers, start = {}, self._start()
+        compresses = self.server.compresses
+        if compresses == "always" or (compresses and "gzip" in self.headers["Accept-Encoding"]):
             whole, headers["Content-Encoding"] = gzip.compress(whole), "gzip"
         end = len(whole)
         if start and start >= end:
@@ -140,38 +137,31 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if partial:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(whole)}"
         if self.server.framing == "length":
-            headers["Content-Length"] = str(end - start + fault.announced)
+            headers["Content-Length"] = str(end - start + fault.extra_length)
         elif self.server.framing == "chunked":
             headers["Transfer-Encoding"] = "chunked"
         self._head(206 if partial else 200, headers | fault.headers)
         self._send(whole, start, end, fault)
 
-    def _version(self, whole: bytes) -> dict[str, str]:
-        tag, date = f'"{hashlib.md5(whole).hexdigest()}"', formatdate(zlib.crc32(whole), usegmt=True)
-        return {
-            name: value for name, value in {"ETag": tag, "Last-Modified": date}.items() if name == self.server.version
-        }
-
-    def _start(self, whole: bytes) -> int | None:
-        """Where the rest begins that is asked for; None if all is to be sent."""
-        asked, condition = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or ""), self.headers["If-Range"]
-        changed = self.server.conditions and condition and condition not in self._version(whole).values()
-        return int(asked[1]) if asked and self.server.ranges and not changed else None
+    def _start(self) -> int | None:
+        """First byte of the requested range; None for the whole file."""
+        requested = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+        return int(requested[1]) if requested and self.server.ranges else None
 
     def _send(self, whole: bytes, start: int, end: int, fault: Fault) -> None:
         pause = max(start, min(n for n in (fault.cut, fault.stall, end) if n is not None))
-        self._piece(whole[start:pause])
+        self._chunk(whole[start:pause])
         fault.then()
         if fault.stall is not None and not fault.until:
             self.connection.recv(1)
         elif fault.cut is None:
             if fault.until:
                 fault.until.wait(60)
-            self._piece(whole[pause:end])
+            self._chunk(whole[pause:end])
             if self.server.framing == "chunked":
                 self.wfile.write(b"0\r\n\r\n")
 
-    def _piece(self, data: bytes) -> None:
+    def _chunk(self, data: bytes) -> None:
         if data:
             chunked = self.server.framing == "chunked"
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data) if chunked else data)
@@ -179,7 +169,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    """A server while this lasts, and downloads that make no pauses."""
+    """Runs a server, and removes the pauses between attempts."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(download, "PAUSE", 0)
     monkeypatch.setattr(download, "TIMEOUT", (5, 5))
@@ -193,12 +183,23 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
             thread.join()
 
 
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Writing beyond `size` bytes fails, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
 def refused(url: str, path: Path, checksum: str | None = None, kind: type[InputError] = InputError) -> str:
-    """The one line that says why nothing came."""
+    """Runs a download that fails; returns its message, one line."""
     with pytest.raises(kind) as caught:
         download.fetch(url, path, checksum)
     assert "\n" not in str(caught.value)
@@ -206,7 +207,7 @@ def refused(url: str, path: Path, checksum: str | None = None, kind: type[InputE
 
 
 def until_written(part: Path, size: int, process: subprocess.Popen) -> None:
-    """Waits for so many bytes, which the process is to write."""
+    """Waits until the process has written `size` bytes."""
     while not part.exists() or part.stat().st_size < size:
         with suppress(subprocess.TimeoutExpired):
             process.wait(0.01)

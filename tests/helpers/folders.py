@@ -1,4 +1,4 @@
-"""Folders of images for the tests of data sets."""
+"""Folders of images for tests."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def drawn(root: Path, photos: int = 11, cartoons: int = 5, size: int = 32) -> Pa
 
 
 def coded(number: int, height: int, width: int) -> np.ndarray:
-    """An image that tells of every pixel where it was, [y, x], and of which image."""
+    """An image whose pixels hold their own position and the image's number: [y, x, number]."""
     y, x = np.mgrid[:height, :width]
     return np.uint8(np.stack([y, x, np.full_like(x, number)], -1))
 

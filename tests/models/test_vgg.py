@@ -115,7 +115,7 @@ def origin(small, tmp_path, monkeypatch):
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}/small.npy"
         checksum = f"md5:{hashlib.md5(small.read_bytes()).hexdigest()}"
-        monkeypatch.setitem(download.SOURCES, "vgg19", download.Source("VGG19", url, checksum))
+        monkeypatch.setitem(download.SOURCES, "vgg19", download.RemoteFile("VGG19", url, checksum))
         yield tmp_path / "home/.cache/ppgan"
         server.shutdown()
         thread.join()
@@ -133,7 +133,7 @@ def test_without_an_answer_one_line_says_what_to_do(small, origin):
     with pytest.raises(InputError) as caught:
         vgg.VGG19("conv1_1")
     message = str(caught.value)
-    assert message.startswith("VGG19 cannot be had") and "\n" not in message
+    assert message.startswith("VGG19 cannot be downloaded") and "\n" not in message
     assert all(part in message for part in ("404", "md5:", str(origin / "small.npy"), "model.vgg_path"))
 
 

@@ -1,4 +1,4 @@
-"""What check says without stopping anybody, and where it is called from elsewhere."""
+"""Warnings of the check of training data, and its command."""
 
 import contextlib
 import io
@@ -23,41 +23,41 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_twins_of_other_cartoons_are_named(root):
+def test_paired_files_of_other_cartoons_are_named(root):
     smooth_folder(root / "cartoons")
-    assert check(layout(root)).remarks == []
+    assert check(layout(root)).warnings == []
     os.replace(root / "smooth/1.png", root / "smooth/2.png")
     Image.fromarray(draw_cartoon(1, 64)).save(root / "smooth/1.png")
     found = check(layout(root))
     assert found.failures == []
-    assert found.remarks == [
-        f"{root / 'smooth/2.png'}: does not show what its cartoon shows; remove it and make it again"
+    assert found.warnings == [
+        f"{root / 'smooth/2.png'}: does not show the same as its cartoon; remove it and make it again"
     ]
 
 
-def test_photos_that_a_config_takes_from_a_test_folder_are_not_compared_with_themselves(root):
-    places = layout(root)
-    assert check(places._replace(test=[places.photos])).remarks == []
+def test_training_photos_from_a_test_folder_are_not_compared_with_themselves(root):
+    folders = layout(root)
+    assert check(folders._replace(test=[folders.photos])).warnings == []
     (root / "photos/4.png").write_bytes(b"no image")
-    found = check(places._replace(test=[places.photos]))
-    assert found.remarks == [] and len(found.failures) == 1
+    found = check(folders._replace(test=[folders.photos]))
+    assert found.warnings == [] and len(found.failures) == 1
 
 
-def test_notebooks_have_streams_of_their_own(root, monkeypatch):
+def test_check_runs_where_stdout_is_replaced_as_in_notebooks(root, monkeypatch):
     monkeypatch.chdir(root)
     with contextlib.redirect_stdout(io.StringIO()) as out:
         assert main(["check", "."]) == 0
     assert "Training would find all it needs." in out.getvalue()
 
 
-def test_pipes_are_no_images(root):
+def test_a_pipe_is_no_image(root):
     os.mkfifo(root / "cartoons/pipe.png")
     assert smooth_folder(root / "cartoons").failed == {
         root / "cartoons/pipe.png": "a folder, or no file that can be read"
     }
 
 
-def test_nothing_to_look_at_is_one_line(root, capsys):
+def test_a_folder_without_a_data_set_is_one_line(root, capsys):
     assert main(["check", str(root / "no")]) == 2
     assert capsys.readouterr().err == f"ppcartoon prepare: {root / 'no'}: no such folder\n"
     with pytest.raises(InputError, match="neither photos and cartoons"):
