@@ -28,7 +28,7 @@ def test_three_commands_of_the_readme_lead_from_a_video_to_a_model(tmp_path):
     for seed in range(8):
         pictures += videos.still(videos.letterbox(seed) if seed % 2 else videos.scene(seed))
     pictures += videos.fade(videos.letterbox(7), up=False) + videos.still(videos.BLACK)
-    videos.write(tmp_path / "film.mp4", pictures, options={"crf": "12", "g": str(videos.RATE)})
+    videos.write(tmp_path / "video.mp4", pictures, options={"crf": "12", "g": str(videos.RATE)})
     for seed in range(8):
         images.write(tmp_path / f"data/custom/photos/{seed}.png", images.Picture(draw_photo(seed, 64)))
 
