@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from ppcartoon import weights
@@ -11,6 +12,8 @@ from ppcartoon.images import Picture, write
 from ppcartoon.training import checkpoints
 from tests.helpers import training_runs
 from tests.helpers.samples import photo
+
+pytestmark = pytest.mark.slow
 
 DEMO = training_runs.ROOT / "configs" / "demo.yaml"
 CONTENT_FALLS_TO = 0.7  # of the first epoch's mean, in the last epoch

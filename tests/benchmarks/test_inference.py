@@ -17,6 +17,8 @@ from ppcartoon.inference.engines.onnx_engines import has_bf16
 from ppcartoon.inference.tiling import spans
 from tests.helpers.samples import photo
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

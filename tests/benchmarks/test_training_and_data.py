@@ -13,6 +13,8 @@ from ppcartoon.data.edge_smoothing import smooth_edges
 from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.images import Picture, write
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

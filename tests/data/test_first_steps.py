@@ -6,11 +6,14 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from ppcartoon import images
 from ppcartoon.data.samples import draw_photo
 from tests.helpers import training_runs, videos
+
+pytestmark = pytest.mark.slow
 
 README = (training_runs.ROOT / "README.md").read_text()
 

@@ -19,6 +19,8 @@ from ppcartoon.models import losses, networks
 from tests.helpers import tiny, training_runs
 from tests.helpers.samples import photo
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = (training_runs.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 SMALLER = ["epochs=2", "model.init_epochs=1", "lr_scheduler.decay_epochs=0", "enable_visualdl=false"]
 DRAWN = [*SMALLER, "dataset.train.count=4"]

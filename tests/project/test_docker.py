@@ -11,6 +11,8 @@ import pytest
 
 from tests.project.test_locks import PYTHONS, ROOT, pins
 
+pytestmark = pytest.mark.slow
+
 DOCKERFILES = sorted((ROOT / "docker").glob("Dockerfile.*"))
 
 

@@ -23,6 +23,8 @@ from tests.helpers import studies, training_runs
 from tests.helpers.documents import DOCUMENTS, ROOT, Command, commands, lay_out, programs, prose
 from tests.project.test_locks import MADE, pins
 
+pytestmark = pytest.mark.slow
+
 SMALLER = {  # appended to a command that names a config
     "configs/demo.yaml": ["model.generator.channels=2", "dataset.train.count=2"],
     "configs/demo_custom.yaml": [

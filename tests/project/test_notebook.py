@@ -18,6 +18,8 @@ from PIL import Image
 from ppcartoon import weights
 from tests.helpers import training_runs
 
+pytestmark = pytest.mark.slow
+
 TOOL = runpy.run_path(str(training_runs.ROOT / "tools/notebook.py"))
 STORED = nbformat.read(TOOL["NOTEBOOK"], as_version=4)
 CELLS = {cell.id: cell for cell in STORED.cells}

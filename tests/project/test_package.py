@@ -14,6 +14,8 @@ import ppcartoon
 from ppcartoon import weights
 from tests.project.test_locks import MADE
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
