@@ -17,9 +17,10 @@ from tqdm import tqdm
 
 from .. import images
 from ..errors import InputError
-from ..utils.files import remove_left_overs
+from ..utils.files import remove_temporary_files
+from ..utils.grid import contact_sheet
 from ..utils.threads import threads
-from ..video.reader import Shot, VideoReader
+from ..video.reader import Frame, VideoReader
 from .cache import center
 from .frame_quality import HASH, fault, perceptual_hash, without_bars
 from .image_folder import write_png
@@ -65,7 +66,7 @@ class Report(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A picture at its final size, and what is wrong with it; `late` as in `film.Shot`."""
+    """A picture at its final size, and what is wrong with it; `late` as in `reader.Frame`."""
 
     time: float
     late: bool
@@ -113,13 +114,13 @@ def extract(
     with VideoReader(film, jobs or 0) as video, open_record(folder) as record:
         options = {"content": _fingerprint(film), "pick": pick, "start": start, "end": end}
         options |= {"count": count, "size": size, "fit": fit}
-        remove_left_overs(folder)
+        remove_temporary_files(folder)
         if overwrite:
             _remove(folder, record.files(film.name))
             record.forget(film.name)
         record.begin(film.name, options)
         if record.broken(film.name) is None:
-            shots = video.shots(pick, start, end, record.last(film.name)[0], WORKING * size)
+            shots = video.frames(pick, start, end, record.last(film.name)[0], WORKING * size)
             with tqdm(total=video.duration, desc=film.name, unit=" s of film", disable=None) as bar:
                 _keep(_judge(shots, size, fit, jobs), record, film, folder, bar)
             _thin(record, film.name, count)
@@ -145,8 +146,8 @@ def _remove(folder: Path, files: Iterable[str]) -> None:
         (folder / file).unlink(missing_ok=True)
 
 
-def _judge(shots: Iterator[Shot], size: int, fit: str, jobs: int | None) -> Iterator[Judged]:
-    def judge(shot: Shot) -> Judged:
+def _judge(shots: Iterator[Frame], size: int, fit: str, jobs: int | None) -> Iterator[Judged]:
+    def judge(shot: Frame) -> Judged:
         picture = without_bars(shot.rgb)
         if fit == "crop":
             rgb = center(picture, size)
@@ -216,5 +217,6 @@ def _contact_sheet(kept: list[Path], film: Path, folder: Path) -> Path | None:
     some = [there[i * len(there) // min(len(there), ON_SHEET)] for i in range(min(len(there), ON_SHEET))]
     folder = folder if folder.name else Path.cwd()
     path = folder.with_name(f"{folder.name}_{film.stem}_contact_sheet.jpg")
-    images.write(path, images.sheet([images.read(file) for file in some], height=96, columns=20))
+    sheet = contact_sheet([images.read(file).rgb for file in some], height=96, columns=20)
+    images.write(path, images.Picture(sheet))
     return path
