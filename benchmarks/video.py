@@ -66,7 +66,7 @@ def _prepare(name: str, subject: Subject, file: Path, threads: int) -> tuple[str
             return
         cartoonize = Deflicker(predictor) if name == FILM else lambda frame, _: predictor(frame)
         with contextlib.redirect_stderr(io.StringIO()):  # the bar that a terminal would get
-            pipeline.cartoonize(file, target, cartoonize)
+            pipeline.process(file, target, cartoonize)
 
     def turn() -> float:
         with tempfile.TemporaryDirectory() as work:

@@ -11,8 +11,9 @@ PAGE = ROOT / "docs/api.md"
 PUBLIC = {  # what users import; everything else may change without notice
     "Cartoons of photos and films": {
         "inference.predictor": "CartoonPredictor",
+        "video": "cartoonize",
         "video.deflicker": "Deflicker",
-        "video.pipeline": "Options Report cartoonize",
+        "video.pipeline": "VideoOptions VideoReport process",
         "images": "Picture read write shrink",
         "errors": "InputError OutputError",
     },
@@ -82,7 +83,8 @@ def document() -> str:
 
 def module(name: str, names: list[str]) -> list[str]:
     """A module: its docstring, and what of it is public, with the methods that say what they do."""
-    path = f"ppcartoon/{name.replace('.', '/')}.py"
+    path = f"ppcartoon/{name.replace('.', '/')}"
+    path += "/__init__.py" if (ROOT / path).is_dir() else ".py"
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     found = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     lines = [f"\n### [ppcartoon.{name}](../{path})", *docstring(tree)]

@@ -1,16 +1,16 @@
-"""The errors that a user can cause."""
+"""Errors that are reported to the user in one line."""
 
 import signal
 
 
 def printable(text: object) -> str:
-    """The text in one line that a terminal shows, whatever file names and damaged files have put into it."""
+    """The text in one line of at most about 1000 characters, with unprintable characters escaped."""
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
     return line if len(line) <= 1000 else f"{line[:700]} ... {line[-250:]}"
 
 
 class InputError(ValueError):
-    """Something given from outside is wrong; the message is one line: what, with which file or key, and what to do."""
+    """Invalid input; the message is one line that names the file or key, the problem and the remedy."""
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))

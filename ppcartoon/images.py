@@ -1,4 +1,4 @@
-"""Image files <-> RGB uint8 [H, W, 3], and those <-> the networks' float32 [N, 3, H, W] in [-1, 1]."""
+"""Reads and writes images as RGB uint8 [H, W, 3], and converts them to network tensors, float32 [N, 3, H, W]."""
 
 from __future__ import annotations
 
@@ -19,56 +19,51 @@ from PIL import ExifTags, Image, ImageOps
 from .errors import InputError
 from .utils.files import atomic
 
-# What Pillow reads without starting another program (EPS) and without a document inside (PDF).
+# Formats that Pillow decodes by itself: EPS needs another program, PDF is a document.
 READABLE = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "TIFF", "BMP", "DIB", "GIF", "PPM", "TGA", "ICO")
 WRITABLE = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}
-WIDE = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of gray with more than 8 bits
-# Modes -> those of their colours alone, 8 bits a channel, which profiles are for; all others: RGB.
+WIDE = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's gray modes with more than 8 bits
+# Pillow's modes and the 8-bit mode without alpha that an ICC profile applies to; RGB for all others.
 COLORS = dict.fromkeys(("1", "L", "LA", "La", *WIDE), "L") | {"CMYK": "CMYK", "LAB": "LAB"}
-LONGEST = 1 << 18  # pixels a side; for a row of millions Pillow takes minutes
-BAND = 1 << 20  # pixels
-
-# Of damaged metadata, which do not matter, Pillow warns in many words; whoever wants to hear it, says so to `warnings`.
-warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
-logging.getLogger("PIL").addHandler(logging.NullHandler())
-with suppress(AttributeError, OSError):  # libtiff writes to standard error by itself
-    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+LONGEST = 1 << 18  # pixels per side; Pillow takes minutes to decode rows of millions
+BAND = 1 << 20  # pixels that are converted at once
 
 
 class Picture(NamedTuple):
-    """An image as it is seen: upright, in sRGB, 8 bits a channel.
+    """An upright image in sRGB, 8 bits per channel.
 
     Attributes:
         rgb: uint8 [H, W, 3].
-        alpha: uint8 [H, W], 255 is opaque; None where the source had no transparency.
+        alpha: uint8 [H, W], 255 is opaque; None for an image without transparency.
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
 
 
-def read(source: Path | BinaryIO, most: int | None = None) -> Picture:
-    """The first frame of an image file, by its path or opened.
+def read(source: Path | BinaryIO, max_megapixels: int | None = None) -> Picture:
+    """Reads the first frame of an image file.
 
     Args:
-        source: the file.
-        most: megapixels that it may have by its header, before anything is decoded; None for what Pillow allows.
+        source: its path, or the open file.
+        max_megapixels: limit that is checked against the header, before decoding; None for Pillow's.
 
     Raises:
-        InputError: the file cannot be read, is no image of a known format, is damaged, or unreasonably large; the
-            message leaves it to the caller to name the file.
+        InputError: the file cannot be read, has an unknown format, is damaged, or too large; the message does not name
+            the file.
     """
+    silence_decoders()
     try:
         named = isinstance(source, os.PathLike)
         if named and os.path.exists(source) and not os.path.isfile(source):
             raise InputError("a folder, or no file that can be read")
-        # Given a path, Pillow maps plain TIFFs into memory and takes their orientation wrongly.
+        # Given a path, Pillow memory-maps uncompressed TIFFs and misreads their orientation.
         with open(source, "rb") if named else source as file, Image.open(file, formats=_readable()) as image:
             if max(image.size) > LONGEST:
                 raise InputError(f"{image.width}x{image.height}: no side may be longer than {LONGEST} pixels")
-            if most and image.width * image.height > most * 1_000_000:
-                raise InputError(f"{image.width}x{image.height}: more than {most} megapixels, which are the most here")
+            if max_megapixels and image.width * image.height > max_megapixels * 1_000_000:
+                raise InputError(f"{image.width}x{image.height}: more than {max_megapixels} megapixels, the limit here")
             return decode(image)
     except Image.UnidentifiedImageError as error:
         raise InputError("not an image that can be read here") from error
@@ -80,25 +75,38 @@ def read(source: Path | BinaryIO, most: int | None = None) -> Picture:
         raise InputError(f"cannot be read ({error.strerror or error})") from error
     except InputError:
         raise
-    except Exception as error:  # decoders raise anything on damaged files
+    except Exception as error:  # decoders raise any exception on damaged files
         raise InputError(f"damaged image ({error})") from error
 
 
 @functools.cache
+def silence_decoders() -> None:
+    """Hides Pillow's and libtiff's messages about damaged metadata, which do not affect the pixels; done once.
+
+    Filters that are already set in `warnings` take precedence.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    with suppress(AttributeError, OSError):  # libtiff writes to standard error directly
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+
+
+@functools.cache
 def _readable() -> tuple[str, ...]:
-    """The formats that this build of Pillow has."""
+    """The readable formats that this build of Pillow supports."""
     Image.init()
     return tuple(name for name in READABLE if name in Image.OPEN)
 
 
 def decode(image: Image.Image) -> Picture:
-    """EXIF orientation applied, alpha apart, 16 bits to 8, gray and palette and CMYK to RGB, ICC profile to sRGB.
+    """Converts a Pillow image: applies the EXIF orientation and ICC profile, splits off alpha, reduces to 8 bits.
 
-    Goes band by band: beside the image, in which Pillow takes 4 bytes a colour pixel, only the result is in memory.
+    Works in bands, so that only the image, with Pillow's 4 bytes per color pixel, and the result are in memory.
 
     Raises:
         InputError: a float image has values outside [0, 1].
     """
+    silence_decoders()
     image.load()
     orientation = _orientation(image)
     size = image.size if orientation > 4 else image.size[::-1]
@@ -115,7 +123,7 @@ def decode(image: Image.Image) -> Picture:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's, from 1 (upright) to 8; 1 where the metadata are damaged, on which Pillow raises anything."""
+    """EXIF orientation, from 1 (upright) to 8; 1 if the metadata is damaged, on which Pillow raises any exception."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:
@@ -124,8 +132,9 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _as_stored(upright: np.ndarray, orientation: int) -> np.ndarray:
-    """A view of an upright image [H, W, ...] in the order in which an orientation has its pixels in the file."""
-    y, x = ((1, 1), (1, -1), (-1, -1), (-1, 1))[(orientation - 1) % 4]
+    """A view of an upright image [H, W, ...] in the pixel order of a file with the given orientation."""
+    y = -1 if orientation in (3, 4, 7, 8) else 1
+    x = -1 if orientation in (2, 3, 6, 7) else 1
     view = upright[::y, ::x]
     return view.swapaxes(0, 1) if orientation > 4 else view
 
@@ -137,18 +146,18 @@ def _alpha(band: Image.Image) -> np.ndarray:
 
 
 def _colors(band: Image.Image) -> Image.Image:
-    """Its colours alone; wide gray ones are integers in [0, 65535], or floats in [0, 1]."""
+    """The band without alpha, 8 bits per channel; wide gray is integers in [0, 65535] or floats in [0, 1]."""
     mode = COLORS.get(band.mode, "RGB")
     if band.mode not in WIDE:
         return band if band.mode == mode else band.convert("RGBA").convert(mode)
-    values, most = np.asarray(band), 1 if band.mode == "F" else 65535
-    if not (values.min() >= 0 and values.max() <= most):
+    values, white = np.asarray(band), 1 if band.mode == "F" else 65535
+    if not (values.min() >= 0 and values.max() <= white):
         raise InputError("gray values outside [0, 65535] for integers, or [0, 1] for floats")
-    return Image.fromarray(np.uint8(values * (255 / most) + 0.5))
+    return Image.fromarray(np.uint8(values * (255 / white) + 0.5))
 
 
 def _to_srgb(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """What turns the image's colours, or a band of them, into sRGB."""
+    """A function that converts a band of the image, without alpha, to sRGB."""
     profile, mode = image.info.get("icc_profile"), COLORS.get(image.mode, "RGB")
     if profile or mode == "LAB":
         from PIL import ImageCms
@@ -156,16 +165,16 @@ def _to_srgb(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
             return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB").apply
-        except (ImageCms.PyCMSError, OSError):  # a damaged profile, or one for other channels: the numbers as they are
+        except (ImageCms.PyCMSError, OSError):  # the profile is damaged or for other channels: ignored
             pass
     return lambda colors: colors.convert("RGB")
 
 
 def encode(picture: Picture, suffix: str, quality: int = 95) -> bytes:
-    """The bytes of an image file, without metadata: none of the source's would still be known to be right.
+    """Encodes an image file, without metadata, since that of the source may no longer apply.
 
     Args:
-        picture: what to write; a format without transparency gets it on white.
+        picture: the image; on white in a format without transparency.
         suffix: ".jpg", ".jpeg", ".png" or ".webp".
         quality: 1 to 100, for JPEG and WebP.
 
@@ -174,7 +183,7 @@ def encode(picture: Picture, suffix: str, quality: int = 95) -> bytes:
     """
     kind = WRITABLE[suffix.lower()]
     if max(picture.rgb.shape[:2]) > MAX_SIDE.get(kind, 1 << 31):
-        raise InputError(f"{kind} holds at most {MAX_SIDE[kind]} pixels a side: use --ext png")
+        raise InputError(f"{kind} holds at most {MAX_SIDE[kind]} pixels per side; use --ext png")
     image = Image.fromarray(picture.rgb)
     if picture.alpha is not None:
         alpha = Image.fromarray(picture.alpha)
@@ -189,11 +198,11 @@ def encode(picture: Picture, suffix: str, quality: int = 95) -> bytes:
 
 
 def write(path: Path, picture: Picture, quality: int = 95) -> None:
-    """Writes an image file whole or not at all, in the format of the path's suffix.
+    """Writes an image file atomically, in the format of the suffix.
 
     Raises:
         OutputError: the file cannot be written.
-        InputError: the format cannot hold the picture, or the name is too long or a folder's.
+        InputError: the image is too large for the format, or the name is too long or that of a folder.
     """
     data = encode(picture, path.suffix, quality)
     with atomic(path) as temporary:
@@ -201,38 +210,23 @@ def write(path: Path, picture: Picture, quality: int = 95) -> None:
 
 
 def shrink(picture: Picture, max_size: int) -> Picture:
-    """The picture with its longer side at most `max_size` pixels; as it is where that holds already."""
+    """Reduces an image so that its longer side is at most `max_size` pixels; smaller images are returned unchanged."""
     height, width = picture.rgb.shape[:2]
     scale = max_size / max(height, width)
     if scale >= 1:
         return picture
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    rgb, alpha = (
-        None if a is None else np.asarray(Image.fromarray(a).resize(size, Image.Resampling.LANCZOS)) for a in picture
-    )
-    return Picture(rgb, alpha)
+    resized = [
+        None if channels is None else np.asarray(Image.fromarray(channels).resize(size, Image.Resampling.LANCZOS))
+        for channels in picture
+    ]
+    return Picture(*resized)
 
 
-def beside(left: Picture, right: Picture) -> Picture:
-    """Two pictures of one size next to each other."""
-    alphas = [a for _, a in (left, right) if a is not None]
+def side_by_side(left: Picture, right: Picture) -> Picture:
+    """Joins two images of equal size horizontally; with alpha if both have it."""
+    alphas = [picture.alpha for picture in (left, right) if picture.alpha is not None]
     return Picture(np.hstack([left.rgb, right.rgb]), np.hstack(alphas) if len(alphas) == 2 else None)
-
-
-def sheet(rows: list[Picture], height: int = 256, columns: int = 2) -> Picture:
-    """An overview: the pictures at one height, `columns` in a row, on white."""
-    tiles = [Image.fromarray(p.rgb) for p in rows]
-    tiles = [t.resize((max(1, round(t.width * height / t.height)), height), Image.Resampling.LANCZOS) for t in tiles]
-    lines = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
-    gap = 8
-    width = max(sum(t.width + gap for t in line) for line in lines) + gap
-    canvas = Image.new("RGB", (width, len(lines) * (height + gap) + gap), "white")
-    for i, line in enumerate(lines):
-        x = gap
-        for tile in line:
-            canvas.paste(tile, (x, gap + i * (height + gap)))
-            x += tile.width + gap
-    return Picture(np.asarray(canvas))
 
 
 def to_network(images: np.ndarray) -> np.ndarray:
@@ -246,6 +240,6 @@ def from_network(images: np.ndarray) -> np.ndarray:
 
 
 def pad(image: np.ndarray, multiple: int = 4) -> np.ndarray:
-    """[H, W, C] padded at the bottom and right to multiples of `multiple`, by reflection where the side allows."""
+    """Pads [H, W, C] by reflection at the bottom and right to multiples of `multiple`."""
     height, width = image.shape[:2]
     return np.pad(image, ((0, -height % multiple), (0, -width % multiple), (0, 0)), "reflect")

@@ -1,9 +1,9 @@
-"""Weights of a style: float16 .safetensors files that say what they are, and the ones that are shipped.
+"""Weights of a style: self-describing float16 .safetensors files, shipped or the user's own.
 
-A file holds the tensors of a `networks.Cartoonizer`, E and G with spectral normalisation folded in, or those of the
-generator of a baseline. Its metadata are strings: format ("ppcartoon"), style, network (JSON: the arguments of the
-Cartoonizer, or name and arguments of the generator), command (that trained it), attribution, licence, and config (JSON:
-the training run's).
+A file holds the tensors of a `networks.Cartoonizer`, E and G with spectral normalization folded in, or of a baseline's
+generator. Its metadata are strings: format ("ppcartoon"), style, network (JSON: the arguments of the Cartoonizer, or
+name and arguments of the generator), command (that trained it), attribution, licence, and config (JSON: that of the
+training run).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MANIFEST = "SHA256SUMS"
 TEXTS = ("style", "command", "attribution", "licence", "config")
 ENCODERS = ("CartoonLossDiscriminator", "CartoonLossNLayerDiscriminator")
 WIDTHS, SWITCH = range(1, 1025), (False, True)
-BASELINES = {  # generators by name, and what their arguments may be
+BASELINES = {  # generators by name, and the allowed values of their arguments
     "AnimeGenerator": {},
     "CartoonGANGenerator": {"channels": range(1, 129), "blocks": range(17)},
     "ResnetGenerator": {"input_nc": (3,), "output_nc": (3,), "ngf": range(1, 129), "n_blocks": range(17)},
@@ -36,18 +36,18 @@ MAX_BYTES = 1 << 30  # fifty times the paper's network
 
 @dataclass(frozen=True)
 class Weights:
-    """A style's network and where it comes from.
+    """The tensors of a style, the arguments of its network, and its origin.
 
     Attributes:
-        tensors: float32 by name, as in the `state_dict()` of a Cartoonizer, or of a baseline's generator.
+        tensors: float32 by name, as in the `state_dict()` of a Cartoonizer or of a baseline's generator.
         network: arguments of the Cartoonizer: {"encoder": {"name", "channels"}, "generator": {"in_channels",
-            "channels", "depthwise"}}, where another generator has a "name" and its own arguments; or, of a baseline,
-            {"generator": {"name", ...}}, a key of `BASELINES` and arguments that it allows.
+            "channels", "depthwise"}}, where a custom generator has a "name" and its own arguments; or, of a baseline,
+            {"generator": {"name", ...}}, a key of `BASELINES` and its arguments.
         style: short name.
         command: the command that trained it.
-        attribution: whom to name, and for what.
-        licence: of the weights.
-        config: of the training run, as JSON; "unknown" where there was none.
+        attribution: whom to credit, and for what.
+        licence: license of the weights.
+        config: configuration of the training run as JSON, or "unknown".
     """
 
     tensors: dict[str, np.ndarray]
@@ -59,32 +59,33 @@ class Weights:
     config: str = "unknown"
 
     @property
-    def other(self) -> str | None:
-        """The name of a generator that is not the paper's, which runs in Paddle alone; None for the paper's."""
+    def generator_name(self) -> str | None:
+        """The name of a generator other than the paper's, which only Paddle can run; None for the paper's."""
         return self.network["generator"].get("name")
 
 
 def require_cartoonizer(weights: Weights) -> Weights:
-    """The same weights.
+    """Returns the weights.
 
     Raises:
-        InputError: they are of another generator than the paper's.
+        InputError: they belong to another generator than the paper's.
     """
-    if weights.other:
+    if weights.generator_name:
         raise InputError(
-            f"{weights.style}: weights of another network ({weights.other}); tools/evaluate.py run --weights runs them"
+            f"{weights.style}: weights of another network ({weights.generator_name}); "
+            "use tools/evaluate.py run --weights"
         )
     return weights
 
 
 def folder() -> Path:
-    """Where the shipped weights are: inside the installed package, or beside it in a clone."""
+    """The folder of the shipped weights: inside an installed package, or beside the package in a clone."""
     installed = Path(__file__).with_name("_weights")
     return installed if installed.is_dir() else Path(__file__).parents[1] / "weights"
 
 
 def manifest() -> dict[str, str]:
-    """The shipped styles and the sha256 of their files, in hexadecimal; the format is that of `sha256sum`.
+    """The shipped styles and the SHA-256 of their files in hexadecimal, from a list in the format of `sha256sum`.
 
     Raises:
         InputError: the list is missing.
@@ -92,22 +93,20 @@ def manifest() -> dict[str, str]:
     try:
         lines = (folder() / MANIFEST).read_text().splitlines()
     except OSError as error:
-        raise InputError(
-            f"{folder() / MANIFEST}: {error.strerror}; install ppcartoon again, or clone it whole"
-        ) from error
+        raise InputError(f"{folder() / MANIFEST}: {error.strerror}; reinstall ppcartoon, or clone all of it") from error
     return {Path(name).stem: digest for digest, name in (line.split() for line in lines)}
 
 
 def load_style(style: str) -> Weights:
-    """The shipped weights of a style.
+    """Loads the shipped weights of a style.
 
     Raises:
-        InputError: there is no such style, or its file is missing or not the one that was shipped.
+        InputError: there is no such style, or its file is missing or was changed.
     """
     shipped = manifest()
     if style not in shipped:
-        near = difflib.get_close_matches(style, shipped, n=3, cutoff=0.4) or sorted(shipped)
-        names = " or ".join(near)
+        similar = difflib.get_close_matches(style, shipped, n=3, cutoff=0.4) or sorted(shipped)
+        names = " or ".join(similar)
         raise InputError(f"style {style!r}: unknown; did you mean {names}? ppcartoon --list-styles shows all")
     return load(folder() / f"{style}.safetensors", shipped[style])
 
@@ -117,10 +116,10 @@ def load(path: Path, sha256: str | None = None) -> Weights:
 
     Args:
         path: the file.
-        sha256: what its content must hash to, in hexadecimal; None for a file of one's own.
+        sha256: expected SHA-256 of the content in hexadecimal; None to skip the check.
 
     Raises:
-        InputError: the file cannot be read, was changed, is cut short, or is no weights file of ppcartoon.
+        InputError: the file cannot be read, was changed, is truncated, or is not a weights file of ppcartoon.
     """
     try:
         if os.path.exists(path) and not os.path.isfile(path):
@@ -131,21 +130,21 @@ def load(path: Path, sha256: str | None = None) -> Weights:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise InputError(f"{path}: sha256 differs from {MANIFEST}: the file is damaged or changed, fetch it again")
+        raise InputError(f"{path}: sha256 differs from {MANIFEST}: the file is damaged or changed; download it again")
     try:
         tensors = safetensors.numpy.load(data)
         size = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
-    except Exception as error:  # SafetensorError for most, KeyError for types that NumPy lacks
-        raise InputError(f"{path}: not a whole .safetensors file ({error})") from error
+    except Exception as error:  # mostly SafetensorError; KeyError for types that NumPy lacks
+        raise InputError(f"{path}: not a complete .safetensors file ({error})") from error
     if metadata.get("format") != FORMAT:
         raise InputError(
             f"{path}: not weights of ppcartoon (no metadata format={FORMAT}); see tools/convert_weights.py"
         )
     if not all(t.dtype in (np.float16, np.float32) and np.isfinite(t).all() for t in tensors.values()):
-        raise InputError(f"{path}: has tensors that are not of finite float16 or float32")
+        raise InputError(f"{path}: contains tensors that are not finite float16 or float32")
     if not all(metadata.get(key, "").isprintable() for key in TEXTS):
-        raise InputError(f"{path}: has metadata with control characters")
+        raise InputError(f"{path}: contains control characters in its metadata")
     return Weights(
         {name: tensor.astype(np.float32) for name, tensor in tensors.items()},
         _network(path, metadata.get("network", "")),
@@ -154,63 +153,67 @@ def load(path: Path, sha256: str | None = None) -> Weights:
 
 
 def _network(path: Path, text: str) -> dict[str, dict]:
-    """The network's arguments from their JSON: known networks and sensible widths, nothing else."""
+    """Parses the network's arguments from JSON; allows only known networks and plausible widths."""
     try:
         network = json.loads(text)
         if "encoder" in network and "name" not in network["generator"]:
-            network["generator"] = {"depthwise": False, **network["generator"]}  # earlier files do not tell
-        possible = _possible(**network) and network.get("encoder", "") is not None
+            network["generator"] = {"depthwise": False, **network["generator"]}  # missing in old files
+        valid = _is_valid(**network) and network.get("encoder", "") is not None
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
-        possible = False
-    if not possible:
+        valid = False
+    if not valid:
         raise InputError(
-            f"{path}: metadata key network must hold the arguments of encoder and generator, got {text[:80]!r}"
+            f"{path}: metadata key network must contain the arguments of encoder and generator, got {text[:80]!r}"
         )
     return network
 
 
-def _possible(generator: dict, encoder: dict | None = None) -> bool:
-    """Whether names are known, except a generator's beside an encoder, and arguments sensible."""
+def _is_valid(generator: dict, encoder: dict | None = None) -> bool:
+    """Whether names are known and arguments plausible; beside an encoder, a generator may have any name."""
     arguments = {key: value for key, value in generator.items() if key != "name"}
     if encoder is None:
-        return _fit(arguments, BASELINES[generator["name"]])
-    if not _fit(encoder, {"name": ENCODERS, "channels": WIDTHS}):
+        return _allowed(arguments, BASELINES[generator["name"]])
+    if not _allowed(encoder, {"name": ENCODERS, "channels": WIDTHS}):
         return False
     if "name" not in generator:
-        return _fit(arguments, {"in_channels": WIDTHS, "channels": WIDTHS, "depthwise": SWITCH})
-    kinds = {key: SWITCH if type(value) is bool else range(1025) for key, value in arguments.items()}
-    return generator["name"].isidentifier() and _fit(arguments, kinds)
+        return _allowed(arguments, {"in_channels": WIDTHS, "channels": WIDTHS, "depthwise": SWITCH})
+    plausible = {key: SWITCH if type(value) is bool else range(1025) for key, value in arguments.items()}
+    return generator["name"].isidentifier() and _allowed(arguments, plausible)
 
 
-def _fit(given: dict, allowed: dict) -> bool:
+def _allowed(given: dict, allowed: dict) -> bool:
     return given.keys() == allowed.keys() and all(
         type(value) is type(allowed[key][0]) and value in allowed[key] for key, value in given.items()
     )
 
 
 def save(path: Path, weights: Weights) -> None:
-    """Writes weights as float16, whole or not at all.
+    """Writes weights as float16, atomically.
 
     Raises:
-        InputError: a value is beyond float16.
+        InputError: a value is out of the range of float16.
         OutputError: the file cannot be written.
     """
     metadata = {"format": FORMAT, "network": json.dumps(weights.network)}
-    for key in TEXTS:  # a command line may hold anything
+    for key in TEXTS:  # a command line may contain control characters
         metadata[key] = "".join(c if c.isprintable() else " " for c in getattr(weights, key))
     tensors = {name: np.ascontiguousarray(tensor, np.float16) for name, tensor in weights.tensors.items()}
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
-        raise InputError(f"{path}: float16 cannot hold these weights")
+        raise InputError(f"{path}: values are out of the range of float16")
     with atomic(path) as temporary:
         temporary.write_bytes(safetensors.numpy.save(tensors, metadata))
 
 
 def fold(discriminator: dict[str, np.ndarray], generator: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The Cartoonizer's tensors from the `state_dict()` of D and G: W / sigma, sigma = u^T W v (Miyato et al. 2018).
+    """Folds spectral normalization into the weights: W / sigma, sigma = u^T W v (Miyato et al. 2018).
 
     Args:
-        discriminator: weight_orig, weight_u and weight_v of each convolution; only its encoder is used.
-        generator: taken as it is.
+        discriminator: `state_dict()` of D: weight_orig, weight_u and weight_v of each convolution; only the encoder is
+            used.
+        generator: `state_dict()` of G; copied.
+
+    Returns:
+        The tensors of the Cartoonizer.
     """
     tensors = {f"generator.{name}": tensor for name, tensor in generator.items()}
     for name, tensor in discriminator.items():
@@ -225,21 +228,28 @@ def fold(discriminator: dict[str, np.ndarray], generator: dict[str, np.ndarray])
 
 
 def from_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
-    """Tensors and network of an .npz with keys netD.* and netG.*, as the PyTorch trainer writes them.
+    """Reads the tensors and network arguments of an .npz with keys netD.* and netG.*, written by the PyTorch trainer.
 
     Raises:
-        InputError: the file cannot be read or holds something else.
+        InputError: the file cannot be read or contains something else.
     """
     try:
         with np.load(path, allow_pickle=False) as table:
-            nets = [{k[5:]: table[k].astype(np.float32) for k in table if k.startswith(p)} for p in ("netD.", "netG.")]
-        tensors = fold(*nets)
-        first, z, middle, out = (
+            discriminator, generator = (
+                {key[5:]: table[key].astype(np.float32) for key in table if key.startswith(prefix)}
+                for prefix in ("netD.", "netG.")
+            )
+        tensors = fold(discriminator, generator)
+        first, expand, middle, out = (  # shapes [out channels, in channels, height, width]
             tensors[f"{name}.weight"].shape
             for name in ("encoder.0", "generator.body.0.body.0.0", "generator.body.0.body.1.0", "generator.out")
         )
-    except Exception as error:  # zipfile, NumPy and a missing key each raise their own
+    except Exception as error:  # zipfile, NumPy and missing keys raise different types
         raise InputError(f"{path}: not an .npz with the tensors netD.* and netG.* ({error})") from error
-    encoder = {"name": ENCODERS[first[2] == 4], "channels": first[0]}  # 4x4 kernels are the n-layer variant's
-    generator = {"in_channels": z[1], "channels": 2 * out[1], "depthwise": middle[1] == 1}
-    return tensors, {"encoder": encoder, "generator": generator}
+    common, n_layer = ENCODERS
+    name = n_layer if first[2] == 4 else common  # kernel size
+    network = {
+        "encoder": {"name": name, "channels": first[0]},
+        "generator": {"in_channels": expand[1], "channels": 2 * out[1], "depthwise": middle[1] == 1},
+    }
+    return tensors, network

@@ -208,7 +208,7 @@ def test_an_output_folder_that_disappears_is_made_again(run, meanwhile):
 def test_an_output_folder_that_becomes_a_file_ends_the_run(run, meanwhile):
     meanwhile(lambda: (os.rename("output", "moved"), Path("output").touch()))
     code, _, err = run("-i", "photos")
-    assert code == 2 and err == "ppcartoon: output: a file is there, where a folder is to be\n"
+    assert code == 2 and err == "ppcartoon: output: a file is there, where a folder is needed\n"
     assert everything("moved") == ["1.png"] and Path("output").read_bytes() == b""
 
 

@@ -160,7 +160,7 @@ def test_the_converter_refuses_what_is_no_trainer_s_npz(tmp_path):
 
 def test_an_unwritable_target_is_one_line(tmp_path, tiny_weights):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="file: a file is there, where a folder is to be"):
+    with pytest.raises(InputError, match="file: a file is there, where a folder is needed"):
         weights.save(tmp_path / "file" / "a.safetensors", tiny_weights)
 
 

@@ -193,7 +193,7 @@ def pipe(args: argparse.Namespace, predictor: dict) -> int:
     photo = images.read(io.BytesIO(sys.stdin.buffer.read()) if source == PIPE else Path(source))
     photo = images.shrink(photo, args.max_size) if args.max_size else photo
     cartoon = images.Picture(CartoonPredictor(**predictor)(photo.rgb), photo.alpha)
-    cartoon = images.beside(photo, cartoon) if args.side_by_side else cartoon
+    cartoon = images.side_by_side(photo, cartoon) if args.side_by_side else cartoon
     if target == PIPE:
         sys.stdout.buffer.write(images.encode(cartoon, suffix, args.quality))
     else:
@@ -241,11 +241,11 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
     from ..video.deflicker import Deflicker
 
     names = ("start", "duration", "max_size", "side_by_side", "codec", "crf", "fps", "quality")
-    options = pipeline.Options(**{name: getattr(args, name) for name in names})
+    options = pipeline.VideoOptions(**{name: getattr(args, name) for name in names})
     failed = 0
     for job in jobs:
         try:
-            warnings = pipeline.cartoonize(job.source, job.target, Deflicker(predictor), options).warnings
+            warnings = pipeline.process(job.source, job.target, Deflicker(predictor), options).warnings
         except OutputError:
             raise
         except InputError as error:
@@ -259,8 +259,9 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
 def overview(jobs: list[Job], args: argparse.Namespace) -> Path:
     """Writes all photos and their cartoons as one picture, and gives its path."""
     from .. import images
+    from ..utils.grid import contact_sheet
 
     path = Path(args.output) / "overview.png"
-    pairs = [images.read(path) for job in jobs if job.target.exists() for path in (job.source, job.target)]
-    images.write(path, images.sheet(pairs, columns=1 if args.side_by_side else 4))
+    pairs = [images.read(path).rgb for job in jobs if job.target.exists() for path in (job.source, job.target)]
+    images.write(path, images.Picture(contact_sheet(pairs, columns=1 if args.side_by_side else 4)))
     return path

@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from .. import images
 from ..errors import InputError
-from ..utils.files import remove_left_overs
+from ..utils.files import remove_temporary_files
 from ..utils.threads import threads
-from ..video.reader import Shot, VideoReader
+from ..video.reader import Frame, VideoReader
 from .cache import center
 from .frame_quality import HASH, crop_black_bars, find_defect, perceptual_hash
 from .image_folder import write_png
@@ -65,7 +65,7 @@ class KeyframeReport(NamedTuple):
 
 
 class JudgedFrame(NamedTuple):
-    """A frame at its final size and its defect, if any; `late` as in `reader.Shot`."""
+    """A frame at its final size and its defect, if any; `late` as in `reader.Frame`."""
 
     time: float
     late: bool
@@ -113,13 +113,13 @@ def extract(
     with VideoReader(video, jobs or 0) as reader, open_store(folder) as store:
         options = {"content": _fingerprint(video), "pick": pick, "start": start, "end": end}
         options |= {"count": count, "size": size, "fit": fit}
-        remove_left_overs(folder)
+        remove_temporary_files(folder)
         if overwrite:
             _remove(folder, store.files(video.name))
             store.forget(video.name)
         store.begin(video.name, options)
         if store.broken(video.name) is None:
-            shots = reader.shots(pick, start, end, store.last(video.name)[0], DECODE_SCALE * size)
+            shots = reader.frames(pick, start, end, store.last(video.name)[0], DECODE_SCALE * size)
             with tqdm(total=reader.duration, desc=video.name, unit=" s of video", disable=None) as bar:
                 _keep(_judge(shots, size, fit, jobs), store, video, folder, bar)
             _thin(store, video.name, count)
@@ -145,8 +145,8 @@ def _remove(folder: Path, files: Iterable[str]) -> None:
         (folder / file).unlink(missing_ok=True)
 
 
-def _judge(shots: Iterator[Shot], size: int, fit: str, jobs: int | None) -> Iterator[JudgedFrame]:
-    def judge(shot: Shot) -> JudgedFrame:
+def _judge(shots: Iterator[Frame], size: int, fit: str, jobs: int | None) -> Iterator[JudgedFrame]:
+    def judge(shot: Frame) -> JudgedFrame:
         inside = crop_black_bars(shot.rgb)
         if fit == "crop":
             rgb = center(inside, size)

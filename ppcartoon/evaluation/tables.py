@@ -13,7 +13,7 @@ from .. import images
 from ..data.image_folder import image_files
 from ..errors import InputError
 from ..utils.files import atomic
-from ..utils.tables import Column, commas, markdown, picture
+from ..utils.tables import Column, draw_tables, to_csv, to_markdown
 from . import features, outputs
 from .compare import MANY, Features
 from .fid import Kid, Statistics, frechet_distance, kid, statistics
@@ -181,9 +181,9 @@ def make(style: str, photos: Path, cartoons: Path, given: dict[str, Path], folde
     if min(counts) < MANY:
         remarks.append("These are few for Fréchet distances, which come out too large; kernel distances are unbiased.")
     remarks += [f"{name}: {path}." for name, path in given.items()]
-    text = "\n".join([f"## {title}", "", *(line for table in tables for line in markdown(table)), " ".join(remarks)])
-    everything = commas([tables[0][0], *(column for table in tables for column in table[1:])])
-    images.write(folder / f"{style}.png", images.Picture(picture(title, tables)))
+    text = "\n".join([f"## {title}", "", *(line for table in tables for line in to_markdown(table)), " ".join(remarks)])
+    everything = to_csv([tables[0][0], *(column for table in tables for column in table[1:])])
+    images.write(folder / f"{style}.png", images.Picture(draw_tables(title, tables)))
     for ending, content in (("md", text + "\n"), ("csv", everything)):
         with atomic(folder / f"{style}.{ending}") as temporary:
             temporary.write_text(content, encoding="utf-8", errors="backslashreplace")

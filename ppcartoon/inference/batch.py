@@ -46,7 +46,7 @@ def cartoonize(predictor: CartoonPredictor, jobs: list[Job], options: Options) -
     def write(done: tuple[Job, Picture, Picture]) -> None:
         job, photo, cartoon = done
         try:
-            picture = images.beside(photo, cartoon) if options.side_by_side else cartoon
+            picture = images.side_by_side(photo, cartoon) if options.side_by_side else cartoon
             images.write(job.target, picture, options.quality)
         except OutputError:
             raise

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from ..errors import InputError
-from ..images import WRITABLE
+from ..images import WRITABLE, silence_decoders
 from ..video.formats import ENDINGS as FILMS_WRITABLE
 from ..video.formats import is_pattern, members
 
@@ -92,6 +92,7 @@ def is_film(path: Path) -> bool:
     """Whether a path stands for moving pictures: by its ending, for a GIF by what is in it, and numbered images."""
     if path.suffix.lower() != ".gif":
         return path.suffix.lower() in FILM_ENDINGS or is_pattern(path)
+    silence_decoders()
     try:
         with Image.open(path, formats=["GIF"]) as image:
             return image.is_animated

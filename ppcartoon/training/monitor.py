@@ -13,6 +13,7 @@ import numpy as np
 from .. import images
 from ..errors import OutputError
 from ..utils.files import atomic
+from ..utils.grid import contact_sheet
 
 METRICS = "metrics.jsonl"
 VISUALDL = "vdlrecords.train.log"
@@ -66,8 +67,8 @@ class TrainingLogger:
         Raises:
             OutputError: the disk is full, say.
         """
-        pairs = [images.Picture(np.hstack(pair)) for pair in zip(photos, cartoons)]
-        sheet = images.sheet(pairs, len(photos[0]))
+        pairs = [np.hstack(pair) for pair in zip(photos, cartoons)]
+        sheet = images.Picture(contact_sheet(pairs, len(photos[0])))
         images.write(self._folder / "samples" / f"step_{step:08d}.png", sheet)
         if self._visualdl:
             self._visualdl.add_image("samples", sheet.rgb, step)

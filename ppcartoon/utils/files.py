@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ..errors import InputError, OutputError
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path` to write to, and renames it to `path` when the block ends well.
+    """Yields a temporary path beside `path` to write to, and renames it to `path` if the block ends without error.
 
     Raises:
         OutputError: the file or its folder cannot be written.
-        InputError: its name alone is what is wrong: too long, or a folder's.
+        InputError: the name is too long, or that of a folder.
     """
-    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")  # as `remove_left_overs` knows them
+    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")  # matched by `remove_temporary_files`
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
     except FileExistsError as error:
-        raise OutputError(f"{path.parent}: a file is there, where a folder is to be") from error
+        raise OutputError(f"{path.parent}: a file is there, where a folder is needed") from error
     except OSError as error:
         kind = InputError if error.errno in (errno.ENAMETOOLONG, errno.EISDIR) else OutputError
         raise kind(f"{path}: cannot be written ({error.strerror or error})") from error
@@ -36,8 +36,8 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def remove_left_overs(folder: Path) -> None:
-    """Removes the temporary files of writers that were killed, from a folder where nobody else writes now."""
+def remove_temporary_files(folder: Path) -> None:
+    """Removes the temporary files of killed writers from a folder; no other process may be writing there."""
     for path in folder.iterdir():
         if re.fullmatch(r"\.[0-9a-f]{32}(\..*)?", path.name):
             path.unlink()

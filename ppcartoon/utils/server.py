@@ -1,4 +1,4 @@
-"""Where a server of ours listens, and for whom."""
+"""Listening sockets for the built-in web servers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..errors import InputError
 
 
 class ListenAddress(NamedTuple):
-    """An address that is listened to.
+    """The address of a listening socket.
 
     Attributes:
         sock: the listening socket.
-        host: its address as URLs have it.
-        port: its port, even if any was asked for.
-        local: whether this machine alone reaches it.
+        host: IP address as written in URLs.
+        port: the actual port, also if any free one was requested.
+        local: whether it is reachable from this machine only.
     """
 
     sock: socket.socket
@@ -28,33 +28,33 @@ class ListenAddress(NamedTuple):
 
     @property
     def names(self) -> list[str] | None:
-        """The hosts by which browsers may address it; None for any. Others mean this machine only by DNS rebinding."""
+        """Allowed values of the Host header, to prevent DNS rebinding; None for any."""
         return ["localhost", self.host] if self.local else None
 
     def __str__(self) -> str:
-        reach = "for this machine alone" if self.local else "for others, too"
+        reach = "reachable from this machine only" if self.local else "reachable from other machines"
         return f"http://{self.host}:{self.port} until Ctrl-C, {reach}"
 
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[ListenAddress]:
-    """Listens in the block.
+    """Listens on an address within the block.
 
     Args:
         host: name or address of an interface of this machine.
-        port: 0 for any that is free.
+        port: 0 for any free one.
 
     Raises:
-        InputError: the port is in use, or the host is none of this machine's.
+        InputError: the port is in use, or the host is not an interface of this machine.
     """
-    if not host:  # which would be all interfaces
-        raise InputError("--host: empty; 127.0.0.1 is this machine alone, 0.0.0.0 everybody who reaches it")
+    if not host:  # would mean all interfaces
+        raise InputError("--host: empty; use 127.0.0.1 for this machine only, 0.0.0.0 for all interfaces")
     try:
         sock = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, TypeError, UnicodeError) as error:  # the latter two for what is no host's name
+    except (OSError, TypeError, UnicodeError) as error:  # the latter two for invalid host names
         reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"{host}, port {port}: cannot listen there ({reason}); --host and --port take others"
+            f"{host}, port {port}: cannot listen there ({reason}); choose another --host or --port"
         ) from error
     with sock:
         address, port = sock.getsockname()[:2]

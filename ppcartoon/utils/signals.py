@@ -14,10 +14,10 @@ PR_SET_PDEATHSIG = 1
 
 
 class Stop:
-    """Whether a signal has asked to stop.
+    """True once a signal has requested a shutdown.
 
     Attributes:
-        number: of the signal; 0 while none has come.
+        number: of the signal; 0 before the first.
     """
 
     number = 0
@@ -28,20 +28,20 @@ class Stop:
 
 @contextmanager
 def graceful_interrupt(on_first: Callable[[], None] = lambda: None) -> Iterator[Stop]:
-    """Within the block Ctrl-C, SIGTERM and SIGHUP are only noted; a second Ctrl-C acts as usual.
+    """Within the block Ctrl-C, SIGTERM and SIGHUP only set the yielded flag; a second Ctrl-C acts as usual.
 
-    Launchers may send SIGTERM twice, so a second one does not cut the shutdown short. In threads other than the main
-    one no signal is noted. A SIGHUP that is ignored, as under nohup, stays ignored.
+    Launchers may send SIGTERM twice, so a second one does not abort the shutdown. Outside the main thread signals are
+    not handled. A SIGHUP that is ignored, as under nohup, stays ignored.
 
     Args:
-        on_first: called when the first one comes.
+        on_first: called on the first signal.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
-    def note(number: int, _: object) -> None:
+    def handle(number: int, _: object) -> None:
         signal.signal(signal.SIGINT, before[signal.SIGINT])
         if not stop:
             stop.number = number
@@ -50,7 +50,7 @@ def graceful_interrupt(on_first: Callable[[], None] = lambda: None) -> Iterator[
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, note) for number in numbers}
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield stop
     finally:
@@ -59,21 +59,21 @@ def graceful_interrupt(on_first: Callable[[], None] = lambda: None) -> Iterator[
 
 
 def signal_when_parent_ends(number: int) -> None:
-    """Makes Linux send this process a signal when its parent has ended."""
+    """Requests a signal for this process when its parent ends; Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
 
 
 def start_worker(_: int) -> None:
-    """Called in each worker of a data loader: it ends with its parent, and ignores signals to the process group."""
+    """Initializes a data loader worker: it ends with its parent and ignores signals to the process group."""
     signal_when_parent_ends(signal.SIGKILL)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
 
 def end_workers() -> None:
-    """Kills the workers of data loaders, which ignore Paddle's SIGTERM."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Paddle's handler would take it for an accident
+    """Kills all data loader workers, which ignore Paddle's SIGTERM."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Paddle's handler would report a crash
     for worker in multiprocessing.active_children():
         worker.kill()
         worker.join()

@@ -1,4 +1,4 @@
-"""Tables of numbers, column by column, as Markdown, as CSV and as a picture."""
+"""Tables of numbers as Markdown, CSV and images."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
-        head: its title.
-        form: how numbers are written, as in `format`.
-        values: a number for each row, or a word in place of it.
+        head: the title.
+        form: format specification of the numbers.
+        values: a number, or a text instead, per row.
     """
 
     head: str
@@ -28,17 +28,18 @@ class Column(NamedTuple):
         return [value if isinstance(value, str) else format(value, self.form) for value in self.values]
 
 
-def markdown(columns: Sequence[Column]) -> Iterator[str]:
-    """Lines of a table, the first column to the left and all others to the right, and an empty one."""
+def to_markdown(columns: Sequence[Column]) -> Iterator[str]:
+    """The lines of a table and a blank line; the first column is left-aligned, the others right-aligned."""
     yield f"| {' | '.join(column.head for column in columns)} |"
     yield "|---|" + "---:|" * (len(columns) - 1)
     for row in zip(*(column.cells() for column in columns)):
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+        escaped = [cell.replace("|", r"\|") for cell in row]
+        yield f"| {' | '.join(escaped)} |"
     yield ""
 
 
-def commas(columns: Sequence[Column]) -> str:
-    """CSV with all digits."""
+def to_csv(columns: Sequence[Column]) -> str:
+    """The table as CSV, with unrounded numbers."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(column.head for column in columns)
@@ -46,8 +47,8 @@ def commas(columns: Sequence[Column]) -> str:
     return text.getvalue()
 
 
-def picture(title: str, tables: Sequence[Sequence[Column]]) -> np.ndarray:
-    """The tables one below the other: RGB uint8 [H, W, 3]."""
+def draw_tables(title: str, tables: Sequence[Sequence[Column]]) -> np.ndarray:
+    """Draws tables below each other; RGB uint8 [H, W, 3]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""The cores of the machine, and threads that are gone when their work is, or when nobody wants it any more."""
+"""CPU count and scoped worker threads."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ T = TypeVar("T")
 
 
 def cores() -> int:
-    """The CPU cores that this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def threads(count: int | None = None) -> Iterator[ThreadPool]:
-    """A pool of `count` threads, or as many as this process has cores; it ends what they are at, and drops the rest.
+    """A pool of `count` threads, by default one per core; on exit running calls end and pending ones are dropped.
 
-    Threads that still run OpenCV's code when Python ends would abort the process.
+    Threads that still run OpenCV code when Python exits would abort the process.
     """
     pool = ThreadPool(count or cores())
     try:
@@ -34,40 +34,42 @@ def threads(count: int | None = None) -> Iterator[ThreadPool]:
 
 @contextmanager
 def prefetch(items: Iterator[T], depth: int = 2) -> Iterator[Iterator[T]]:
-    """The items, each made in a thread of its own while the one before it is in use.
+    """Iterates over items that a background thread produces in advance.
 
-    An error in making one comes up where it would be taken. When the block ends, the thread ends too, after the item
-    that it is at.
+    An error in producing an item is raised where the item would be returned. On exit the thread ends after its current
+    item.
 
     Args:
-        items: where they come from; nobody else may take from it.
-        depth: so many of them wait at most.
+        items: iterated by the thread alone.
+        depth: maximum number of items produced in advance.
     """
-    end = object()
+    end = object()  # marks the end of the items
     with ThreadPoolExecutor(1) as pool:
         waiting = deque(pool.submit(next, items, end) for _ in range(depth))
 
-        def taken() -> Iterator[T]:
-            while (item := waiting.popleft().result()) is not end:
+        def results() -> Iterator[T]:
+            item = waiting.popleft().result()
+            while item is not end:
                 waiting.append(pool.submit(next, items, end))
                 yield item
+                item = waiting.popleft().result()
 
         try:
-            yield taken()
+            yield results()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
 def write_behind(work: Callable[[T], object], depth: int = 2) -> Iterator[Callable[[T], None]]:
-    """`work` for a thread of its own: what is called in its place comes back at once, unless too much waits already.
+    """Runs `work` in a background thread: the yielded function queues a call and blocks only if the queue is full.
 
-    The block ends when all is done; an error in the work comes up in a later call, or there. If the block ends by an
-    error, what waits is dropped.
+    The block waits for all calls on exit. An error in `work` is raised by a later call, or on exit. If the block
+    raises, pending calls are dropped.
 
     Args:
-        work: is called in the order of the calls.
-        depth: so many calls wait at most.
+        work: called in the order of the calls.
+        depth: maximum number of pending calls.
     """
     with ThreadPoolExecutor(1) as pool:
         waiting: deque[Future] = deque()

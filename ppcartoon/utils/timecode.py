@@ -1,4 +1,4 @@
-"""Times as people write them."""
+"""Parses and formats times such as 0:01:30.50."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 
 
 def parse_time(text: str) -> float:
-    """Seconds of "90", "1:30" or "0:01:30.5".
+    """Converts "90", "1:30" or "0:01:30.5" to seconds.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the text is not a time.
     """
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
         raise ValueError(f"{text} is not a time like 90, 1:30 or 0:01:30.5")
@@ -17,6 +17,6 @@ def parse_time(text: str) -> float:
 
 
 def show_time(seconds: float) -> str:
-    """Hours, minutes and seconds as "0:01:30.50"."""
+    """Formats seconds as "0:01:30.50"."""
     minutes, rest = divmod(round(100 * seconds), 6000)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest / 100:05.2f}"

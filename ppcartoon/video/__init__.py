@@ -1,1 +1,45 @@
-"""Films into cartoons: `pipeline.cartoonize` is the way in."""
+"""Cartoonizes videos, GIFs and numbered images; `cartoonize` is the entry point."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..inference.predictor import CartoonPredictor
+    from .pipeline import VideoOptions, VideoReport
+
+
+def cartoonize(
+    source: str | os.PathLike,
+    target: str | os.PathLike,
+    predictor: CartoonPredictor,
+    options: VideoOptions | None = None,
+    deflicker: bool = True,
+) -> VideoReport:
+    """Cartoonizes a video, with its audio and timestamps.
+
+    Args:
+        source: any video that FFmpeg reads, or numbered images such as frames/%05d.png.
+        target: .mp4, .m4v, .mov, .mkv, .webm or .gif, or numbered images; its folder is created.
+        predictor: cartoonizes the frames.
+        options: see `ppcartoon.video.pipeline.VideoOptions`.
+        deflicker: smooth the frames over time, see `ppcartoon.video.deflicker`; False cartoonizes each independently.
+
+    Raises:
+        InputError: PyAV or OpenCV is missing, the source cannot be read, contains no frames, or the options do not fit;
+            nothing is written.
+        OutputError: the target cannot be written, and is unchanged.
+        Interrupted: by Ctrl-C or SIGTERM; the message says at which time the target ends.
+
+    Example:
+        >>> cartoonize("a.mp4", "cartoon.mp4", CartoonPredictor())
+    """
+    from . import pipeline
+
+    if deflicker:
+        from .deflicker import Deflicker
+
+        return pipeline.process(Path(source), Path(target), Deflicker(predictor), options)
+    return pipeline.process(Path(source), Path(target), lambda rgb, time: predictor(rgb), options)

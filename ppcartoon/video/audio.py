@@ -1,4 +1,4 @@
-"""The sound of a film, into another: as it is where the container can hold it, encoded anew elsewhere."""
+"""Copies the audio of a video into another file, re-encoded only where its container cannot hold the codec."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from av.format import Flags
 from .clips import TimeRange
 from .reader import RESTART, open_media
 
-COPIED = {  # what players expect in a container; Matroska takes all
+COPIED = {  # codecs that players expect in a container; Matroska takes all
     "mp4": {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"},
     "mov": {"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_f32le"},
     "webm": {"opus", "vorbis"},
 }
-LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # what both encoders take
-BIT_RATE = 96_000  # a channel
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # supported by both encoders
+BIT_RATE = 96_000  # per channel
 
 
-class Track:
-    """A track of sound on its way.
+class AudioTrack:
+    """An audio track that is copied or re-encoded.
 
     Args:
-        source: where it comes from.
-        out: where it goes; it gets a stream there.
-        cut: the part that is taken.
-        first: the timestamp, in seconds, at which the whole starts.
+        source: the input stream.
+        out: the output container; a stream is added to it.
+        time_range: the part that is kept.
+        first: the timestamp, in seconds, at which the input starts.
     """
 
-    def __init__(self, source: AudioStream, out: OutputContainer, cut: TimeRange, first: float) -> None:
-        self.cut, self.first, self.gap, self.expected = cut, first, 0.0, -math.inf
-        name, kind = source.codec_context.codec.canonical_name, out.format.name
-        self.before_zero = kind in ("mp4", "mov")
-        self.encodes = name not in COPIED.get(kind, out.supported_codecs)
+    def __init__(self, source: AudioStream, out: OutputContainer, time_range: TimeRange, first: float) -> None:
+        self.time_range, self.first, self.gap, self.expected = time_range, first, 0.0, -math.inf
+        name, container = source.codec_context.codec.canonical_name, out.format.name
+        self.allows_preroll = container in ("mp4", "mov")
+        self.encodes = name not in COPIED.get(container, out.supported_codecs)
         if self.encodes:
-            self.stream = _encoder(source, out, "libopus" if kind == "webm" else "aac")
-            self._kind, self._to_integers = None, None
+            self.stream = _encoder(source, out, "libopus" if container == "webm" else "aac")
+            self._input_format, self._to_integers = None, None
         else:
             self.stream = out.add_stream_from_template(source, opaque=True)
         for key in ("language", "title"):
@@ -50,80 +50,84 @@ class Track:
                 self.stream.metadata[key] = source.metadata[key]
         self.stream.disposition = source.disposition
 
-    def take(self, packet: av.Packet) -> Iterator[tuple[float, av.Packet]]:
-        """What becomes of a packet, with the times from which it is heard."""
+    def process(self, packet: av.Packet) -> Iterator[tuple[float, av.Packet]]:
+        """The output packets of an input packet, each with its time in seconds."""
         if self.encodes:
-            finite = chain.from_iterable(self._finite(frame) for frame in packet.decode() if self._shift(frame))
-            made = chain.from_iterable(map(self.stream.encode, finite))
+            frames = chain.from_iterable(self._as_integers(frame) for frame in packet.decode() if self._shift(frame))
+            packets = chain.from_iterable(map(self.stream.encode, frames))
         else:
-            unheard = packet.is_discard and not self.before_zero  # it only starts the decoder
-            made = [packet] if packet.size and not unheard and self._shift(packet) else []
-        return self._ready(made)
+            preroll = packet.is_discard and not self.allows_preroll  # inaudible, only primes the decoder
+            packets = [packet] if packet.size and not preroll and self._shift(packet) else []
+        return self._with_times(packets)
 
-    def end(self) -> Iterator[tuple[float, av.Packet]]:
-        """What is left when there are no more packets."""
-        return self._ready(self.stream.encode(None) if self.encodes else ())
+    def flush(self) -> Iterator[tuple[float, av.Packet]]:
+        """The remaining output packets, after the last input packet."""
+        return self._with_times(self.stream.encode(None) if self.encodes else ())
 
     @property
     def is_past(self) -> bool:
-        """Whether all of the cut has gone by."""
-        return self.expected > self.cut.start + self.cut.duration
+        """Whether the end of the time range has been passed."""
+        return self.expected > self.time_range.start + self.time_range.duration
 
-    def _ready(self, made: Iterable[av.Packet]) -> Iterator[tuple[float, av.Packet]]:
-        for each in made:
-            each.stream = self.stream
-            yield float(each.pts * each.time_base), each
+    def _with_times(self, packets: Iterable[av.Packet]) -> Iterator[tuple[float, av.Packet]]:
+        for packet in packets:
+            packet.stream = self.stream
+            yield float(packet.pts * packet.time_base), packet
 
-    def _finite(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
-        """A frame in integers: on what damaged sound has instead of numbers, encoders may never end."""
-        if self._kind != (frame.format.name, frame.layout.name, frame.sample_rate):
-            self._kind = frame.format.name, frame.layout.name, frame.sample_rate
+    def _as_integers(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
+        """The frame in 16-bit integers: NaNs in damaged float audio can make encoders hang."""
+        if self._input_format != (frame.format.name, frame.layout.name, frame.sample_rate):
+            self._input_format = frame.format.name, frame.layout.name, frame.sample_rate
             self._to_integers = av.AudioResampler("s16", self.stream.layout, self.stream.rate)
         return self._to_integers.resample(frame)
 
     def _shift(self, piece: av.Packet | av.AudioFrame) -> bool:
-        """Makes a piece's times count from the cut; False where it is not in there."""
+        """Makes the timestamps of a piece relative to the time range; returns False if it is outside."""
         if piece.pts is None:
             return False
         time, base = float(piece.pts * piece.time_base) - self.first + self.gap, piece.time_base
-        if time < self.expected - RESTART:  # where films were joined
+        if time < self.expected - RESTART:  # videos were concatenated here
             self.gap, time = self.gap + self.expected - time, self.expected
-        length = piece.samples / piece.sample_rate if isinstance(piece, av.AudioFrame) else (piece.duration or 0) * base
-        self.expected = time + float(length)
-        if not (self.cut.start == 0 and time < 0) and self.cut.shifted(time) is None:  # decoders begin before zero
+        if isinstance(piece, av.AudioFrame):
+            duration = piece.samples / piece.sample_rate
+        else:
+            duration = (piece.duration or 0) * base
+        self.expected = time + float(duration)
+        if not (self.time_range.start == 0 and time < 0) and self.time_range.relative(time) is None:  # < 0: preroll
             return False
-        ticks = round((self.gap - self.first - self.cut.start) / base)
+        ticks = round((self.gap - self.first - self.time_range.start) / base)
         piece.pts += ticks
         if piece.dts is not None and isinstance(piece, av.Packet):
             piece.dts += ticks
         return True
 
 
-class Sound:
-    """All tracks of sound of a film, for a `with` block.
+class AudioWriter:
+    """Writes all audio tracks of a video into another file, for a `with` block.
 
     Args:
-        path: of the film.
-        out: where they go; tracks that it cannot hold are encoded anew.
-        cut: the part that is taken.
+        path: of the video.
+        out: the output container; tracks with a codec that it cannot hold are re-encoded.
+        time_range: the part that is kept.
     """
 
-    def __init__(self, path: Path, out: OutputContainer, cut: TimeRange) -> None:
+    def __init__(self, path: Path, out: OutputContainer, time_range: TimeRange) -> None:
         self.out, self._broken = out, 0
         self._container = open_media(path)
         streams = self._container.streams
-        known = [each for each in streams.audio if each.codec_context and each.codec_context.sample_rate]
+        known = [stream for stream in streams.audio if stream.codec_context and stream.codec_context.sample_rate]
         self._unknown = len(streams.audio) - len(known)
-        seen = [each for each in (*known, streams.best("video")) if each and each.start_time is not None]
-        first = min((float(each.start_time * each.time_base) for each in seen), default=0.0)
-        self._tracks = {each.index: Track(each, out, cut, first) for each in known}
-        if cut.start and not self._container.format.flags & (Flags.ts_discont.value | Flags.no_timestamps.value):
+        timed = [stream for stream in (*known, streams.best("video")) if stream and stream.start_time is not None]
+        first = min((float(stream.start_time * stream.time_base) for stream in timed), default=0.0)
+        self._tracks = {stream.index: AudioTrack(stream, out, time_range, first) for stream in known}
+        seekable = not self._container.format.flags & (Flags.ts_discont.value | Flags.no_timestamps.value)
+        if time_range.start and seekable:
             with suppress(av.FFmpegError):
-                self._container.seek(int(max(0, first + cut.start - RESTART) * av.time_base))
-        self._pieces = self._made(known)
-        self._next = next(self._pieces, None)
+                self._container.seek(int(max(0, first + time_range.start - RESTART) * av.time_base))
+        self._packets = self._read(known)
+        self._next = next(self._packets, None)
 
-    def __enter__(self) -> Sound:
+    def __enter__(self) -> AudioWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -131,42 +135,43 @@ class Sound:
 
     @property
     def warnings(self) -> list[str]:
-        """What could not be had, so far."""
-        broken = [f"{self._broken} damaged pieces of sound passed over"] if self._broken else []
-        return broken + ([f"{self._unknown} tracks of unknown sound left out"] if self._unknown else [])
+        """What could not be copied so far."""
+        broken = [f"{self._broken} damaged pieces of audio skipped"] if self._broken else []
+        return broken + ([f"{self._unknown} audio tracks of unknown codec skipped"] if self._unknown else [])
 
     def write(self, until: float) -> None:
-        """Writes what begins before a time, in seconds, and was not written yet."""
+        """Writes the remaining packets that start before a time in seconds."""
         while self._next and self._next[0] < until:
             try:
                 self.out.mux(self._next[1])
             except OSError:
                 raise
-            except av.FFmpegError:  # what the container does not take
+            except av.FFmpegError:  # the container rejects the packet
                 self._broken += 1
-            self._next = next(self._pieces, None)
+            self._next = next(self._packets, None)
 
-    def _made(self, streams: list[AudioStream]) -> Iterator[tuple[float, av.Packet]]:
+    def _read(self, streams: list[AudioStream]) -> Iterator[tuple[float, av.Packet]]:
+        """The output packets of all tracks, each with its time in seconds."""
         packets = self._container.demux(streams) if streams else iter(())
         while not all(track.is_past for track in self._tracks.values()):
             try:
                 packet = next(packets)
-                made = list(self._tracks[packet.stream.index].take(packet))
+                processed = list(self._tracks[packet.stream.index].process(packet))
             except StopIteration:
                 break
-            except IndexError:  # PyAV's, where a stream begins that was not there at first
+            except IndexError:  # raised by PyAV where a stream starts that was not there at first
                 packets = self._container.demux(streams)
                 continue
             except av.FFmpegError:
                 self._broken += 1
                 continue
-            yield from made
+            yield from processed
         for track in self._tracks.values():
-            yield from track.end()
+            yield from track.flush()
 
 
 def _encoder(source: AudioStream, out: OutputContainer, name: str) -> AudioStream:
-    """A new stream for the sound of another, encoded anew."""
+    """Adds an output stream that re-encodes an input stream."""
     rates = av.Codec(name, "w").audio_rates or [source.rate]
     layout = LAYOUTS.get(source.channels, "stereo")
     stream = out.add_stream(name, source.rate if source.rate in rates else 48_000, layout=layout)

@@ -1,4 +1,4 @@
-"""What is to become a cartoon: the pictures of a film, or numbered images, in their time."""
+"""Input clips: a time range of a video, or of a sequence of numbered images."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .. import images
 from ..errors import InputError
 from ..utils.timecode import show_time
 from .formats import members
-from .reader import ROUNDING, VideoReader
+from .reader import ROUNDING, Frame, VideoReader
 
-RATE = 25  # images a second, unless told otherwise
-MISSING = 0.5  # seconds that may be missing at a film's end: containers are not exact
+RATE = 25  # default images per second
+TOLERANCE = 0.5  # seconds that may be missing at the end of a video: durations in containers are inexact
 
 
 class TimeRange(NamedTuple):
-    """The part that is taken.
+    """A part of a video.
 
     Attributes:
         start: in seconds.
@@ -32,93 +32,79 @@ class TimeRange(NamedTuple):
     start: float = 0
     duration: float = math.inf
 
-    def shifted(self, time: float) -> float | None:
-        """A time of the whole as one of the part; None for what is outside."""
+    def relative(self, time: float) -> float | None:
+        """Converts a time of the video to a time from the start of the range; None if it is outside."""
         inside = self.start - ROUNDING <= time < self.start + self.duration - ROUNDING
         return max(0.0, time - self.start) if inside else None
 
 
-class Moment(NamedTuple):
-    """A picture of a clip.
-
-    Attributes:
-        time: from the start of the part that is taken, in seconds.
-        rgb: uint8 [H, W, 3].
-        duration: seconds until the next; 0 where the film does not tell.
-        number: of an image among its like; pictures of films are counted from 1.
-    """
-
-    time: float
-    rgb: np.ndarray
-    duration: float
-    number: int
-
-
 class VideoClip:
-    """A part of a film, for a `with` block.
+    """A time range of a video, for a `with` block.
 
     Attributes:
-        sound: where sound may be found; None for images.
-        rate: pictures a second, on average.
-        tick: the unit of their times, in seconds.
-        pictures: how many there are, roughly; None where the film does not tell.
-        warnings: what of the film could not be had, so far.
+        reader: of the video.
+        time_range: the part that is read.
+        audio_path: a file that may contain audio; None for images.
+        rate: frames per second, on average.
+        time_base: the unit of the timestamps, in seconds.
+        frame_count: approximate number of frames; None if unknown.
+        warnings: what could not be read so far.
 
     Raises:
-        InputError: the file is missing, is no video, or has no picture in it.
+        InputError: the file is missing, is not a video, or contains no frames.
     """
 
-    def __init__(self, path: Path, cut: TimeRange) -> None:
-        self.film, self.cut, self.sound = VideoReader(path), cut, path
-        self.rate, self.tick = self.film.rate, self.film.tick
-        self.pictures = None
-        if self.film.duration:
-            seconds = min(self.film.duration + self.film.lag - cut.start, cut.duration)
-            self.pictures = max(0, round(seconds * self.rate))
+    def __init__(self, path: Path, time_range: TimeRange) -> None:
+        self.reader, self.time_range, self.audio_path = VideoReader(path), time_range, path
+        self.rate, self.time_base = self.reader.rate, self.reader.time_base
+        self.frame_count = None
+        if self.reader.duration:
+            seconds = min(self.reader.duration + self.reader.offset - time_range.start, time_range.duration)
+            self.frame_count = max(0, round(seconds * self.rate))
 
     def __enter__(self) -> VideoClip:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.film.__exit__()
+        self.reader.__exit__()
 
-    def moments(self) -> Iterator[Moment]:
-        """The pictures, in order."""
-        start = self.cut.start - self.film.lag
+    def frames(self) -> Iterator[Frame]:
+        """The frames in order, with times from the start of the range, numbered from 1."""
+        start = self.time_range.start - self.reader.offset
         number = 0
-        for shot in self.film.shots("frames", start, start + self.cut.duration):
-            time = self.cut.shifted(shot.time + self.film.lag)
+        for frame in self.reader.frames("frames", start, start + self.time_range.duration):
+            time = self.time_range.relative(frame.time + self.reader.offset)
             if time is not None:
                 number += 1
-                yield Moment(time, shot.rgb, shot.duration, number)
+                yield frame._replace(time=time, number=number)
 
     @property
     def warnings(self) -> list[str]:
-        found, film = [], self.film
-        if film.broken:
-            found.append(f"{film.broken} damaged pieces passed over, the rest is kept")
-        wanted = min(film.announced or 0, self.cut.start + self.cut.duration - film.lag)
-        if film.reached < wanted - MISSING:
-            found.append(
-                f"breaks off at {show_time(film.reached)} of {show_time(film.announced)}, what is there is kept"
-            )
+        found, reader = [], self.reader
+        if reader.broken:
+            found.append(f"{reader.broken} damaged pieces skipped, the rest is kept")
+        end = min(reader.stream_duration or 0, self.time_range.start + self.time_range.duration - reader.offset)
+        if reader.decoded_until < end - TOLERANCE:
+            until, total = show_time(reader.decoded_until), show_time(reader.stream_duration)
+            found.append(f"truncated at {until} of {total}, the part before is kept")
         return found
 
 
 class ImageSequence:
-    """A part of numbered images, as `VideoClip`.
+    """A time range of numbered images, with the interface of `VideoClip`.
 
     Raises:
-        InputError: there are none.
+        InputError: there are no such images.
     """
 
-    def __init__(self, pattern: Path, cut: TimeRange, rate: Fraction | None) -> None:
+    def __init__(self, pattern: Path, time_range: TimeRange, rate: Fraction | None) -> None:
         self.rate = Fraction(RATE) if rate is None else rate
-        self.cut, self.tick, self.sound = cut, 1 / self.rate, None
+        self.time_range, self.time_base, self.audio_path = time_range, 1 / self.rate, None
         self.files = members(pattern)
         if not self.files:
             raise InputError(f"{pattern}: no such images")
-        self.pictures = sum(cut.shifted(i / self.rate) is not None for i in range(len(self.files)))
+        times = (i / self.rate for i in range(len(self.files)))
+        self.frame_count = sum(time_range.relative(time) is not None for time in times)
         self.warnings: list[str] = []
 
     def __enter__(self) -> ImageSequence:
@@ -127,26 +113,26 @@ class ImageSequence:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def moments(self) -> Iterator[Moment]:
-        """The images, in the order of their numbers; what cannot be read is a fault, and the one before it lasts."""
+    def frames(self) -> Iterator[Frame]:
+        """The images in order of their numbers; an unreadable one is skipped with a warning and leaves a time gap."""
         for i, (number, path) in enumerate(self.files.items()):
-            time = self.cut.shifted(float(i / self.rate))
+            time = self.time_range.relative(float(i / self.rate))
             if time is None:
                 continue
             try:
-                yield Moment(time, images.read(path).rgb, float(self.tick), number)
+                yield Frame(time, images.read(path).rgb, float(self.time_base), number)
             except InputError as error:
-                self.warnings.append(f"{path.name}: {error}; left out")
+                self.warnings.append(f"{path.name}: {error}; skipped")
 
 
-def fitted(moments: Iterator[Moment], max_size: int | None) -> Iterator[Moment]:
-    """The moments, all in the size of the first, which has no side longer than `max_size`."""
+def resized(frames: Iterator[Frame], max_size: int | None) -> Iterator[Frame]:
+    """The frames, all in the size of the first, with the longer side at most `max_size` pixels."""
     size = None
-    for moment in moments:
-        rgb = np.ascontiguousarray(moment.rgb)
+    for frame in frames:
+        rgb = np.ascontiguousarray(frame.rgb)
         if max_size:
             rgb = images.shrink(images.Picture(rgb), max_size).rgb
         size = size or rgb.shape[1::-1]
         if rgb.shape[1::-1] != size:
             rgb = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
-        yield moment._replace(rgb=rgb)
+        yield frame._replace(rgb=rgb)

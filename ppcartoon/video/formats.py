@@ -1,4 +1,4 @@
-"""The containers that cartoons of films can have, and how their pictures are compressed."""
+"""Output containers, their codecs, and paths of numbered images."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..errors import InputError
 
 
 class Codec(NamedTuple):
-    """A way to compress pictures.
+    """A video codec and its settings.
 
     Attributes:
-        encoder: its name in FFmpeg.
-        crf: what gives cartoons that look like the ones before compression.
+        encoder: FFmpeg's name of the encoder.
+        crf: constant rate factor; the default makes compressed cartoons look like uncompressed ones.
         worst: the largest crf.
         options: of the encoder.
     """
@@ -31,31 +31,34 @@ CODECS = {
     "vp9": Codec("libvpx-vp9", 24, 63, {"deadline": "good", "cpu-used": "4", "row-mt": "1"}),
     "av1": Codec("libsvtav1", 26, 63, {"preset": "8"}),
 }
-MUXERS = {  # FFmpeg's name for what a file's ending says, and the codecs it may hold, its usual one first
+MUXERS = {  # by suffix: FFmpeg's name of the container, and its codecs, the default first
     ".mp4": ("mp4", ("h264", "h265", "vp9", "av1")),
     ".m4v": ("mp4", ("h264", "h265", "vp9", "av1")),
     ".mov": ("mov", ("h264", "h265")),
     ".mkv": ("matroska", ("h264", "h265", "vp9", "av1")),
     ".webm": ("webm", ("vp9", "av1")),
 }
-
-
 ENDINGS = (*MUXERS, ".gif")
 
 
 def choose_codec(target: Path, name: str | None, crf: int | None) -> Codec:
-    """The codec for a file, with its quality.
+    """The codec for an output file.
+
+    Args:
+        target: the file; its suffix selects the container.
+        name: a key of `CODECS`; None for the default of the container.
+        crf: quality, 0 is the best; None for the default of the codec.
 
     Raises:
-        InputError: the container cannot hold it, or the quality is not one of its.
+        InputError: the container cannot hold the codec, or the crf is out of range.
     """
     muxer, names = MUXERS[target.suffix.lower()]
     name = name or names[0]
     if name not in names:
-        raise InputError(f"{target}: {muxer} holds {' or '.join(names)}, not {name}")
+        raise InputError(f"{target}: {muxer} holds {' or '.join(names)}, not {name}; choose another --codec")
     codec = CODECS[name]
     if crf is not None and not 0 <= crf <= codec.worst:
-        raise InputError(f"crf {crf}: {name} knows 0, the best, to {codec.worst}")
+        raise InputError(f"crf {crf}: {name} takes 0 (best) to {codec.worst}")
     return codec if crf is None else codec._replace(crf=crf)
 
 
@@ -63,19 +66,21 @@ NUMBER = re.compile(r"%(0\d+)?d")
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether a path stands for numbered images; a film, or a file that has this very name, is what it is."""
+    """Whether a path is a pattern for numbered images such as %05d.png, and neither a video nor an existing file."""
     return len(NUMBER.findall(path.name)) == 1 and path.suffix.lower() not in ENDINGS and not path.is_file()
 
 
 def member(pattern: Path, number: int) -> Path:
-    """The path of the image with a number."""
+    """The path of the image with the given number."""
     return pattern.with_name(NUMBER.sub(lambda found: f"{number:{found[1] or ''}d}", pattern.name))
 
 
 def members(pattern: Path) -> dict[int, Path]:
-    """The images that are there, in the order of their numbers, wherever these begin and whatever is left out."""
+    """The existing images of a pattern by number, in ascending order; they may start anywhere and have gaps."""
+    if not pattern.parent.is_dir():
+        return {}
     before, after = NUMBER.split(pattern.name)[::2]
     shape = re.compile(f"{re.escape(before)}(\\d+){re.escape(after)}")
-    found = (shape.fullmatch(path.name) for path in pattern.parent.iterdir()) if pattern.parent.is_dir() else ()
-    numbers = sorted(int(each[1]) for each in found if each)
-    return {n: path for n in numbers if (path := member(pattern, n)).is_file()}
+    matches = (shape.fullmatch(path.name) for path in pattern.parent.iterdir())
+    paths = {number: member(pattern, number) for number in sorted(int(match[1]) for match in matches if match)}
+    return {number: path for number, path in paths.items() if path.is_file()}

@@ -1,4 +1,4 @@
-"""Films, GIFs and numbered images into cartoons: read, cartoonized and written at the same time."""
+"""Cartoonizes videos, GIFs and numbered images: reading, inference and writing overlap."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from .formats import ENDINGS, MUXERS, choose_codec, is_pattern
 try:
     from av import FFmpegError
 
-    from .clips import ImageSequence, TimeRange, VideoClip, fitted
+    from .clips import ImageSequence, TimeRange, VideoClip, resized
     from .writer import FrameWriter, GifWriter, ImageSequenceWriter, VideoWriter
 except ModuleNotFoundError as error:
     raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
 
 
-class Options(NamedTuple):
-    """What is wanted of a cartoon.
+class VideoOptions(NamedTuple):
+    """How a video is cartoonized and encoded.
 
     Attributes:
-        start: seconds of the source that are left out.
-        duration: seconds that are taken; None for all.
-        max_size: pixels of the longer side at most; None for what the source has.
-        side_by_side: put each picture next to its cartoon.
-        codec: "h264", "h265", "vp9" or "av1"; None for what is usual in the container.
-        crf: compression, from 0 for the best; None for what looks as before.
-        fps: pictures a second of numbered images; None for 25.
-        quality: 1 to 100, of numbered images as JPEG or WebP.
+        start: seconds of the source to skip.
+        duration: seconds of the source to cartoonize; None for all.
+        max_size: maximum length of the longer side in pixels; None for the size of the source.
+        side_by_side: put each frame next to its cartoon.
+        codec: "h264", "h265", "vp9" or "av1"; None for the default of the container.
+        crf: constant rate factor, 0 is the best quality; None for the default of the codec.
+        fps: frames per second of numbered images; None for 25.
+        quality: 1 to 100, of numbered images in JPEG or WebP.
     """
 
     start: float = 0
@@ -53,91 +53,99 @@ class Options(NamedTuple):
     quality: int = 95
 
 
-class Report(NamedTuple):
-    """What became of a film.
+class VideoReport(NamedTuple):
+    """The result of cartoonizing a video.
 
     Attributes:
-        pictures: how many were cartoonized.
-        seconds: of film.
-        warnings: what of the source could not be had, a line each.
+        frames: number of frames that were cartoonized.
+        seconds: their total duration.
+        warnings: what could not be read from the source, one line each.
     """
 
-    pictures: int
+    frames: int
     seconds: float
     warnings: list[str]
 
 
-def cartoonize(
-    source: Path, target: Path, cartoonize: Callable[[np.ndarray, float], np.ndarray], options: Options | None = None
-) -> Report:
-    """Makes a cartoon of a film, with its sound and its times, and shows how far it is.
+def process(
+    source: Path,
+    target: Path,
+    cartoonize_frame: Callable[[np.ndarray, float], np.ndarray],
+    options: VideoOptions | None = None,
+) -> VideoReport:
+    """Cartoonizes a video, with its audio and timestamps, and shows a progress bar.
 
-    Ctrl-C and SIGTERM end it early and well: the target then holds what was done so far.
+    On Ctrl-C or SIGTERM it stops after the current frame; the target then contains everything up to that frame.
 
     Args:
-        source: any film that FFmpeg reads, or numbered images such as frames/%05d.png.
-        target: .mp4, .m4v, .mov, .mkv, .webm or .gif, or numbered images; its folder is made.
-        cartoonize: called with RGB uint8 [H, W, 3] and the time in seconds, from the start of what is taken, in the
-            order of time and in this thread; gives a cartoon of the same shape.
-        options: see there.
+        source: any video that FFmpeg reads, or numbered images such as frames/%05d.png.
+        target: .mp4, .m4v, .mov, .mkv, .webm or .gif, or numbered images; its folder is created.
+        cartoonize_frame: called in this thread, in order of time, with a frame, RGB uint8 [H, W, 3], and its time in
+            seconds from `options.start`; returns a cartoon of the same shape.
+        options: see `VideoOptions`.
 
     Raises:
-        InputError: the source cannot be read, has no picture in it, or the options do not fit; nothing is written.
-        OutputError: the target cannot be written, and is as it was.
-        Interrupted: by Ctrl-C or SIGTERM; the message says up to where the target goes.
+        InputError: the source cannot be read, contains no frames, or the options do not fit; nothing is written.
+        OutputError: the target cannot be written, and is unchanged.
+        Interrupted: by Ctrl-C or SIGTERM; the message says at which time the target ends.
     """
-    options = options or Options()
+    options = options or VideoOptions()
     _check(target, options)
-    with _clip(source, options) as clip, tqdm(total=clip.pictures, desc=source.name, unit="frame", disable=None) as bar:
+    with (
+        _open_clip(source, options) as clip,
+        tqdm(total=clip.frame_count, desc=source.name, unit="frame", disable=None) as bar,
+    ):
 
-        def tell() -> None:
-            bar.write("stopping after this picture; once more, and nothing is kept", file=sys.stderr)
+        def announce() -> None:
+            bar.write("stopping after this frame; press Ctrl-C once more to discard the output", file=sys.stderr)
 
-        with graceful_interrupt(tell) as stop:
-            report = _run(clip, source, target, cartoonize, options, stop, bar)
+        with graceful_interrupt(announce) as stop:
+            report = _run(clip, source, target, cartoonize_frame, options, stop, bar)
     if stop:
-        message = f"{target}: stopped at {show_time(report.seconds)}; it ends there, and can be played"
+        message = f"{target}: stopped at {show_time(report.seconds)}; the part up to there was saved and is playable"
         raise Interrupted(message, stop.number)
     return report
 
 
-def _check(target: Path, options: Options) -> None:
-    """Raises an InputError where the target is none, or the options do not fit it."""
+def _check(target: Path, options: VideoOptions) -> None:
+    """Raises an InputError for a target of unknown format, or options that do not fit it."""
     ending = target.suffix.lower()
     if is_pattern(target):
         if ending not in WRITABLE:
-            raise InputError(f"{target}: images are {', '.join(WRITABLE)}")
+            raise InputError(f"{target}: unknown image format; use {', '.join(WRITABLE)}")
     elif ending in MUXERS:
         choose_codec(target, options.codec, options.crf)
     elif ending != ".gif":
-        raise InputError(f"{target}: films are {', '.join(ENDINGS)}, or numbered images like %05d.png")
+        raise InputError(f"{target}: unknown video format; use {', '.join(ENDINGS)}, or numbered images like %05d.png")
 
 
-def _clip(source: Path, options: Options) -> VideoClip | ImageSequence:
-    cut = TimeRange(options.start, float("inf") if options.duration is None else options.duration)
+def _open_clip(source: Path, options: VideoOptions) -> VideoClip | ImageSequence:
+    time_range = TimeRange(options.start, float("inf") if options.duration is None else options.duration)
     if is_pattern(source):
-        return ImageSequence(source, cut, options.fps and Fraction(options.fps).limit_denominator(1001))
-    return VideoClip(source, cut)
+        return ImageSequence(source, time_range, options.fps and Fraction(options.fps).limit_denominator(1001))
+    return VideoClip(source, time_range)
 
 
 @contextmanager
-def _movie(clip: VideoClip | ImageSequence, source: Path, target: Path, options: Options) -> Iterator[FrameWriter]:
-    """What writes the target, which appears when the block ends well; numbered images do one by one."""
+def _open_writer(
+    clip: VideoClip | ImageSequence, source: Path, target: Path, options: VideoOptions
+) -> Iterator[FrameWriter]:
+    """The writer of the target. A file appears when the block ends without error; numbered images appear one by one."""
     with nullcontext() if is_pattern(target) else atomic(target) as temporary:
         if temporary is None:
-            movie: FrameWriter = ImageSequenceWriter(target, options.quality)
+            writer: FrameWriter = ImageSequenceWriter(target, options.quality)
         elif target.suffix.lower() == ".gif":
-            movie = GifWriter(temporary, clip, source)
+            writer = GifWriter(temporary, clip, source)
         else:
-            movie = VideoWriter(temporary, choose_codec(target, options.codec, options.crf), clip)
+            writer = VideoWriter(temporary, choose_codec(target, options.codec, options.crf), clip)
         try:
-            with movie:
-                yield movie
+            with writer:
+                yield writer
         except OSError:
             raise
         except FFmpegError as error:
             raise InputError(
-                f"{target}: cannot be written ({error.strerror}); the sound of {source} may be damaged"
+                f"{target}: cannot be written ({error.strerror}); the audio of {source} may be damaged"
             ) from error
 
 
@@ -145,28 +153,34 @@ def _run(
     clip: VideoClip | ImageSequence,
     source: Path,
     target: Path,
-    cartoonize: Callable[[np.ndarray, float], np.ndarray],
-    options: Options,
+    cartoonize_frame: Callable[[np.ndarray, float], np.ndarray],
+    options: VideoOptions,
     stop: Stop,
     bar: tqdm,
-) -> Report:
-    pictures, seconds = 0, 0.0
-    with _movie(clip, source, target, options) as movie:
-        with write_behind(movie.write) as write, prefetch(fitted(clip.moments(), options.max_size)) as moments:
-            for moment in moments:
+) -> VideoReport:
+    count, seconds = 0, 0.0
+    with _open_writer(clip, source, target, options) as writer:
+        with write_behind(writer.write) as write, prefetch(resized(clip.frames(), options.max_size)) as frames:
+            for frame in frames:
                 if stop:
                     break
                 try:
-                    cartoon = cartoonize(moment.rgb, moment.time)
+                    rgb = cartoonize_frame(frame.rgb, frame.time)
                 except InputError as error:
                     raise InputError(f"{source}: {error}") from error
-                write(moment._replace(rgb=np.hstack([moment.rgb, cartoon]) if options.side_by_side else cartoon))
-                pictures, seconds = pictures + 1, moment.time + (moment.duration or float(1 / clip.rate))
+                if options.side_by_side:
+                    rgb = np.hstack([frame.rgb, rgb])
+                write(frame._replace(rgb=rgb))
+                count, seconds = count + 1, frame.time + (frame.duration or float(1 / clip.rate))
                 bar.update()
-        if not pictures and stop:
-            raise Interrupted(f"{source}: stopped before its first picture", stop.number)
-        if not pictures:
-            raise InputError(f"{source}: {'; '.join(clip.warnings) or 'has no pictures in the part that is wanted'}")
+        if not count and stop:
+            raise Interrupted(f"{source}: stopped before its first frame; nothing was saved", stop.number)
+        if not count:
+            reason = (
+                "; ".join(clip.warnings) or "has no frames in the selected time range; check --start and --duration"
+            )
+            raise InputError(f"{source}: {reason}")
         if stop:
-            movie.until = seconds
-    return Report(pictures, seconds, [f"{source}: {fault}" for fault in (*clip.warnings, *movie.warnings)])
+            writer.until = seconds
+    warnings = [f"{source}: {warning}" for warning in (*clip.warnings, *writer.warnings)]
+    return VideoReport(count, seconds, warnings)

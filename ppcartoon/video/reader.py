@@ -1,4 +1,4 @@
-"""Pictures out of a video, upright, with square pixels and right colours, through FFmpeg, which PyAV brings along."""
+"""Decodes the frames of a video with FFmpeg (PyAV): upright, with square pixels, in sRGB."""
 
 from __future__ import annotations
 
@@ -19,35 +19,37 @@ from av.stream import Disposition
 
 from ..errors import InputError
 from ..utils.timecode import parse_time
-from .color import Renderer, linked
+from .color import Renderer, filter_chain
 
-CUT = 0.15  # FFmpeg's score of a scene change, in [0, 1]; nearly equal pictures go anyway
+CUT = 0.15  # FFmpeg's score of a scene change, in [0, 1]; low, since near-duplicates are removed later
 SETTLED = 1.0  # seconds after a cut, when most fades are over
-GAP = 0.2  # seconds between I-frames at least: some codecs have nothing else
-SEEK_BACK = 0, 10, 60  # seconds: where a place in the file has no I-frame before it, an earlier one is tried
-RESTART = 1.0  # seconds that timestamps leap back when they begin anew
-ROUNDING = 0.001  # seconds: what containers make of times
-LOOK_BACK = 1.0  # seconds decoded before the first picture that is wanted, for the score to settle
+GAP = 0.2  # minimum seconds between I-frames: some codecs have nothing else
+SEEK_BACK = 0, 10, 60  # seconds: tried in turn, where a seek finds no I-frame before its target
+RESTART = 1.0  # seconds that timestamps must jump back to count as restarted
+ROUNDING = 0.001  # seconds: timestamps are rounded by containers
+LOOK_BACK = 1.0  # seconds decoded before the first selected frame, for the scene score to settle
 
 
-class Shot(NamedTuple):
-    """A picture of a film.
+class Frame(NamedTuple):
+    """A frame of a video or of an image sequence.
 
     Attributes:
-        time: from the film's start, in seconds.
+        time: seconds from the start of the video; of frames of a clip, from the start of its time range.
         rgb: uint8 [H, W, 3] in sRGB.
-        late: not the first of its scene, but from SETTLED seconds later, when it has faded in.
-        duration: seconds until the next frame; 0 where the file does not tell.
+        duration: seconds until the next frame; 0 if unknown.
+        number: in a clip, counted from 1; of an image sequence, the number in the file name.
+        late: not the first frame of its scene, but one from SETTLED seconds later, when the scene has faded in.
     """
 
     time: float
     rgb: np.ndarray
-    late: bool = False
     duration: float = 0
+    number: int = 0
+    late: bool = False
 
 
 def open_media(path: Path) -> InputContainer:
-    """A file by FFmpeg, which follows nothing in it to other places."""
+    """Opens a file with FFmpeg, without following references to other files or hosts."""
     return av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
 
 
@@ -55,21 +57,21 @@ class VideoReader:
     """A video file, for a `with` block.
 
     Args:
-        path: anything that FFmpeg reads; what it may refer to outside is not followed.
-        threads: of the decoder; 0 for as many as there are cores.
+        path: any file that FFmpeg reads; references to other files or hosts are not followed.
+        threads: of the decoder; 0 for one per core.
 
     Attributes:
-        size: width and height in pixels, as it is stored.
-        duration: in seconds; None where the file does not tell.
-        announced: seconds that its pictures last, by its own account; None where it tells nothing, or of sound as well.
-        reached: seconds at which the last frame that was decoded ends.
-        lag: seconds from the start of the file, sound and all, to its first picture.
-        rate: frames a second, on average.
-        tick: the unit of its timestamps, in seconds.
-        broken: packets and frames so far that could not be decoded whole, and were passed over.
+        size: width and height in pixels, as stored.
+        duration: in seconds; None if unknown.
+        stream_duration: of the video stream alone, as the container states it, in seconds; None if it does not.
+        decoded_until: seconds at which the last decoded frame ends.
+        offset: seconds from the start of the file, audio included, to its first frame.
+        rate: frames per second, on average.
+        time_base: the unit of the timestamps, in seconds.
+        broken: number of packets and frames so far that could not be decoded and were skipped.
 
     Raises:
-        InputError: the file is missing, is no video, or has no picture in it.
+        InputError: the file is missing, is not a video, or contains no frames.
     """
 
     def __init__(self, path: Path, threads: int = 0) -> None:
@@ -81,25 +83,25 @@ class VideoReader:
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"{path}: not a video that FFmpeg can read ({error.strerror})") from error
         self._stream = self._container.streams.best("video")
-        if self._stream is None or self._no_film():
+        if self._stream is None or self._is_not_video():
             self._container.close()
-            raise InputError(f"{path}: has no film in it, only sound, text or nothing")
+            raise InputError(f"{path}: contains no video, only audio, text or nothing")
         self._stream.thread_type, self._stream.codec_context.thread_count = "AUTO", threads
         self.size = self._stream.codec_context.width, self._stream.codec_context.height
         flags = self._container.format.flags
-        self._timed = not flags & Flags.no_timestamps.value  # raw streams have none
-        self._seekable = self._timed and not flags & Flags.ts_discont.value  # in MPEG's streams they may begin anew
-        heard = [each for each in self._container.streams.audio if each.start_time is not None]
-        starts = [float((each.start_time or 0) * each.time_base) for each in (self._stream, *heard)]
-        self._first, self.lag, self.reached = starts[0], starts[0] - min(starts), 0.0
-        self.announced = _announced(self._stream)
-        self.duration = self.announced or (self._container.duration or 0) / av.time_base or None
+        self._has_timestamps = not flags & Flags.no_timestamps.value  # raw streams have none
+        self._seekable = self._has_timestamps and not flags & Flags.ts_discont.value  # MPEG's may restart
+        audio = [stream for stream in self._container.streams.audio if stream.start_time is not None]
+        starts = [float((stream.start_time or 0) * stream.time_base) for stream in (self._stream, *audio)]
+        self._first, self.offset, self.decoded_until = starts[0], starts[0] - min(starts), 0.0
+        self.stream_duration = _stream_duration(self._stream)
+        self.duration = self.stream_duration or (self._container.duration or 0) / av.time_base or None
         self.rate = self._stream.average_rate or self._stream.codec_context.framerate or Fraction(25)
-        self.tick = self._stream.time_base
+        self.time_base = self._stream.time_base
 
-    def _no_film(self) -> bool:
-        """Whether FFmpeg makes a picture of what is none: text, or the cover of an album."""
-        context = self._stream.codec_context  # none where the codec is unknown
+    def _is_not_video(self) -> bool:
+        """Whether FFmpeg presents something else as a video stream: text, or an album cover."""
+        context = self._stream.codec_context  # None for an unknown codec
         cover = self._stream.disposition & Disposition.attached_pic
         return bool(cover) or self._container.format.name == "tty" or not (context and context.width)
 
@@ -109,87 +111,87 @@ class VideoReader:
     def __exit__(self, *_: object) -> None:
         self._container.close()
 
-    def shots(
+    def frames(
         self, pick: str | float, start: float = 0, end: float = math.inf, after: float = -1, shorter: int = 2**15
-    ) -> Iterator[Shot]:
-        """Pictures in the order of their time.
+    ) -> Iterator[Frame]:
+        """Selected frames in order of time.
 
         Args:
-            pick: "keyframes" for I-frames, the quickest, as nothing else is decoded; "scenes" for the first frame of
-                every scene, and a late one; "frames" for all; a number for one every so many seconds.
+            pick: "keyframes" for I-frames, the fastest, since nothing else is decoded; "scenes" for the first frame of
+                each scene, and a late one; "frames" for all; a number for one frame per that many seconds.
             start: seconds from which frames count.
             end: seconds up to which frames count.
-            after: pictures up to this time, in seconds, are left out, and nothing else changes.
-            shorter: pixels of the shorter side; larger pictures are reduced.
+            after: frames up to this time, in seconds, are skipped; the selection is otherwise unchanged.
+            shorter: pixels of the shorter side; larger frames are reduced.
         """
         scenes = SceneDetector()
 
-        def wanted(time: float, frame: av.VideoFrame) -> bool:
+        def selected(time: float, frame: av.VideoFrame) -> bool:
             if pick in ("scenes", "frames"):
                 return time >= start - ROUNDING and time > after
             if pick == "keyframes":
                 return frame.key_frame and time >= max(start, after + GAP) - ROUNDING
             return time >= start - ROUNDING and (time - start + ROUNDING) // pick > (after - start + ROUNDING) // pick
 
-        only_keys = pick == "keyframes" and self._timed
+        only_keys = pick == "keyframes" and self._has_timestamps
         self._stream.codec_context.skip_frame = "NONKEY" if only_keys else "DEFAULT"
         render = Renderer(self._stream.sample_aspect_ratio or 1, shorter)
-        for time, frame in self._from(max(start, after) - LOOK_BACK):
+        for time, frame in self._decode_from(max(start, after) - LOOK_BACK):
             if time > end + ROUNDING:
                 return
             late = scenes.is_late(time, frame) if pick == "scenes" else False
-            if late is None or not wanted(time, frame):
+            if late is None or not selected(time, frame):
                 continue
             after = time
-            yield Shot(time, render(frame), late, _lasts(frame))
+            yield Frame(time, render(frame), _duration(frame), late=late)
 
-    def _from(self, start: float) -> Iterator[tuple[float, av.VideoFrame]]:
+    def _decode_from(self, start: float) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decoded frames with their times: all from `start` on, and some before."""
         for back in SEEK_BACK if self._seekable else ():
             if start - back <= 0:
                 break
             with suppress(av.FFmpegError):
                 self._container.seek(int((start - back + self._first) / self._stream.time_base), stream=self._stream)
-            before, frames = self.broken, self._frames()
-            head = next(frames, None)
+            broken, decoded = self.broken, self._decode()
+            head = next(decoded, None)
             if head and head[0] <= start:
-                return chain([head], frames)
-            self.broken = before  # it was no place to begin at
+                return chain([head], decoded)
+            self.broken = broken  # decoding cannot start here
             with suppress(av.FFmpegError):
                 self._container.seek(0)
-        return self._frames()
+        return self._decode()
 
-    def _frames(self) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Decoded frames with their times, from where the file is read."""
+    def _decode(self) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Decoded frames with their times, from the current position in the file."""
         step = 1 / float(self._stream.codec_context.framerate or self._stream.average_rate or 25)
         time, gap = -step, 0.0
         packets = self._container.demux(self._stream)
         while True:
             try:
                 packet = next(packets)
-                frames = packet.decode()
+                decoded = packet.decode()
             except StopIteration:
                 return
-            except IndexError:  # PyAV's, where a stream begins that was not there at first
+            except IndexError:  # raised by PyAV where a stream starts that was not there at first
                 packets = self._container.demux(self._stream)
                 continue
             except av.FFmpegError:
                 self.broken += 1
                 continue
-            for frame in frames:
-                expected, timed = time + step, self._timed and frame.time is not None
+            for frame in decoded:
+                expected, timed = time + step, self._has_timestamps and frame.time is not None
                 time = frame.time - self._first + gap if timed else expected
-                if time < expected - RESTART:  # of the timestamps, where films were joined
+                if time < expected - RESTART:  # timestamps restart where videos were concatenated
                     gap, time = gap + expected - time, expected
                 if frame.is_corrupt:
                     self.broken += 1
                 else:
-                    self.reached = max(self.reached, time + _lasts(frame))
+                    self.decoded_until = max(self.decoded_until, time + _duration(frame))
                     yield time, frame
 
 
-def _announced(stream: av.VideoStream) -> float | None:
-    """Seconds that a stream lasts, as the container says, or Matroska's tags."""
+def _stream_duration(stream: av.VideoStream) -> float | None:
+    """Seconds that a stream lasts, by its container or Matroska's tags; None if neither states it."""
     if stream.duration and stream.duration > 0:
         return float(stream.duration * stream.time_base)
     with suppress(ValueError):
@@ -197,20 +199,20 @@ def _announced(stream: av.VideoStream) -> float | None:
     return None
 
 
-def _lasts(frame: av.VideoFrame) -> float:
+def _duration(frame: av.VideoFrame) -> float:
     return float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0
 
 
 class SceneDetector:
-    """Finds scenes, when it gets one frame after the other."""
+    """Detects scene changes in consecutive frames."""
 
     def __init__(self) -> None:
         self._settled = math.inf
-        self._kind: tuple = ()
+        self._key: tuple = ()
         self._graph: Graph | None = None
 
     def is_late(self, time: float, frame: av.VideoFrame) -> bool | None:
-        """False for the first frame of a scene, True for the one from SETTLED seconds later, None for all others."""
+        """False for the first frame of a scene, True for the one SETTLED seconds later, None for all others."""
         if self._is_first(frame):
             self._settled = time + SETTLED
             return False
@@ -220,9 +222,9 @@ class SceneDetector:
         return True
 
     def _is_first(self, frame: av.VideoFrame) -> bool:
-        kind = frame.width, frame.height, frame.format.name
-        if kind != self._kind:
-            self._kind, self._graph = kind, linked(frame, ("select", f"eq(n,0)+gt(scene,{CUT})"))
+        key = frame.width, frame.height, frame.format.name
+        if key != self._key:
+            self._key, self._graph = key, filter_chain(frame, ("select", f"eq(n,0)+gt(scene,{CUT})"))
         self._graph.push(frame)
         try:
             return bool(self._graph.pull())

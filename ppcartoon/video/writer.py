@@ -1,4 +1,4 @@
-"""Cartoons as films: MP4, MOV, Matroska and WebM with sound, GIF, or numbered images."""
+"""Writers of frames: MP4, MOV, Matroska and WebM with audio, GIF, or numbered images."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from PIL import Image
 
 from .. import images
 from ..errors import InputError
-from .audio import Sound
-from .clips import ImageSequence, Moment, VideoClip
-from .color import linked
+from .audio import AudioWriter
+from .clips import ImageSequence, VideoClip
+from .color import filter_chain
 from .formats import MUXERS, Codec, member
+from .reader import Frame
 
-FINEST = 1_000_000  # parts of a second that a timestamp may count
-GIF_TICK = Fraction(1, 100)
-GIF_LEAST = 2  # ticks between pictures: viewers take less for ten
-BT709, LIMITED = 1, 1  # matrix, transfer and primaries as ITU-T H.273 numbers them; FFmpeg's number of the range
-os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder's errors, and not all its settings
+FINEST = 1_000_000  # timestamps per second at most
+GIF_TIME_BASE = Fraction(1, 100)
+GIF_MIN_DELAY = 2  # hundredths of a second between frames: viewers take less for ten
+BT709, LIMITED = 1, 1  # H.273's number of the matrix, transfer and primaries; FFmpeg's number of the range
+os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder logs errors only
 
 
 class FrameWriter:
-    """Where pictures go, for a `with` block.
+    """Base class of writers, for a `with` block.
 
     Attributes:
-        until: seconds up to which there is to be sound; all there is, unless told otherwise.
-        warnings: what of the source could not be had.
+        until: seconds at which the audio ends; by default all of it is written.
+        warnings: what could not be copied from the source.
     """
 
     until = math.inf
@@ -43,32 +44,32 @@ class FrameWriter:
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        """Ends it well, if there was no error."""
+        """Completes the output, unless there was an error."""
 
-    def write(self, moment: Moment) -> None:
-        """Adds a picture.
+    def write(self, frame: Frame) -> None:
+        """Writes a frame.
 
         Raises:
-            InputError: there can be none of this size.
-            OSError: it cannot be written.
+            InputError: the encoder does not support its size.
+            OSError: the output cannot be written.
         """
         raise NotImplementedError
 
 
 class _Encoded(FrameWriter):
-    """A file that FFmpeg writes, for a `with` block; one without a picture is not whole.
+    """A file that FFmpeg encodes, for a `with` block; a file without frames is incomplete.
 
-    What is written differs in `prepared` pictures, `filters` on them, and the streams of `add_stream`.
+    Subclasses define `add_stream`, `filters` on the frames and, if needed, `prepare`.
     """
 
-    least = 1  # ticks between pictures
+    min_step = 1  # units of the time base between frames
 
-    def __init__(self, path: Path, muxer: str, rate: Fraction, tick: Fraction, options: dict[str, str]) -> None:
-        self.rate, self.tick, self.last = rate, tick, -self.least
+    def __init__(self, path: Path, muxer: str, rate: Fraction, time_base: Fraction, options: dict[str, str]) -> None:
+        self.rate, self.time_base, self.last = rate, time_base, -self.min_step
         self.out = av.open(f"file:{path}", "w", muxer, container_options=options)
         self.stream: av.VideoStream | None = None
         self._graph: Graph | None = None
-        self._lasting: dict[int, int] = {}
+        self._durations: dict[int, int] = {}  # by timestamp
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         try:
@@ -76,33 +77,34 @@ class _Encoded(FrameWriter):
                 self.finish()
                 self.out.close()
         finally:
-            with suppress(av.FFmpegError):  # of a file that nobody will have
+            with suppress(av.FFmpegError):  # an incomplete file is discarded anyway
                 self.out.close()
 
-    def write(self, moment: Moment) -> None:
-        """Adds a picture; one that comes too soon after the last is left out."""
-        frame = av.VideoFrame.from_ndarray(self.prepared(moment.rgb))
-        frame.pts, frame.time_base = round(moment.time / self.tick), self.tick
-        if frame.pts < self.last + self.least:
+    def write(self, frame: Frame) -> None:
+        """Writes a frame; one too soon after the previous is dropped."""
+        encoded = av.VideoFrame.from_ndarray(self.prepare(frame.rgb))
+        encoded.pts, encoded.time_base = round(frame.time / self.time_base), self.time_base
+        if encoded.pts < self.last + self.min_step:
             return
-        self._lasting[frame.pts] = max(self.least, round((moment.duration or 1 / self.rate) / self.tick))
-        self.last = frame.pts
+        duration = round((frame.duration or 1 / self.rate) / self.time_base)
+        self._durations[encoded.pts] = max(self.min_step, duration)
+        self.last = encoded.pts
         if not self.stream:
-            self._begin(frame)
-        self._encode(frame)
+            self._start(encoded)
+        self._encode(encoded)
 
     def finish(self) -> None:
         self._encode(None)
-        self.out.mux(self._timed(self.stream.encode(None)))
+        self.out.mux(self._with_durations(self.stream.encode(None)))
 
-    def prepared(self, rgb: np.ndarray) -> np.ndarray:
+    def prepare(self, rgb: np.ndarray) -> np.ndarray:
         return rgb
 
-    def _begin(self, frame: av.VideoFrame) -> None:
+    def _start(self, frame: av.VideoFrame) -> None:
         self._graph = self.filters(frame)
         self.stream = self.add_stream()
         self.stream.width, self.stream.height = frame.width, frame.height
-        self.stream.codec_context.time_base = self.tick
+        self.stream.codec_context.time_base = self.time_base
         try:
             self.out.start_encoding()
         except OSError:
@@ -110,62 +112,62 @@ class _Encoded(FrameWriter):
         except av.FFmpegError as error:
             name = self.stream.codec_context.name
             raise InputError(
-                f"{name} takes no pictures of {frame.width}x{frame.height} ({error.strerror}); try another --codec"
+                f"{name} cannot encode frames of {frame.width}x{frame.height} ({error.strerror}); try another --codec"
             ) from error
 
     def _encode(self, frame: av.VideoFrame | None) -> None:
         self._graph.push(frame)
         with suppress(av.error.BlockingIOError, av.error.EOFError):
             while True:
-                self.out.mux(self._timed(self.stream.encode(self._graph.pull())))
+                self.out.mux(self._with_durations(self.stream.encode(self._graph.pull())))
 
-    def _timed(self, packets: list[av.Packet]) -> list[av.Packet]:
+    def _with_durations(self, packets: list[av.Packet]) -> list[av.Packet]:
         for packet in packets:
-            packet.duration = self._lasting.pop(packet.pts, 0)
+            packet.duration = self._durations.pop(packet.pts, 0)
         return packets
 
 
 class VideoWriter(_Encoded):
-    """A film, in BT.709, with the sound of another.
+    """Writes a video in BT.709, with the audio of the input clip.
 
-    Pictures with an odd side get one more row or column, a copy of the last: the usual codecs store colour in twos.
+    Odd sides are padded by a copy of the last row or column, since common codecs subsample color by two.
 
     Args:
-        path: of the file; its ending tells the container.
+        path: of the file; its suffix selects the container.
         codec: from `choose_codec`.
-        clip: where times and sound come from.
+        clip: the source of timestamps and audio.
     """
 
     def __init__(self, path: Path, codec: Codec, clip: VideoClip | ImageSequence) -> None:
         muxer = MUXERS[path.suffix.lower()][0]
         options = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
-        rate, tick = clip.rate, clip.tick
-        super().__init__(path, muxer, rate, tick if tick.denominator <= FINEST else Fraction(1, FINEST), options)
+        time_base = clip.time_base if clip.time_base.denominator <= FINEST else Fraction(1, FINEST)
+        super().__init__(path, muxer, clip.rate, time_base, options)
         self.codec, self.clip = codec, clip
-        self._sound: Sound | None = None
+        self._audio: AudioWriter | None = None
 
     def __exit__(self, *error: object) -> None:
         try:
             super().__exit__(*error)
         finally:
-            if self._sound:
-                self._sound.__exit__()
+            if self._audio:
+                self._audio.__exit__()
 
-    def write(self, moment: Moment) -> None:
-        super().write(moment)
-        if self._sound:
-            self._sound.write(moment.time)
+    def write(self, frame: Frame) -> None:
+        super().write(frame)
+        if self._audio:
+            self._audio.write(frame.time)
 
     def finish(self) -> None:
         super().finish()
-        if self._sound:
-            self._sound.write(self.until)
+        if self._audio:
+            self._audio.write(self.until)
 
     @property
     def warnings(self) -> Sequence[str]:
-        return self._sound.warnings if self._sound else ()
+        return self._audio.warnings if self._audio else ()
 
-    def prepared(self, rgb: np.ndarray) -> np.ndarray:
+    def prepare(self, rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
         return np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
 
@@ -177,30 +179,30 @@ class VideoWriter(_Encoded):
         context.colorspace = context.color_trc = context.color_primaries = BT709
         context.color_range = LIMITED
         if self.codec.encoder == "libx265" and self.out.format.name in ("mp4", "mov"):
-            context.codec_tag = "hvc1"  # or Apple's players refuse it
-        if self.clip.sound:  # after the picture, where players look for it
-            self._sound = Sound(self.clip.sound, self.out, self.clip.cut)
+            context.codec_tag = "hvc1"  # required by Apple's players
+        if self.clip.audio_path:  # audio streams follow the video stream, as players expect
+            self._audio = AudioWriter(self.clip.audio_path, self.out, self.clip.time_range)
         return stream
 
     def filters(self, frame: av.VideoFrame) -> Graph:
         colors = "out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int"
         tags = "colorspace=bt709:color_trc=bt709:color_primaries=bt709:range=tv"
-        return linked(frame, ("scale", colors), ("format", "yuv420p"), ("setparams", tags))
+        return filter_chain(frame, ("scale", colors), ("format", "yuv420p"), ("setparams", tags))
 
 
 class GifWriter(_Encoded):
-    """An animation in 256 colours a picture, the best of each, at most 50 pictures a second.
+    """Writes an animated GIF with an optimized palette of 256 colors per frame, at most 50 frames per second.
 
     Args:
         path: of the file.
-        clip: where times come from.
-        source: where the number of its rounds comes from, if that is a GIF; others go on for ever.
+        clip: the source of timestamps.
+        source: the input file; a GIF keeps its loop count, everything else loops forever.
     """
 
-    least = GIF_LEAST
+    min_step = GIF_MIN_DELAY
 
     def __init__(self, path: Path, clip: VideoClip | ImageSequence, source: Path) -> None:
-        super().__init__(path, "gif", clip.rate, GIF_TICK, {"loop": str(_rounds(source))})
+        super().__init__(path, "gif", clip.rate, GIF_TIME_BASE, {"loop": str(_loop_count(source))})
 
     def add_stream(self) -> av.VideoStream:
         stream = self.out.add_stream("gif", self.rate)
@@ -210,35 +212,36 @@ class GifWriter(_Encoded):
     def filters(self, frame: av.VideoFrame) -> Graph:
         graph = Graph()
         source = graph.add_buffer(None, frame.width, frame.height, frame.format, None, frame.time_base)
-        twice, use = graph.add("split"), graph.add("paletteuse", "new=1")
+        split, use = graph.add("split"), graph.add("paletteuse", "new=1")
         palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
-        source.link_to(twice)
-        twice.link_to(use, 0, 0)
-        twice.link_to(palette, 1, 0)
+        source.link_to(split)
+        split.link_to(use, 0, 0)
+        split.link_to(palette, 1, 0)
         palette.link_to(use, 0, 1)
         use.link_to(graph.add("buffersink"))
         graph.configure()
         return graph
 
 
-def _rounds(source: Path) -> int:
-    """How often a GIF is shown again, as FFmpeg counts: 0 for ever, -1 not at all."""
+def _loop_count(source: Path) -> int:
+    """The number of repetitions of a GIF, as FFmpeg counts: 0 is forever, -1 is none."""
     if source.suffix.lower() != ".gif":
         return 0
+    images.silence_decoders()
     with Image.open(source) as image:
         return image.info.get("loop", -1)
 
 
 class ImageSequenceWriter(FrameWriter):
-    """Images in a folder.
+    """Writes numbered images.
 
     Args:
-        pattern: of their names, see `ppcartoon.sequences`.
+        pattern: of their paths, such as frames/%05d.png.
         quality: 1 to 100, of JPEG and WebP.
     """
 
     def __init__(self, pattern: Path, quality: int) -> None:
         self.pattern, self.quality = pattern, quality
 
-    def write(self, moment: Moment) -> None:
-        images.write(member(self.pattern, moment.number), images.Picture(moment.rgb), self.quality)
+    def write(self, frame: Frame) -> None:
+        images.write(member(self.pattern, frame.number), images.Picture(frame.rgb), self.quality)

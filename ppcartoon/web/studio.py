@@ -107,7 +107,7 @@ class Studio:
 
         predictor = self._checked(file, style, size, FILM_SIZES)
         with VideoClip(file, TimeRange(0, self.limits.seconds)) as clip:
-            (width, height), pictures = clip.film.size, clip.pictures
+            (width, height), pictures = clip.reader.size, clip.frame_count
         if width * height > self.limits.pixels * 1_000_000:
             raise InputError(f"{width}x{height}: more than {self.limits.pixels} megapixels, which are the most here")
         steady, done = Deflicker(predictor), 0
@@ -121,11 +121,11 @@ class Studio:
             tell(done, pictures)
             return steady(rgb, time)
 
-        options = pipeline.Options(duration=self.limits.seconds, max_size=int(size))
+        options = pipeline.VideoOptions(duration=self.limits.seconds, max_size=int(size))
         with self._working():
             target = self._new(f"{file.stem}_cartoon.mp4")
-            report = pipeline.cartoonize(file, target, cartoon, options)
-        remarks = [f"{report.pictures} pictures, {report.seconds:.1f} s", *report.warnings]
+            report = pipeline.process(file, target, cartoon, options)
+        remarks = [f"{report.frames} pictures, {report.seconds:.1f} s", *report.warnings]
         return target, "; ".join(remarks).replace(f"{file}: ", "")
 
     def _checked(self, file: Path, style: str, size: str, sizes: tuple[str, ...]) -> CartoonPredictor:

@@ -104,7 +104,7 @@ def test_inception_s_distances_are_called_fid_and_kid(root, evaluate, monkeypatc
         (["{root}/photos", "{root}/one", *VGG], "a covariance needs at least 2 images, there is 1"),
         (["{root}/photos", "{root}/cartoons", "--features", "alexnet"], "features 'alexnet': unknown"),
         (["{root}/photos", "{root}/cartoons", "--weights-file", "{root}/no.pth"], "{root}/no.pth: No such file"),
-        (["{root}/photos", *VGG, "--save", "{root}/photos/0.png/a.npz"], "a file is there, where a folder is to be"),
+        (["{root}/photos", *VGG, "--save", "{root}/photos/0.png/a.npz"], "a file is there, where a folder is needed"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(root, evaluate, arguments, why):

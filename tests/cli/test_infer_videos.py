@@ -125,8 +125,8 @@ def test_of_a_film_that_breaks_off_the_first_part_is_there_and_the_fault_is_told
     [
         (["-o", "b.webm", "--codec", "h264"], "b.webm: webm holds vp9 or av1, not h264"),
         (["-o", "b.avi"], "b.avi: cannot write this format"),
-        (["--crf", "60"], "crf 60: h264 knows 0, the best, to 51"),
-        (["--start", "9"], "has no pictures in the part that is wanted"),
+        (["--crf", "60"], "crf 60: h264 takes 0 (best) to 51"),
+        (["--start", "9"], "has no frames in the selected time range"),
         (["--start", "soon"], "--start"),
         (["--fps", "0"], "--fps"),
     ],

@@ -265,4 +265,4 @@ def test_a_report_that_cannot_be_written_is_one_line(study, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main(["report", str(study), "-o", str(tmp_path / "file")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"ppcartoon study: {tmp_path / 'file'}: a file is there, where a folder is to be"
+    assert line == f"ppcartoon study: {tmp_path / 'file'}: a file is there, where a folder is needed"

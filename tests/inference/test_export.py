@@ -146,7 +146,7 @@ def test_cartoons_of_no_number_are_refused(tiny, tmp_path, monkeypatch):
 def test_where_one_file_cannot_be_written_none_is(tiny, tmp_path):
     kind = export.possible()[0][-1]
     (tmp_path / kind).write_text("mine")
-    with pytest.raises(InputError, match="a file is there, where a folder is to be"):
+    with pytest.raises(InputError, match="a file is there, where a folder is needed"):
         export.export(tiny, tmp_path, ["onnx", kind])
     assert files(tmp_path) == {kind}
 

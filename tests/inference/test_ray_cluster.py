@@ -141,7 +141,7 @@ def test_an_output_that_cannot_be_written_leaves_no_use_in_going_on(photos, tiny
     jobs, _ = planning.plan(["photos"], "file", recursive=False, suffix="", ext="auto", skip_existing=False)
     said = worker(jobs.slice(14)).to_pylist()  # the last photo, and words.png
     assert [row["fatal"] for row in said] == [True, False]
-    assert said[0]["message"].endswith("file: a file is there, where a folder is to be")
+    assert said[0]["message"].endswith("file: a file is there, where a folder is needed")
 
 
 def test_workers_that_cannot_be_made_say_why(photos, tiny_file):

@@ -179,7 +179,7 @@ def test_a_part_with_no_picture_in_it_is_said_and_nothing_is_written(film, tmp_p
 @pytest.mark.parametrize("target", ["file/b.mp4", "file/b.gif", "file/%d.png", "/proc/nowhere/b.mkv"])
 def test_a_folder_that_cannot_be_is_said(film, tmp_path, target):
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"a file is there, where a folder is to be|cannot be written"):
+    with pytest.raises(OutputError, match=r"a file is there, where a folder is needed|cannot be written"):
         cartoonize(film, tmp_path / target, negative)
 
 

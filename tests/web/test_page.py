@@ -221,7 +221,7 @@ def test_without_opencv_the_film_tab_says_what_to_install(predictor, tmp_path, m
     page = build(studio.Studio({"tiny": predictor}, tmp_path, studio.Limits(1, 1, 1)), [], None)
     ids = {each["props"].get("elem_id"): each for each in page.config["components"]}
     assert "make-photo" in ids and "make-film" not in ids
-    assert 'films need OpenCV: pip install "ppcartoon[video]"' in str(page.config["components"])
+    assert 'videos need OpenCV: pip install "ppcartoon[video]"' in str(page.config["components"])
 
 
 def python(code):

@@ -58,7 +58,7 @@ class Worker:
 
     def _write(self, target: str, photo: images.Picture, rgb: np.ndarray) -> None:
         cartoon = images.Picture(rgb, photo.alpha)
-        picture = images.beside(photo, cartoon) if self.wanted.side_by_side else cartoon
+        picture = images.side_by_side(photo, cartoon) if self.wanted.side_by_side else cartoon
         storage.write(target, images.encode(picture, Path(target.partition("?")[0]).suffix, self.wanted.quality))
 
 
