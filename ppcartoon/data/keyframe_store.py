@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InputError, OutputError
 
-FILE = ".frames.sqlite"
+FILE = ".frames.sqlite"  # its table and column names are part of the file format
 TABLES = """
 CREATE TABLE IF NOT EXISTS film (name TEXT PRIMARY KEY, options TEXT, broken INTEGER);
 CREATE TABLE IF NOT EXISTS picture (

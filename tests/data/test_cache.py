@@ -99,7 +99,7 @@ def test_without_a_cache_dir_the_user_s_cache_is_used(root, monkeypatch):
 
 
 @pytest.mark.parametrize("key", ["photos", "cartoons"])
-def test_a_wrong_folder_is_named_with_its_key_and_its_neighbours(root, key):
+def test_a_missing_folder_is_named_with_its_key_and_its_siblings(root, key):
     message = refusal(root, **{key: "foto"})
     assert message.startswith(f"dataset.train.{key}: {root / 'foto'}: no such folder; beside it are cartoons, photos")
     assert "dataset.train.dataroot" in message
