@@ -54,13 +54,13 @@ METRICS.register(CartoonFID)
 METRICS.register(CartoonKID)
 for name, loss in {
     "EdgePromotingDiscriminatorLoss": losses.discriminator_loss,
-    "GrayscaleDiscriminatorLoss": losses.grayscale_discriminator_loss,
+    "GrayscaleDiscriminatorLoss": losses.animegan_discriminator_loss,
     "InitialDiscriminatorLoss": losses.initial_discriminator_loss,
     "AdversarialLoss": losses.adversarial_loss,
     "ContentLoss": losses.content_loss,
     "GrayStyleLoss": losses.gray_style_loss,
-    "GrayscaleStyleLoss": losses.grayscale_style_loss,
+    "GrayscaleStyleLoss": losses.animegan_style_loss,
     "ColorStyleLoss": losses.color_style_loss,
-    "ColorReconstructionLoss": losses.color_reconstruction_loss,
+    "ColorReconstructionLoss": losses.animegan_color_loss,
 }.items():
     CRITERIONS.register(_with_options(loss), name=name)

@@ -45,14 +45,14 @@ def test_ppgan_s_own_models_are_there_too():
     "name, options, function",
     [
         ("EdgePromotingDiscriminatorLoss", {"omega": 0.5, "mode": "lsgan"}, losses.discriminator_loss),
-        ("GrayscaleDiscriminatorLoss", {"omega": 0.5, "mode": "lsgan"}, losses.grayscale_discriminator_loss),
+        ("GrayscaleDiscriminatorLoss", {"omega": 0.5, "mode": "lsgan"}, losses.animegan_discriminator_loss),
         ("InitialDiscriminatorLoss", {}, losses.initial_discriminator_loss),
         ("AdversarialLoss", {"mode": "lsgan"}, losses.adversarial_loss),
         ("ContentLoss", {}, losses.content_loss),
         ("GrayStyleLoss", {}, losses.gray_style_loss),
-        ("GrayscaleStyleLoss", {}, losses.grayscale_style_loss),
+        ("GrayscaleStyleLoss", {}, losses.animegan_style_loss),
         ("ColorStyleLoss", {"delta": 0.1}, losses.color_style_loss),
-        ("ColorReconstructionLoss", {"delta": 0.1}, losses.color_reconstruction_loss),
+        ("ColorReconstructionLoss", {"delta": 0.1}, losses.animegan_color_loss),
     ],
 )
 def test_a_criterion_is_the_loss_with_its_options_bound(name, options, function):

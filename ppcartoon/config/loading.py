@@ -10,6 +10,7 @@ import pydantic
 import yaml
 
 from ..errors import InputError
+from ..models.renamed import current_names
 from .schema import Config, Section
 
 
@@ -35,7 +36,7 @@ def load(path: Path, options: list[str] = ()) -> Config:
             raise InputError(f"-o {option}: the value is not YAML ({_one_line(error)})") from error
         for part in reversed(key.split(".")):
             value = {part: value}
-        tree = _merge(tree, value)
+        tree = _merge(tree, current_names(value, f"-o {option}"))
     return check(tree, str(path))
 
 
@@ -46,7 +47,7 @@ def check(tree: dict, source: str) -> Config:
         InputError: the first key that does not fit, and how many more do not.
     """
     try:
-        return Config.model_validate(tree)
+        return Config.model_validate(current_names(tree, source))
     except pydantic.ValidationError as error:
         first, *more = [_explain(e, tree) for e in error.errors()]
         raise InputError(f"{source}: {first}" + (f" (and {len(more)} more)" if more else "")) from error
@@ -95,6 +96,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise InputError(f"{path}: not YAML ({_one_line(error)})") from error
     if not isinstance(tree, dict):
         raise InputError(f"{path}: holds no keys")
+    tree = current_names(tree, str(path))
     base = tree.pop("_base_", None)
     if base is None:
         return tree

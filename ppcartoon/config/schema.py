@@ -15,6 +15,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Side = Annotated[int, Field(ge=32, multiple_of=4)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=1)]
+Loss = Literal["cartoonloss", "animegan"]  # the paper's, or the one it compares with
 Text = Annotated[str, Field(min_length=1)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 VggLayer = Annotated[str, Field(pattern=r"^conv([12]_[12]|[345]_[1-4])$")]
@@ -78,9 +79,9 @@ class CartoonLossGANModel(Model):
     discriminator: Discriminator
     reuse_encoder: bool
     gan_mode: Literal["vanilla", "lsgan"]
-    adv_loss: Literal["edge_promoting", "grayscale"] = "edge_promoting"
-    style_loss: Literal["gray", "grayscale"] = "gray"
-    color_loss: Literal["style", "reconstruction"] = "style"
+    adv_loss: Loss = "cartoonloss"
+    style_loss: Loss = "cartoonloss"
+    color_loss: Loss = "cartoonloss"
     init_epochs: Count
     adv_weight: Weight
     content_weight: Weight
@@ -267,7 +268,7 @@ class Adam(Section):
     net_names: list[str]
     beta1: Momentum
     beta2: Momentum
-    rate: Annotated[float, Field(gt=0, le=1000)] = 1.0  # times lr_scheduler's
+    lr_mult: Annotated[float, Field(gt=0, le=1000)] = 1.0  # times lr_scheduler's
 
 
 class Optimizer(Section):

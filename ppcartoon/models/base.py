@@ -17,6 +17,7 @@ from ppgan.solver import build_lr_scheduler
 
 from . import losses
 from .cost import Cost
+from .renamed import current_names
 from .vgg import VGG19
 
 
@@ -59,13 +60,13 @@ class TrainableModel(BaseModel):
         return self.lr_scheduler
 
     def setup_optimizers(self, lr: paddle.optimizer.lr.LRScheduler, cfg: dict[str, dict]) -> dict:
-        """As ppgan's; an optimizer may have a `rate`, a factor on the schedule's learning rate."""
+        """As ppgan's; an optimizer may have an `lr_mult`, a factor on the schedule's learning rate."""
         self.optimized = {name: options["net_names"] for name, options in cfg.items()}
-        cfg = {name: dict(options) for name, options in cfg.items()}
+        cfg = current_names({"optimizer": cfg}, type(self).__name__)["optimizer"]
         for options in cfg.values():
-            rate = options.pop("rate", 1.0)
+            lr_mult = options.pop("lr_mult", 1.0)
             for parameter in (p for name in options["net_names"] for p in self.nets[name].parameters()):
-                parameter.optimize_attr["learning_rate"] *= rate
+                parameter.optimize_attr["learning_rate"] *= lr_mult
         return super().setup_optimizers(lr, cfg)
 
     def setup_input(self, input: dict[str, Tensor]) -> None:

@@ -20,6 +20,7 @@ from . import losses
 from .base import TrainableModel, training_mode, unwrap
 from .cost import Cost, step_cost
 from .networks import OURS, Cartoonizer
+from .renamed import current_loss
 from .vgg import VGG19
 
 
@@ -35,9 +36,9 @@ class CartoonLossGANModel(TrainableModel):
         reuse_encoder: whether G decodes the features of D's encoder; False gives G an encoder of its own, of the same
             shape, which G's step trains.
         gan_mode: "vanilla" (Eq. 1 as it stands) or "lsgan".
-        adv_loss: "edge_promoting" (Eq. 1) or "grayscale" (AnimeGAN's).
-        style_loss: "gray" (Eq. 3) or "grayscale" (AnimeGAN's).
-        color_loss: "style" (Eq. 4) or "reconstruction" (AnimeGAN's).
+        adv_loss: "cartoonloss" (Eq. 1) or "animegan".
+        style_loss: "cartoonloss" (Eq. 3) or "animegan".
+        color_loss: "cartoonloss" (Eq. 4) or "animegan".
         init_epochs: length of stage "init"; all other epochs are stage "cartoon".
         adv_weight: lambda 1.
         content_weight: lambda 2.
@@ -61,9 +62,9 @@ class CartoonLossGANModel(TrainableModel):
         discriminator: dict,
         reuse_encoder: bool = True,
         gan_mode: str = "vanilla",
-        adv_loss: str = "edge_promoting",
-        style_loss: str = "gray",
-        color_loss: str = "style",
+        adv_loss: str = "cartoonloss",
+        style_loss: str = "cartoonloss",
+        color_loss: str = "cartoonloss",
         init_epochs: int = 2,
         adv_weight: float = 300.0,
         content_weight: float = 1.5,
@@ -84,7 +85,9 @@ class CartoonLossGANModel(TrainableModel):
         self.nets["netG"] = build_generator(generator) if reuse_encoder else Cartoonizer(**self.network)
         self.nets["netG"].train()
         self.reuse_encoder, self.gan_mode, self.init_epochs = reuse_encoder, gan_mode, init_epochs
-        self.adv_loss, self.style_loss, self.color_loss = adv_loss, style_loss, color_loss
+        self.adv_loss = current_loss("adv_loss", adv_loss)
+        self.style_loss = current_loss("style_loss", style_loss)
+        self.color_loss = current_loss("color_loss", color_loss)
         self.adv_weight, self.content_weight, self.gray_weight = adv_weight, content_weight, gray_weight
         self.color_weight, self.tv_weight, self.edge_weight = color_weight, tv_weight, edge_weight
         self.huber_delta, self.amp = huber_delta, amp
@@ -108,7 +111,7 @@ class CartoonLossGANModel(TrainableModel):
     def forward(self) -> None:
         """fake = G(E(p)) and, for Eq. 4, c_g = G(E(c)), in one call of G; E's features are constants."""
         self.nets["netD"].eval()
-        colored = self.stage == "cartoon" and self.color_weight and self.color_loss == "style"
+        colored = self.stage == "cartoon" and self.color_weight and self.color_loss == "cartoonloss"
         images = [self.photo, self.cartoon] if colored else [self.photo]
         with self._autocast():
             outputs = self.nets["netG"](self.encode(paddle.concat(images)))
@@ -124,17 +127,17 @@ class CartoonLossGANModel(TrainableModel):
     def discriminator_losses(self) -> dict[str, Tensor]:
         """Eq. 6 in stage "init", Eq. 1 or AnimeGAN's in stage "cartoon", in one call of D."""
         init = self.stage == "init"
-        grayscale = self.adv_loss == "grayscale" and not init
+        animegan = self.adv_loss == "animegan" and not init
         images = [self.photo if init else self.cartoon, self.fake.detach()]
-        if grayscale:
+        if animegan:
             images.append(self.gray_cartoon)
         if self.edge_weight and not init:
-            images.append(losses.gray(self.smooth) if grayscale else self.smooth)
+            images.append(losses.gray(self.smooth) if animegan else self.smooth)
         with self._autocast():
             logits = paddle.split(self.nets["netD"](paddle.concat(images)), len(images))
         if init:
             return losses.initial_discriminator_loss(*logits, mode=self.gan_mode)
-        loss = losses.grayscale_discriminator_loss if grayscale else losses.discriminator_loss
+        loss = losses.animegan_discriminator_loss if animegan else losses.discriminator_loss
         return loss(*logits, omega=self.edge_weight, mode=self.gan_mode)
 
     def generator_losses(self) -> dict[str, Tensor]:
@@ -161,8 +164,8 @@ class CartoonLossGANModel(TrainableModel):
         return terms
 
     def _color_loss(self) -> Tensor:
-        if self.color_loss == "reconstruction":
-            return losses.color_reconstruction_loss(self.fake, self.photo, self.huber_delta)
+        if self.color_loss == "animegan":
+            return losses.animegan_color_loss(self.fake, self.photo, self.huber_delta)
         (output,) = self.reconstructed
         return losses.color_style_loss(output, self.cartoon, self.huber_delta)
 
@@ -171,19 +174,19 @@ class CartoonLossGANModel(TrainableModel):
         names = ["g_content"] * bool(self.content_weight) + ["g_gray"] * gray
         if not names:
             return {}
-        grayscale = self.style_loss == "grayscale"
+        animegan = self.style_loss == "animegan"
         moving = {"g_content": lambda: self.fake, "g_gray": lambda: losses.gray(self.fake)}
         fixed = {"g_content": self.photo, "g_gray": self.gray_cartoon}
         with self._autocast():
             with paddle.no_grad():
                 targets = self._features([fixed[name] for name in names])
-            if grayscale:  # both losses look at the same image
+            if animegan:  # both losses look at the same image
                 features = [self.vgg(self.fake)] * len(names)
             else:
                 features = self._features([moving[name]() for name in names])
         weighted = {
             "g_content": (self.content_weight, losses.content_loss),
-            "g_gray": (self.gray_weight, losses.grayscale_style_loss if grayscale else losses.gray_style_loss),
+            "g_gray": (self.gray_weight, losses.animegan_style_loss if animegan else losses.gray_style_loss),
         }
         return {n: weighted[n][0] * weighted[n][1](f, target) for n, f, target in zip(names, features, targets)}
 

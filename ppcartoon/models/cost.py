@@ -94,11 +94,11 @@ def step_cost(model: Any, batch_size: int, size: int) -> Cost:
         size: height and width in pixels.
     """
     e, g, d, vgg = forwards(model)
-    decoded = 1 + bool(model.color_weight and model.color_loss == "style")  # G's images for each photo
-    judged = 2 + bool(model.edge_weight) + (model.adv_loss == "grayscale")  # D's, in its own step
+    decoded = 1 + bool(model.color_weight and model.color_loss == "cartoonloss")  # G's images for each photo
+    judged = 2 + bool(model.edge_weight) + (model.adv_loss == "animegan")  # D's, in its own step
     adversarial = bool(model.adv_weight)
     compared = bool(model.content_weight) + bool(model.gray_weight)  # VGG's without a gradient
-    seen = min(compared, 1) if model.style_loss == "grayscale" else compared  # and with one
+    seen = min(compared, 1) if model.style_loss == "animegan" else compared  # and with one
 
     flops = decoded * (3 * g.flops - g.first) + judged * (3 * d.flops - d.first) + adversarial * 2 * d.flops
     flops += decoded * e.flops if model.reuse_encoder else 0

@@ -72,7 +72,7 @@ def initial_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "vanilla"
     return discriminator_loss(real, fake, mode=mode)
 
 
-def grayscale_discriminator_loss(
+def animegan_discriminator_loss(
     real: Tensor, fake: Tensor, gray: Tensor, smooth: Tensor | None = None, omega: float = 0.1, mode: str = "vanilla"
 ) -> dict[str, Tensor]:
     """AnimeGAN's grayscale adversarial loss, D's side:
@@ -115,7 +115,7 @@ def gray_style_loss(f_gray_fake: Tensor, f_gray_cartoon: Tensor) -> Tensor:
     return F.l1_loss(gram(f_gray_fake), gram(f_gray_cartoon))
 
 
-def grayscale_style_loss(f_fake: Tensor, f_gray_cartoon: Tensor) -> Tensor:
+def animegan_style_loss(f_fake: Tensor, f_gray_cartoon: Tensor) -> Tensor:
     """AnimeGAN's, for Fig. 8: Eq. 3 with the features of G(E(p)) in color, and of Gray(c) as there."""
     return gray_style_loss(f_fake, f_gray_cartoon)
 
@@ -134,7 +134,7 @@ def color_style_loss(output: Tensor, cartoon: Tensor, delta: float = 1.0) -> Ten
     return F.l1_loss(y, y0) + huber
 
 
-def color_reconstruction_loss(fake: Tensor, photo: Tensor, delta: float = 1.0) -> Tensor:
+def animegan_color_loss(fake: Tensor, photo: Tensor, delta: float = 1.0) -> Tensor:
     """AnimeGAN's, for Fig. 8: Eq. 4 of G(E(p)) and p, so that cartoons keep the colors of their photos.
 
     Args:

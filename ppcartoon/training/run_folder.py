@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 from ..config import loading
 from ..config.schema import Config
 from ..errors import InputError
+from ..models.renamed import current_names
 from . import checkpoints
 
 AUTO = "auto"
@@ -80,6 +81,7 @@ def _resumed(settings: Config, folder: Path, chosen: Path | None) -> Start:
             return Start(settings, folder, None, {}, {}, ["no checkpoint yet: a new run"])
         chosen, tensors, state = found
     notes = [f"{message}; going back to the one before" for message in damaged]
+    state["config"] = current_names(state["config"])
     notes.append(f"goes on from {chosen}, after step {state['step']}")
     before, now = _leaves(state["config"]), _leaves(settings.model_dump())
     filled_in = {"lr_scheduler.iters_per_epoch", "lr_scheduler.start_epoch", "model.amp"}

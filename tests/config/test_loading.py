@@ -29,7 +29,7 @@ def test_the_base_has_the_paper_s_numbers():
     assert weights == (300, 1.5, 2.5, 100, 1, 0.1)
     assert (c.epochs, m.init_epochs, train.batch_size, train.size) == (32, 2, 4, 256)
     assert (m.vgg_layer, m.gan_mode, m.reuse_encoder, m.amp) == ("conv4_4", "vanilla", True, None)
-    assert (m.adv_loss, m.style_loss, m.color_loss) == ("edge_promoting", "gray", "style")
+    assert (m.adv_loss, m.style_loss, m.color_loss) == ("cartoonloss", "cartoonloss", "cartoonloss")
     assert not m.generator.depthwise
     assert c.lr_scheduler.learning_rate == 0.0002 and c.lr_scheduler.decay_epochs == 0
     assert {(adam.name, adam.beta1) for adam in (c.optimizer.optimizer_D, c.optimizer.optimizer_G)} == {("Adam", 0.5)}
@@ -68,7 +68,7 @@ def test_a_seed_and_a_decay_reach_what_depends_on_them():
         ("epochs=1", "model.init_epochs 2 is more than epochs 1"),
         ("model=3", "model: input should be a valid dictionary"),
         ("model.gan_mode=hinge", "model.gan_mode: input should be 'vanilla' or 'lsgan', got 'hinge'"),
-        ("model.adv_loss=gray", "model.adv_loss: input should be 'edge_promoting' or 'grayscale', got 'gray'"),
+        ("model.adv_loss=gray", "model.adv_loss: input should be 'cartoonloss' or 'animegan', got 'gray'"),
         ("model.generator.depthwise=1", "model.generator.depthwise: input should be a valid boolean, got 1"),
         ("model.vgg_layer=conv9", "model.vgg_layer: "),
         ("model.generator.in_channels=64", "model: generator.in_channels must be 128"),

@@ -132,8 +132,8 @@ def g_losses(options, shift=0.0, **images):
     return {name: float(value) for name, value in model.generator_losses().items()}
 
 
-@pytest.mark.parametrize("style, seen", [("gray", False), ("grayscale", True)])
-def test_the_grayscale_style_loss_sees_colors_and_the_gray_style_loss_does_not(style, seen):
+@pytest.mark.parametrize("style, seen", [("cartoonloss", False), ("animegan", True)])
+def test_animegan_style_loss_sees_colors_and_gray_style_loss_does_not(style, seen):
     """The shift has no luma, so that gray images stay as they are."""
     shift = paddle.to_tensor([0.587, -0.299, 0.0]).reshape([1, 3, 1, 1])
     before, after = g_losses({"style_loss": style}), g_losses({"style_loss": style}, shift)
@@ -141,7 +141,7 @@ def test_the_grayscale_style_loss_sees_colors_and_the_gray_style_loss_does_not(s
     assert (before["g_gray"] != pytest.approx(after["g_gray"], rel=1e-3)) == seen
 
 
-@pytest.mark.parametrize("color, shown", [("style", "cartoon"), ("reconstruction", "photo")])
+@pytest.mark.parametrize("color, shown", [("cartoonloss", "cartoon"), ("animegan", "photo")])
 def test_colors_are_compared_with_those_of_cartoons_or_of_photos(color, shown):
     before = g_losses({"color_loss": color})["g_color"]
     for name in ("photo", "cartoon"):
@@ -150,8 +150,8 @@ def test_colors_are_compared_with_those_of_cartoons_or_of_photos(color, shown):
 
 
 @pytest.mark.parametrize("edge_weight", [0.1, 0])
-def test_the_grayscale_adversarial_loss_shows_d_gray_cartoons_and_gray_smoothed_ones(edge_weight):
-    model, images, seen = tiny.model(adv_loss="grayscale", edge_weight=edge_weight), tiny.batch(), []
+def test_animegan_adversarial_loss_shows_d_gray_cartoons_and_gray_smoothed_ones(edge_weight):
+    model, images, seen = tiny.model(adv_loss="animegan", edge_weight=edge_weight), tiny.batch(), []
     model.setup_input(images)
     model.forward()
     model.nets["netD"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

@@ -109,10 +109,10 @@ def test_animegan_s_losses_cost_what_they_need():
     def saved(**options):
         return cost.step_cost(full, 1, cost.SIDE).flops - cost.step_cost(model(**options), 1, cost.SIDE).flops
 
-    assert saved(adv_loss="grayscale") == d.first - 3 * d.flops  # D looks at gray cartoons as well
-    assert saved(style_loss="grayscale") == 2 * vgg.flops  # one image for both losses of features
-    assert saved(style_loss="grayscale", content_weight=0) == saved(content_weight=0)
-    assert saved(color_loss="reconstruction") == saved(color_weight=0) == e.flops + 3 * g.flops - g.first
+    assert saved(adv_loss="animegan") == d.first - 3 * d.flops  # D looks at gray cartoons as well
+    assert saved(style_loss="animegan") == 2 * vgg.flops  # one image for both losses of features
+    assert saved(style_loss="animegan", content_weight=0) == saved(content_weight=0)
+    assert saved(color_loss="animegan") == saved(color_weight=0) == e.flops + 3 * g.flops - g.first
 
 
 def test_an_encoder_of_g_s_own_is_trained():

@@ -78,9 +78,9 @@ def test_initial_discriminator_loss_is_eq_6(mode, real, fake):
     assert numbers(terms) == pytest.approx({"d_loss": real + fake, "d_real": real, "d_fake": fake}, rel=1e-6)
 
 
-def test_grayscale_discriminator_loss_adds_gray_cartoons():
+def test_animegan_discriminator_loss_adds_gray_cartoons():
     real, fake, gray, smooth = (tensor([math.log(odds)]) for odds in (3, 4, 1, 7))  # sigmoids 3/4, 4/5, 1/2 and 7/8
-    terms = numbers(losses.grayscale_discriminator_loss(real, fake, gray, smooth, omega=0.3))
+    terms = numbers(losses.animegan_discriminator_loss(real, fake, gray, smooth, omega=0.3))
     wanted = {
         "d_real": -math.log(3 / 4), "d_fake": -math.log(1 / 5),
         "d_gray": -math.log(1 / 2), "d_smooth": -0.3 * math.log(1 / 8),
@@ -88,9 +88,9 @@ def test_grayscale_discriminator_loss_adds_gray_cartoons():
     assert terms == pytest.approx({"d_loss": sum(wanted.values()), **wanted}, rel=1e-6)
 
 
-def test_grayscale_discriminator_loss_of_least_squares_and_without_smoothed_cartoons():
+def test_animegan_discriminator_loss_of_least_squares_and_without_smoothed_cartoons():
     real, fake, gray = tensor([3.0]), tensor([2.0, 0.0]), tensor([5.0])
-    terms = numbers(losses.grayscale_discriminator_loss(real, fake, gray, mode="lsgan"))
+    terms = numbers(losses.animegan_discriminator_loss(real, fake, gray, mode="lsgan"))
     assert terms == pytest.approx({"d_loss": 31.0, "d_real": 4.0, "d_fake": 2.0, "d_gray": 25.0})
 
 
@@ -123,10 +123,10 @@ def test_gray_style_loss_does_not_see_where_things_are():
     assert float(losses.gray_style_loss(tensor(f), tensor(f[..., ::-1, ::-1].copy()))) < 1e-6
 
 
-def test_grayscale_style_loss_of_constant_features_is_the_distance_of_their_products():
+def test_animegan_style_loss_of_constant_features_is_the_distance_of_their_products():
     f, g = image((1.0, 2.0, 0.0)), image((1.0, 1.0, 1.0))  # the images serve as features
     products = np.outer([1, 2, 0], [1, 2, 0]) - 1
-    assert float(losses.grayscale_style_loss(f, g)) == pytest.approx(np.abs(products).mean() / 3, rel=1e-6)
+    assert float(losses.animegan_style_loss(f, g)) == pytest.approx(np.abs(products).mean() / 3, rel=1e-6)
 
 
 @pytest.mark.parametrize("color, luma", [(WHITE, 1), (BLACK, -1), (RED, -0.402), (GREEN, 0.174), (BLUE, -0.772)])
@@ -154,12 +154,12 @@ def test_color_style_loss_is_quadratic_below_delta_and_linear_above():
     assert red[0.1] == pytest.approx(y + 0.1 * (u - 0.05) + 0.1 * (v - 0.05), rel=1e-5)
 
 
-def test_color_reconstruction_loss_of_a_red_cartoon_of_a_black_photo():
+def test_animegan_color_loss_of_a_red_cartoon_of_a_black_photo():
     y, u, v = 0.299, 0.14714119, 0.61497538
     wanted = y + u * u / 2 + v * v / 2
-    assert float(losses.color_reconstruction_loss(image(RED), image(BLACK))) == pytest.approx(wanted, rel=1e-5)
-    assert float(losses.color_reconstruction_loss(image(RED), image(BLACK), 0.3)) < wanted
-    assert float(losses.color_reconstruction_loss(image(RED), image(RED))) == 0
+    assert float(losses.animegan_color_loss(image(RED), image(BLACK))) == pytest.approx(wanted, rel=1e-5)
+    assert float(losses.animegan_color_loss(image(RED), image(BLACK), 0.3)) < wanted
+    assert float(losses.animegan_color_loss(image(RED), image(RED))) == 0
 
 
 def test_animegan_s_losses_are_ppgan_s():
@@ -167,9 +167,9 @@ def test_animegan_s_losses_are_ppgan_s():
     theirs.criterionL1, theirs.criterionHub = nn.L1Loss(), nn.SmoothL1Loss()
     fake, photo = (tensor(np.random.default_rng(i).uniform(-1, 1, (2, 3, 8, 6))) for i in (0, 1))
     wanted = float(theirs.color_loss(photo, fake))
-    assert float(losses.color_reconstruction_loss(fake, photo)) == pytest.approx(wanted, rel=1e-5)
+    assert float(losses.animegan_color_loss(fake, photo)) == pytest.approx(wanted, rel=1e-5)
     wanted = float(theirs.style_loss(losses.gray(photo), fake))
-    assert float(losses.grayscale_style_loss(fake, losses.gray(photo))) == pytest.approx(wanted, rel=1e-5)
+    assert float(losses.animegan_style_loss(fake, losses.gray(photo))) == pytest.approx(wanted, rel=1e-5)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
