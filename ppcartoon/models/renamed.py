@@ -1,4 +1,4 @@
-"""Config keys and values that were renamed. The old ones are still read, with a warning."""
+"""Config keys and values that were renamed or removed. Old configs still load, with a warning."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ log = logging.getLogger("ppcartoon")
 
 
 def current_names(config: dict[str, Any], source: str | None = None) -> dict[str, Any]:
-    """A copy of a config, whole or in part, with old keys and values replaced.
+    """A copy of a config, complete or partial, with old keys and values replaced.
 
     Args:
-        config: as YAML has it; values of wrong types are left as they are.
-        source: file or option that the warning names; None for no warning.
+        config: as read from YAML; values of wrong types are left unchanged.
+        source: file or option to name in the warning; None for no warning.
     """
     config = copy.deepcopy(config)
-    renamed = _rename_losses(config.get("model"))
-    optimizers = config.get("optimizer")
-    for name, options in optimizers.items() if isinstance(optimizers, dict) else []:
-        if isinstance(options, dict) and "rate" in options and "lr_mult" not in options:
-            options["lr_mult"] = options.pop("rate")
-            renamed.append(f"optimizer.{name}.rate is now lr_mult")
-    if renamed and source is not None:
-        log.warning(f"{source}: old names: {', '.join(renamed)}")
+    changes = [
+        *_rename_losses(_section(config, "model")),
+        *_rename_rates(_section(config, "optimizer")),
+        *_remove_shared_memory(_section(_section(config, "dataset"), "train")),
+    ]
+    if changes and source is not None:
+        log.warning(f"{source}: old names: {', '.join(changes)}")
     return config
 
 
 def current_loss(key: str, value: str) -> str:
-    """The current name of a loss that a constructor gets; warns of an old one.
+    """The current name of a loss that was passed to a constructor; warns of an old one.
 
     Args:
         key: "adv_loss", "style_loss" or "color_loss".
@@ -43,13 +42,34 @@ def current_loss(key: str, value: str) -> str:
     return current_names({"model": {key: value}}, "CartoonLossGANModel")["model"][key]
 
 
-def _rename_losses(model: Any) -> list[str]:
-    """Replaces old values in section `model`; returns what was replaced, in words."""
-    renamed = []
-    if isinstance(model, dict):
-        for key, names in LOSSES.items():
-            old = model.get(key)
-            if isinstance(old, str) and old in names:
-                model[key] = names[old]
-                renamed.append(f"model.{key}: {old} is now {names[old]}")
-    return renamed
+def _section(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """A section of a config; empty if missing or not a mapping."""
+    section = config.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def _rename_losses(model: dict[str, Any]) -> list[str]:
+    """Replaces old values in section `model`; returns a description of each change, as do the following."""
+    changes = []
+    for key, names in LOSSES.items():
+        old = model.get(key)
+        if isinstance(old, str) and old in names:
+            model[key] = names[old]
+            changes.append(f"model.{key}: {old} is now {names[old]}")
+    return changes
+
+
+def _rename_rates(optimizers: dict[str, Any]) -> list[str]:
+    changes = []
+    for name, options in optimizers.items():
+        if isinstance(options, dict) and "rate" in options and "lr_mult" not in options:
+            options["lr_mult"] = options.pop("rate")
+            changes.append(f"optimizer.{name}.rate is now lr_mult")
+    return changes
+
+
+def _remove_shared_memory(train: dict[str, Any]) -> list[str]:
+    """Data loader workers always use shared memory; `num_workers: 0` needs none."""
+    if train.pop("use_shared_memory", True) is True:  # the former default, which saved configs contain
+        return []
+    return ["dataset.train.use_shared_memory was removed, num_workers: 0 needs no shared memory"]

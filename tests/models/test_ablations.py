@@ -1,4 +1,4 @@
-"""The ablations: each differs from its base in the keys it names, trains, and does what its name says."""
+"""The ablations: each differs from its base only in its own keys, trains, and has the losses of its name."""
 
 import contextlib
 from pathlib import Path
@@ -49,7 +49,7 @@ def ablation(request) -> Path:
     return request.param
 
 
-def begun(path: Path, folder: Path) -> experiment.Experiment:
+def new_experiment(path: Path, folder: Path) -> experiment.Experiment:
     """The config on widths of a sixteenth, drawn images of 32 pixels and a few steps, ready for the first."""
     model = loading.load(path).model
     options = [
@@ -95,10 +95,10 @@ def counted(model):
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory) -> experiment.Experiment:
-    return begun(FULL, tmp_path_factory.mktemp("full"))
+    return new_experiment(FULL, tmp_path_factory.mktemp("full"))
 
 
-def test_it_differs_from_its_base_in_the_keys_it_names_and_in_no_others(ablation):
+def test_ablation_differs_from_its_base_only_in_its_own_keys(ablation):
     own = yaml.safe_load(ablation.read_text())
     assert (ablation.parent / own.pop("_base_")).resolve() == FULL
     before, now = (run_folder._leaves(loading._read(path, ())) for path in (FULL, ablation))
@@ -106,13 +106,13 @@ def test_it_differs_from_its_base_in_the_keys_it_names_and_in_no_others(ablation
     assert {key for key in now if now[key] != before[key]} == set(run_folder._leaves(own))
 
 
-def test_no_two_ablations_are_the_same():
+def test_ablations_differ_from_each_other():
     seen = [loading.load(path).model_dump_json() for path in [*ABLATIONS, FULL]]
     assert len(set(seen)) == len(seen)
 
 
-def test_it_trains_with_the_losses_that_its_name_says(ablation, tmp_path):
-    work = begun(ablation, tmp_path)
+def test_ablation_trains_with_the_losses_of_its_name(ablation, tmp_path):
+    work = new_experiment(ablation, tmp_path)
     start = parts(work)
     work.folder.mkdir()
     trainer.Trainer(work, []).train()
@@ -126,8 +126,8 @@ def test_it_trains_with_the_losses_that_its_name_says(ablation, tmp_path):
     assert ("netG.encoder.0.weight" in moved) == (ablation.stem == "without_reuse")
 
 
-def test_a_step_calls_the_networks_on_what_its_losses_need(ablation, tmp_path):
-    model = begun(ablation, tmp_path).model
+def test_step_calls_the_networks_only_for_the_losses_that_are_on(ablation, tmp_path):
+    model = new_experiment(ablation, tmp_path).model
     model.init_steps = 0
     model.setup_input(tiny.batch(count=BATCH))
     with counted(model) as calls:
@@ -135,9 +135,9 @@ def test_a_step_calls_the_networks_on_what_its_losses_need(ablation, tmp_path):
     assert calls == {**CALLS, **OTHER_CALLS.get(ablation.stem, {})}
 
 
-def test_it_starts_from_the_weights_and_sees_the_images_of_the_full_one(ablation, full, tmp_path):
-    """As far as it has the same networks: D is drawn first, and another D leaves other random numbers to G."""
-    work = begun(ablation, tmp_path)
+def test_ablation_has_the_initial_weights_and_images_of_the_full_method(ablation, full, tmp_path):
+    """As far as it has the same networks. D is initialized first, so another D changes the random numbers of G."""
+    work = new_experiment(ablation, tmp_path)
     same = {"depthwise": "netD.", "half_channels": "netD.", "n_layer": ()}.get(ablation.stem, ("netD.", "netG."))
     ours, wanted = parts(work), parts(full)
     assert [name for name in wanted if name.startswith(same) and not np.array_equal(ours[name], wanted[name])] == []
@@ -147,8 +147,8 @@ def test_it_starts_from_the_weights_and_sees_the_images_of_the_full_one(ablation
         assert all(bool((one[key] == other[key]).all()) for key in other)
 
 
-def test_without_reuse_d_s_encoder_is_none_of_g_s_business(full, tmp_path):
-    work = begun(CONFIGS / "ablations" / "without_reuse.yaml", tmp_path)
+def test_without_reuse_g_does_not_depend_on_d_s_encoder(full, tmp_path):
+    work = new_experiment(CONFIGS / "ablations" / "without_reuse.yaml", tmp_path)
     photo = tiny.batch()["photo"]
     for model, same in ((work.model, True), (full.model, False)):
         before = model.cartoonize(photo)
@@ -163,7 +163,7 @@ def test_without_reuse_d_s_encoder_is_none_of_g_s_business(full, tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino", "paddle"])
-def test_depthwise_weights_are_exported_and_run(engine, depthwise):
+def test_depthwise_weights_run_in_each_engine(engine, depthwise):
     loaded, photo, wanted = depthwise
     run = engines.create(loaded, engine, "cpu", threads=1, precision="fp32")
     assert wanted.std() > 0.05
@@ -172,9 +172,9 @@ def test_depthwise_weights_are_exported_and_run(engine, depthwise):
 
 @pytest.fixture(scope="module")
 def depthwise(tmp_path_factory):
-    """Exported weights, photos, and what the model that trains them makes of those."""
+    """Exported weights, photos, and the training model's cartoons of them."""
     folder = tmp_path_factory.mktemp("depthwise")
-    work = begun(CONFIGS / "ablations" / "depthwise.yaml", folder)
+    work = new_experiment(CONFIGS / "ablations" / "depthwise.yaml", folder)
     for parameter in work.model.nets["netG"].parameters():  # as a file holds it, or float16 makes a difference
         parameter.set_value(paddle.randn(parameter.shape).astype("float16").astype("float32") * 0.25)
     work.export(folder / "a.safetensors")
@@ -189,8 +189,8 @@ def depthwise(tmp_path_factory):
 
 
 @pytest.mark.parametrize("path", [FULL, CONFIGS / "ablations" / "depthwise.yaml"], ids=lambda path: path.stem)
-def test_the_converter_tells_the_network_from_its_tensors(tmp_path, path):
-    model = begun(path, tmp_path).model
+def test_converter_finds_the_network_from_its_tensors(tmp_path, path):
+    model = new_experiment(path, tmp_path).model
     states = {f"{net}.{name}": tensor for net in model.nets for name, tensor in tiny.state(model.nets[net]).items()}
     np.savez(tmp_path / "a.npz", **states)
     tensors, network = weights.from_npz(tmp_path / "a.npz")
@@ -199,7 +199,7 @@ def test_the_converter_tells_the_network_from_its_tensors(tmp_path, path):
 
 
 @pytest.mark.parametrize("name", ["depthwise", "half_channels"])
-def test_g_has_a_third_of_its_parameters_or_fewer(name):
+def test_g_has_less_than_a_third_of_its_parameters(name):
     full, own = (
         networks.Generator(**loading.load(path).model.generator.model_dump(exclude={"name"}))
         for path in (FULL, CONFIGS / "ablations" / f"{name}.yaml")

@@ -89,6 +89,13 @@ def test_file_with_all_old_names_gets_one_warning(tmp_path, warnings):
     assert line.count(" is now cartoonloss") == 3 and line.count(".rate is now lr_mult") == 2
 
 
+def test_removed_shared_memory_key_is_ignored_and_warns_if_it_was_set(warnings):
+    wanted = loading.load(BASE)
+    assert loading.load(BASE, ["dataset.train.use_shared_memory=true"]) == wanted and warnings == []
+    assert loading.load(BASE, ["dataset.train.use_shared_memory=false"]) == wanted
+    assert len(warnings) == 1 and "dataset.train.use_shared_memory was removed, num_workers: 0" in warnings[0]
+
+
 def test_current_names_do_not_warn(warnings):
     loading.load(BASE, ["model.adv_loss=animegan", "optimizer.optimizer_D.lr_mult=2"])
     assert warnings == []
@@ -119,5 +126,5 @@ def test_resumed_run_of_an_old_config_is_not_reported_as_changed(copy):
     assert work.best == state["best"]  # losses of an unchanged model and config can be compared
     changed = run_folder.locate(None, ["model.color_loss=animegan"], str(run)).notes
     assert [note for note in changed if "changed" in note] == [
-        "changed since: model.color_loss 'cartoonloss' -> 'animegan'"
+        "config changed: model.color_loss 'cartoonloss' -> 'animegan'"
     ]
