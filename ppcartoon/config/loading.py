@@ -19,7 +19,7 @@ def load(path: Path, options: list[str] = ()) -> Config:
 
     Args:
         path: YAML; `_base_` names a file, relative to this one, whose keys it overrides. A section with another `name`
-            than in the base replaces the whole section.
+            than in the base replaces that section completely.
         options: "a.b=value" each, with value in YAML; they override the file.
 
     Raises:
@@ -45,13 +45,14 @@ def check(tree: dict, source: str) -> Config:
 
     Args:
         tree: nested mappings.
-        source: named in the error.
+        source: file to name in errors and warnings.
 
     Raises:
         InputError: names the first invalid key and counts the others.
     """
+    tree = current_names(tree, source)
     try:
-        return Config.model_validate(current_names(tree, source))
+        return Config.model_validate(tree)
     except pydantic.ValidationError as error:
         first, *more = [_explain(e, tree) for e in error.errors()]
         raise InputError(f"{source}: {first}" + (f" (and {len(more)} more)" if more else "")) from error

@@ -148,3 +148,11 @@ def test_binary_files_and_folders_are_refused(tmp_path):
     for path in (tmp_path / "own.yaml", tmp_path):
         with pytest.raises(InputError, match=str(path)):
             loading.load(path)
+
+
+def test_invalid_value_under_an_old_key_names_the_current_key():
+    tree = loading.load(CONFIGS / "cartoonloss_base.yaml").model_dump()
+    tree["optimizer"]["optimizer_D"]["rate"] = -1
+    del tree["optimizer"]["optimizer_D"]["lr_mult"]
+    with pytest.raises(InputError, match=r"^saved: optimizer\.optimizer_D\.lr_mult: input should be greater than 0"):
+        loading.check(tree, "saved")

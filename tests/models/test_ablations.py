@@ -19,15 +19,15 @@ from tests.helpers.tiny import relative
 CONFIGS = training_runs.ROOT / "configs"
 ABLATIONS = sorted((CONFIGS / "ablations").glob("*.yaml"))
 FULL = CONFIGS / "cartoonloss_shinkai.yaml"
-OURS = {"g_adv", "g_content", "g_gray", "g_color", "g_tv", "g_loss", "d_loss", "d_real", "d_fake", "d_smooth"}
+PAPER_LOSSES = {"g_adv", "g_content", "g_gray", "g_color", "g_tv", "g_loss", "d_loss", "d_real", "d_fake", "d_smooth"}
 LOSSES = {  # what is logged in stage "cartoon", where that changes
-    "without_gray": OURS - {"g_gray"},
-    "without_color": OURS - {"g_color"},
-    "adv_ours": OURS - {"g_gray", "g_color"},
-    "adv_animegan": OURS - {"g_gray", "g_color"} | {"d_gray"},
-    "adv_style_animegan": OURS - {"g_color"} | {"d_gray"},
-    "adv_color_animegan": OURS - {"g_gray"} | {"d_gray"},
-    "total_animegan": OURS | {"d_gray"},
+    "without_gray": PAPER_LOSSES - {"g_gray"},
+    "without_color": PAPER_LOSSES - {"g_color"},
+    "adv_ours": PAPER_LOSSES - {"g_gray", "g_color"},
+    "adv_animegan": PAPER_LOSSES - {"g_gray", "g_color"} | {"d_gray"},
+    "adv_style_animegan": PAPER_LOSSES - {"g_color"} | {"d_gray"},
+    "adv_color_animegan": PAPER_LOSSES - {"g_gray"} | {"d_gray"},
+    "total_animegan": PAPER_LOSSES | {"d_gray"},
 }
 # Images of a step in stage "cartoon", in each call, by batches: G decodes; D judges in its step, then in G's; VGG19
 # takes its targets, then what gradients go through.
@@ -119,7 +119,7 @@ def test_ablation_trains_with_the_losses_of_its_name(ablation, tmp_path):
     rows = training_runs.losses(work.folder)
     stages = [row["stage"] for row in training_runs.metrics(work.folder)]
     assert stages == (["cartoon"] * 4 if ablation.stem == "without_init" else ["init"] * 2 + ["cartoon"] * 2)
-    assert set(rows[4]) == LOSSES.get(ablation.stem, OURS)
+    assert set(rows[4]) == LOSSES.get(ablation.stem, PAPER_LOSSES)
     assert all(np.isfinite(value) for row in rows.values() for value in row.values())
     moved = {name for name in start if not np.array_equal(start[name], parts(work)[name])}
     assert {"netD.encoder.0.weight_orig", "netD.classifier.0.weight_orig", "netG.out.weight"} < moved
@@ -139,8 +139,8 @@ def test_ablation_has_the_initial_weights_and_images_of_the_full_method(ablation
     """As far as it has the same networks. D is initialized first, so another D changes the random numbers of G."""
     work = new_experiment(ablation, tmp_path)
     same = {"depthwise": "netD.", "half_channels": "netD.", "n_layer": ()}.get(ablation.stem, ("netD.", "netG."))
-    ours, wanted = parts(work), parts(full)
-    assert [name for name in wanted if name.startswith(same) and not np.array_equal(ours[name], wanted[name])] == []
+    own, wanted = parts(work), parts(full)
+    assert [name for name in wanted if name.startswith(same) and not np.array_equal(own[name], wanted[name])] == []
     batches = list(zip(work.loader(), full.loader(), strict=True))
     assert len(batches) == 4
     for one, other in batches:

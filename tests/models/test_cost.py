@@ -61,27 +61,27 @@ def test_cost_of_the_networks(c):
 
 
 def test_counting_does_not_change_the_model():
-    ours = model()
-    netD = ours.nets["netD"].train()
+    paper_model = model()
+    netD = paper_model.nets["netD"].train()
     before = {name: value.numpy() for name, value in netD.state_dict().items()}
-    cost.step_cost(ours, 1, 64)
+    cost.step_cost(paper_model, 1, 64)
     assert all((value.numpy() == before[name]).all() for name, value in netD.state_dict().items())
     assert all(layer.training for layer in netD.sublayers(True))
     assert not any(layer._forward_post_hooks for layer in netD.sublayers(True))
 
 
 def test_cost_of_a_step_equals_the_formula():
-    pixels, ours = 32 * 32, model()
-    e, g, d, vgg = (part.flops * pixels / cost.SIDE**2 for part in cost.forwards(ours))
+    pixels, paper_model = 32 * 32, model()
+    e, g, d, vgg = (part.flops * pixels / cost.SIDE**2 for part in cost.forwards(paper_model))
     first_g, first_d = 2 * 8 * 16 * pixels / 16, 2 * 27 * 2 * pixels
     assert (g, d) == (generator_flops(8, 4, pixels), discriminator_flops(2, pixels))
     once = 2 * e + 2 * (3 * g - first_g) + 3 * (3 * d - first_d) + 2 * d + 2 * vgg + 2 * 2 * vgg
-    assert cost.step_cost(ours, 4, 32).flops == 4 * once
+    assert cost.step_cost(paper_model, 4, 32).flops == 4 * once
 
 
 def test_costs_grow_with_batch_size_and_area():
-    ours = model()
-    one, two, three, large = (cost.step_cost(ours, *of) for of in ((1, 64), (2, 64), (3, 64), (1, 128)))
+    paper_model = model()
+    one, two, three, large = (cost.step_cost(paper_model, *of) for of in ((1, 64), (2, 64), (3, 64), (1, 128)))
     assert (two.flops, three.flops, large.flops) == (2 * one.flops, 3 * one.flops, 4 * one.flops)
     assert three.bytes - two.bytes == pytest.approx(two.bytes - one.bytes)
     assert large.bytes - one.bytes == pytest.approx(3 * (two.bytes - one.bytes))
@@ -122,9 +122,11 @@ def test_separate_encoder_of_g_costs_more():
 
 
 def test_straightforward_composition_costs_more():
-    ours = model()
-    _, _, d, vgg = cost.forwards(ours)
-    more = compositions.straightforward_flops(ours, 1, cost.SIDE) - cost.step_cost(ours, 1, cost.SIDE).flops
+    paper_model = model()
+    _, _, d, vgg = cost.forwards(paper_model)
+    more = (
+        compositions.straightforward_flops(paper_model, 1, cost.SIDE) - cost.step_cost(paper_model, 1, cost.SIDE).flops
+    )
     assert more == d.flops + 6 * vgg.flops - 2 * vgg.first
 
 
