@@ -25,8 +25,8 @@ PUBLIC = {  # what users import; everything else may change without notice
     "Training": {
         "config.loading": "load check",
         "models.networks": "Discriminator NLayerDiscriminator Generator Cartoonizer InvertedResidual encoder",
-        "models.losses": "discriminator_loss initial_discriminator_loss grayscale_discriminator_loss adversarial_loss "
-        "content_loss gray_style_loss grayscale_style_loss color_style_loss color_reconstruction_loss gray yuv gram",
+        "models.losses": "discriminator_loss initial_discriminator_loss animegan_discriminator_loss adversarial_loss "
+        "content_loss gray_style_loss animegan_style_loss color_style_loss animegan_color_loss gray yuv gram",
         "models.cartoonlossgan": "CartoonLossGANModel",
         "models.lr_scheduler": "FinalLinearDecay",
         "data.datasets": "UnpairedCartoonDataset DrawnCartoonDataset EpochSampler",

@@ -1,4 +1,4 @@
-"""Importing this module makes ppgan 2.1.0 importable on Paddle 2.5 and later, which have no `paddle.fluid`."""
+"""Importing this module makes ppgan 2.1.0 importable on Paddle 2.5 and later, which lack `paddle.fluid`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from paddle import Tensor
 
 
 def soft_relu(x: Tensor, threshold: float = 40.0) -> Tensor:
-    """log(1 + exp(x)) with x clipped to [-threshold, threshold]: the one name that ppgan takes from paddle.fluid."""
+    """log(1 + exp(x)) with x clipped to [-threshold, threshold]; all that ppgan imports from paddle.fluid."""
     return paddle.log1p(paddle.exp(paddle.clip(x, -threshold, threshold)))
 
 

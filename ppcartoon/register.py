@@ -1,4 +1,4 @@
-"""Importing this module puts ppcartoon's parts into ppgan's registries, so that its YAML files can name them."""
+"""Importing this module registers ppcartoon's classes and losses with ppgan, so that YAML files can name them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from .models.networks import Discriminator, NLayerDiscriminator
 
 
 def _with_options(loss: Callable) -> Callable:
-    """What ppgan calls with the options of a criterion: it returns the loss with them bound."""
+    """Factory that ppgan calls with the options of a criterion; returns the loss with the options bound."""
 
     def criterion(**options: object) -> Callable:
-        inspect.signature(loss).bind_partial(**options)  # an unknown option is an error here, not in the first step
+        inspect.signature(loss).bind_partial(**options)  # reports an unknown option now, not in the first step
         return partial(loss, **options)
 
     criterion.__name__ = loss.__name__
@@ -54,13 +54,13 @@ METRICS.register(CartoonFID)
 METRICS.register(CartoonKID)
 for name, loss in {
     "EdgePromotingDiscriminatorLoss": losses.discriminator_loss,
-    "GrayscaleDiscriminatorLoss": losses.grayscale_discriminator_loss,
+    "GrayscaleDiscriminatorLoss": losses.animegan_discriminator_loss,
     "InitialDiscriminatorLoss": losses.initial_discriminator_loss,
     "AdversarialLoss": losses.adversarial_loss,
     "ContentLoss": losses.content_loss,
     "GrayStyleLoss": losses.gray_style_loss,
-    "GrayscaleStyleLoss": losses.grayscale_style_loss,
+    "GrayscaleStyleLoss": losses.animegan_style_loss,
     "ColorStyleLoss": losses.color_style_loss,
-    "ColorReconstructionLoss": losses.color_reconstruction_loss,
+    "ColorReconstructionLoss": losses.animegan_color_loss,
 }.items():
     CRITERIONS.register(_with_options(loss), name=name)

@@ -1,4 +1,4 @@
-"""ppgan's builders make our parts, and a stock ppgan run trains them."""
+"""ppgan's builders create ppcartoon's classes and losses, and ppgan's own trainer trains them."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ from ppgan.solver import build_lr_scheduler
 
 
 @paddle.no_grad()
-def test_the_registries_know_the_networks():
+def test_ppgan_builds_the_networks():
     image = paddle.zeros([1, 3, 32, 32])
     netD = build_discriminator({"name": "CartoonLossDiscriminator", "channels": 4})
     netN = build_discriminator({"name": "CartoonLossNLayerDiscriminator", "channels": 8})
@@ -31,13 +31,13 @@ def test_the_registries_know_the_networks():
     assert netG(netD.encoder(image)).shape == netG(netN.encoder(image)).shape == [1, 3, 32, 32]
 
 
-def test_the_registries_know_the_model_and_the_data_sets():
+def test_ppgan_builds_the_data_set_and_finds_the_model():
     assert MODELS.get("CartoonLossGANModel").__name__ == "CartoonLossGANModel"
     data = build_dataset({"name": "DrawnCartoonDataset", "count": 3, "size": 32})
     assert len(data) == 3 and data[0]["photo"].shape == (3, 32, 32)
 
 
-def test_ppgan_s_own_models_are_there_too():
+def test_ppgan_s_own_models_stay_registered():
     assert MODELS.get("AnimeGANV2Model").__name__ == "AnimeGANV2Model"
 
 
@@ -45,17 +45,17 @@ def test_ppgan_s_own_models_are_there_too():
     "name, options, function",
     [
         ("EdgePromotingDiscriminatorLoss", {"omega": 0.5, "mode": "lsgan"}, losses.discriminator_loss),
-        ("GrayscaleDiscriminatorLoss", {"omega": 0.5, "mode": "lsgan"}, losses.grayscale_discriminator_loss),
+        ("GrayscaleDiscriminatorLoss", {"omega": 0.5, "mode": "lsgan"}, losses.animegan_discriminator_loss),
         ("InitialDiscriminatorLoss", {}, losses.initial_discriminator_loss),
         ("AdversarialLoss", {"mode": "lsgan"}, losses.adversarial_loss),
         ("ContentLoss", {}, losses.content_loss),
         ("GrayStyleLoss", {}, losses.gray_style_loss),
-        ("GrayscaleStyleLoss", {}, losses.grayscale_style_loss),
+        ("GrayscaleStyleLoss", {}, losses.animegan_style_loss),
         ("ColorStyleLoss", {"delta": 0.1}, losses.color_style_loss),
-        ("ColorReconstructionLoss", {"delta": 0.1}, losses.color_reconstruction_loss),
+        ("ColorReconstructionLoss", {"delta": 0.1}, losses.animegan_color_loss),
     ],
 )
-def test_a_criterion_is_the_loss_with_its_options_bound(name, options, function):
+def test_criterion_is_the_loss_with_its_options_bound(name, options, function):
     count = {"Edge": 3, "Gray": 2, "Adve": 1}.get(name[:4], 2) + 2 * (name == "GrayscaleDiscriminatorLoss")
     tensors = [paddle.to_tensor(np.random.default_rng(i).uniform(-1, 1, (2, 3, 4, 4)), "float32") for i in range(count)]
     found, wanted = build_criterion({"name": name, **options})(*tensors), function(*tensors, **options)
@@ -64,21 +64,21 @@ def test_a_criterion_is_the_loss_with_its_options_bound(name, options, function)
     assert float(found) == float(wanted)
 
 
-def test_an_unknown_option_of_a_criterion_is_refused_at_once():
+def test_unknown_option_of_a_criterion_is_refused_when_it_is_built():
     with pytest.raises(RuntimeError, match="detla"):
         build_criterion({"name": "ColorStyleLoss", "detla": 0.1})
 
 
 @pytest.mark.parametrize("decay", [0, 1, 3, 4])
-def test_the_learning_rate_is_constant_then_falls_on_a_line_and_never_below_zero(decay):
+def test_learning_rate_is_constant_then_decays_linearly_and_never_below_zero(decay):
     options = {"learning_rate": 0.5, "start_epoch": 4 - decay, "decay_epochs": decay, "iters_per_epoch": 5}
     schedule = build_lr_scheduler({"name": "FinalLinearDecay", **options})
     rates = []
     for _ in range(25):
         rates.append(schedule.last_lr)
         schedule.step()
-    falling = [0.5 * i / (5 * decay) for i in range(5 * decay, 0, -1)]
-    np.testing.assert_allclose(rates[:20], [0.5] * (20 - 5 * decay) + falling)
+    decayed = [0.5 * i / (5 * decay) for i in range(5 * decay, 0, -1)]
+    np.testing.assert_allclose(rates[:20], [0.5] * (20 - 5 * decay) + decayed)
     assert rates[20:] == ([0.0] * 5 if decay else [0.5] * 5)
 
 
@@ -104,7 +104,7 @@ print("lr", trainer.current_learning_rate)
 """
 
 
-def test_a_stock_ppgan_run_trains_on_the_config_that_our_run_saved(whole, tmp_path):
+def test_ppgan_s_trainer_trains_from_the_config_that_a_run_saved(whole, tmp_path):
     arguments = ["-c", str(whole[1] / "config.yaml"), "-o", f"output_dir={tmp_path}"]
     done = subprocess.run(
         [sys.executable, "-c", STOCK, *arguments],
@@ -121,7 +121,7 @@ def test_a_stock_ppgan_run_trains_on_the_config_that_our_run_saved(whole, tmp_pa
     assert (folder / "epoch_4_checkpoint.pdparams").exists()
 
 
-def test_soft_relu_is_what_paddle_fluid_had():
+def test_soft_relu_equals_the_one_of_paddle_fluid():
     x = paddle.to_tensor([-50.0, 0.0, 1.0, 50.0])
     wanted = [4.2e-18, 0.6931, 1.3133, 40.0]
     assert paddle.allclose(ppgan_compat.soft_relu(x), paddle.to_tensor(wanted), rtol=1e-3)

@@ -1,4 +1,4 @@
-"""`ppcartoon train`: trains a style."""
+"""Command `ppcartoon train`: trains a style."""
 
 from __future__ import annotations
 
@@ -30,37 +30,41 @@ log = logging.getLogger("ppcartoon")
 
 
 class Console(logging.Handler):
-    """Lines on standard error, above the progress bar where there is one."""
+    """Log handler that writes to standard error, above the progress bar if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError):  # the terminal is gone; train.log remains
+        with contextlib.suppress(OSError):  # the terminal was closed; train.log has the lines
             tqdm.write(self.format(record), file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
-    p = common.parser(PROGRAM, "Trains CartoonLossGAN, both stages; `ppcartoon --weights` takes the weights.", EXAMPLES)
-    p.add_argument("-c", "--config-file", type=Path, metavar="YAML", help="what to train; --resume PATH needs none")
+    p = common.parser(
+        PROGRAM, "Trains CartoonLossGAN in both stages and writes weights for `ppcartoon --weights`.", EXAMPLES
+    )
+    p.add_argument(
+        "-c", "--config-file", type=Path, metavar="YAML", help="config to train; optional with --resume PATH"
+    )
     p.add_argument(
         "-o", "--opt", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-        help="on top of the config, as in -o epochs=10 model.adv_weight=100; values are YAML",
+        help="override keys of the config, as in -o epochs=10 model.adv_weight=100; values are YAML",
     )  # fmt: skip
     p.add_argument(
         "--resume", nargs="?", const="auto", metavar="PATH",
-        help="go on with a run's folder or one of its checkpoints; auto or nothing: the newest of this config's run",
+        help="resume a run's folder or a checkpoint; auto or no value: the newest checkpoint of this config's run",
     )  # fmt: skip
-    p.add_argument("--seed", type=int, help="of weights, order, crops and flips (the config's seed)")
+    p.add_argument("--seed", type=int, help="random seed of weights, data order, crops and flips (key seed)")
     p.add_argument(
         "--decay", type=int, metavar="EPOCHS",
-        help="let the learning rate fall to 0 in the last ones (lr_scheduler.decay_epochs)",
+        help="decay the learning rate to 0 in the last EPOCHS epochs (key lr_scheduler.decay_epochs)",
     )  # fmt: skip
-    p.add_argument("--amp", action="store_true", help="mixed precision on a GPU (model.amp=auto)")
-    p.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="(default: auto)")
-    p.add_argument("--dry-run", action="store_true", help="say what would be trained on what, and stop")
+    p.add_argument("--amp", action="store_true", help="mixed precision on a GPU (key model.amp=auto)")
+    p.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to train (default: auto)")
+    p.add_argument("--dry-run", action="store_true", help="print data, steps, parameters and cost, without training")
     return p
 
 
 def processes() -> int:
-    """That Paddle's launcher started for this run."""
+    """Number of processes that Paddle's launcher started for this run; 1 without it."""
     return int(os.environ.get("PADDLE_TRAINERS_NUM", 1))
 
 
@@ -69,11 +73,11 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     flags = {"seed": args.seed, "lr_scheduler.decay_epochs": args.decay, "model.amp": "auto" if args.amp else None}
     options = args.opt + [f"{key}={value}" for key, value in flags.items() if value is not None]
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes())))  # Paddle would take one thread
-    for noise in ("No ccache found", r"\s*Non compatible API"):  # Paddle's, of no interest here
-        warnings.filterwarnings("ignore", noise)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes())))  # Paddle's default is one thread
+    for message in ("No ccache found", r"\s*Non compatible API"):  # harmless warnings of Paddle
+        warnings.filterwarnings("ignore", message)
     log.handlers = [Console(logging.INFO)]
-    log.setLevel(logging.DEBUG)  # for train.log, which gets what the progress bar shows
+    log.setLevel(logging.DEBUG)  # train.log also gets the lines that the progress bar replaces
     log.propagate = False
     return common.run(
         PROGRAM,
@@ -85,8 +89,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(args: argparse.Namespace, options: list[str]) -> int:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while much is imported, end without a word
-    with contextlib.redirect_stderr(io.StringIO()):  # Paddle warns of more threads than one
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # exit at once during the imports
+    with contextlib.redirect_stderr(io.StringIO()):  # hides Paddle's warning about several threads
         import paddle
 
     from ..training import experiment, run_folder, trainer
@@ -94,22 +98,22 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if processes() > 1:
-        signal_when_parent_ends(signal.SIGTERM)  # when the launcher dies, its processes stop with a checkpoint
+        signal_when_parent_ends(signal.SIGTERM)  # if the launcher dies, its processes stop with a checkpoint
     gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
     if args.device == "gpu" and not gpus:
-        raise InputError("--device gpu: Paddle finds none here, or is a build without CUDA")
+        raise InputError("--device gpu: Paddle finds no GPU, or is a build without CUDA; use --device cpu")
     paddle.set_device("gpu" if gpus and args.device != "cpu" else "cpu")
     start = run_folder.locate(args.config_file, options, args.resume)
-    work = experiment.Experiment(start, " ".join(["python", *sys.argv]))
+    run = experiment.Experiment(start, " ".join(["python", *sys.argv]))
     if args.dry_run:
-        print("\n".join(work.summary()))
+        print("\n".join(run.summary()))
         return 0
-    if work.rank == 0:
+    if run.rank == 0:
         open_log(start.folder)
     else:
-        log.setLevel(logging.ERROR)  # rank 0 tells of the run
+        log.setLevel(logging.ERROR)  # rank 0 logs the run
     try:
-        trainer.Trainer(work, start.notes).train()
+        trainer.Trainer(run, start.notes).train()
     except Interrupted as stop:
         log.info(str(stop))
         return 128 + stop.number

@@ -1,4 +1,4 @@
-"""Configs in YAML: `_base_`, `-o a.b=c`, and keys that must fit the schema."""
+"""Reads configs: YAML with `_base_`, options `a.b=c` on top, checked against the schema."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pydantic
 import yaml
 
 from ..errors import InputError
+from ..models.renamed import current_names
 from .schema import Config, Section
 
 
@@ -17,12 +18,12 @@ def load(path: Path, options: list[str] = ()) -> Config:
     """Reads a config.
 
     Args:
-        path: YAML; its `_base_` names a file, relative to its own place, whose keys it overrides. A section that gives
-            another `name` than the base's starts anew.
-        options: "a.b=value" each, value in YAML; they override the file.
+        path: YAML; `_base_` names a file, relative to this one, whose keys it overrides. A section with another `name`
+            than in the base replaces that section completely.
+        options: "a.b=value" each, with value in YAML; they override the file.
 
     Raises:
-        InputError: a file cannot be read, or a key is unknown, missing, of a wrong type or of an impossible value.
+        InputError: a file cannot be read, or a key is unknown or missing, or its value has a wrong type or range.
     """
     tree = _read(Path(path), ())
     for option in options:
@@ -35,16 +36,21 @@ def load(path: Path, options: list[str] = ()) -> Config:
             raise InputError(f"-o {option}: the value is not YAML ({_one_line(error)})") from error
         for part in reversed(key.split(".")):
             value = {part: value}
-        tree = _merge(tree, value)
+        tree = _merge(tree, current_names(value, f"-o {option}"))
     return check(tree, str(path))
 
 
 def check(tree: dict, source: str) -> Config:
-    """A tree of keys as a Config, with what follows from other keys filled in.
+    """Validates a config and fills in the keys that follow from others.
+
+    Args:
+        tree: nested mappings.
+        source: file to name in errors and warnings.
 
     Raises:
-        InputError: the first key that does not fit, and how many more do not.
+        InputError: names the first invalid key and counts the others.
     """
+    tree = current_names(tree, source)
     try:
         return Config.model_validate(tree)
     except pydantic.ValidationError as error:
@@ -53,12 +59,13 @@ def check(tree: dict, source: str) -> Config:
 
 
 def _explain(error: dict, tree: dict) -> str:
-    keys, place = [], tree
+    """One of pydantic's errors as one line: the key's path, what is wrong and what to write."""
+    keys, node = [], tree
     for key in error["loc"]:
-        if (isinstance(place, dict) and key in place) or isinstance(place, list):
-            place = place[key]
+        if (isinstance(node, dict) and key in node) or isinstance(node, list):
+            node = node[key]
         elif error["type"] != "missing" or key != error["loc"][-1]:
-            continue  # a branch of the schema, not a key
+            continue  # the name of a model or data set, not a key
         keys.append(str(key))
     path, value = ".".join(keys), error.get("input")
     if error["type"] == "extra_forbidden":
@@ -70,12 +77,12 @@ def _explain(error: dict, tree: dict) -> str:
         return f"{path}: {error['ctx']['error']}" if path else str(error["ctx"]["error"])
     hint = ""
     if isinstance(value, str) and "number" in error["msg"]:
-        hint = "; for YAML this is text: 2e-4 is written 0.0002"
+        hint = "; YAML reads this as text: write 2e-4 as 0.0002"
     return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}, got {value!r:.60}{hint}"
 
 
 def _known() -> set[str]:
-    """All keys of all sections."""
+    """All keys of all sections, for suggestions."""
     sections, names = [Section], set()
     while sections:
         section = sections.pop()
@@ -85,8 +92,9 @@ def _known() -> set[str]:
 
 
 def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """A file merged with its bases; `above` has the files that led to it through `_base_`."""
     if path.resolve() in above:
-        raise InputError(f"{path}: is its own _base_")
+        raise InputError(f"{path}: _base_ leads back to the same file")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -94,7 +102,8 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{path}: not YAML ({_one_line(error)})") from error
     if not isinstance(tree, dict):
-        raise InputError(f"{path}: holds no keys")
+        raise InputError(f"{path}: contains no keys")
+    tree = current_names(tree, str(path))
     base = tree.pop("_base_", None)
     if base is None:
         return tree
@@ -104,7 +113,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _merge(base: Any, over: Any) -> Any:
-    """`over` on top of `base`, mapping by mapping."""
+    """`over` merged into `base`, mapping by mapping."""
     if not isinstance(base, dict) or not isinstance(over, dict):
         return over
     if over.get("name", base.get("name")) != base.get("name"):

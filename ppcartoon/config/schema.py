@@ -1,4 +1,4 @@
-"""The keys of a config, their types and limits: constructor arguments, section by section as ppgan names them."""
+"""Schema of a config: its keys are constructor arguments, in sections named as in ppgan, with types and limits."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Side = Annotated[int, Field(ge=32, multiple_of=4)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=1)]
+Loss = Literal["cartoonloss", "animegan"]
 Text = Annotated[str, Field(min_length=1)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 VggLayer = Annotated[str, Field(pattern=r"^conv([12]_[12]|[345]_[1-4])$")]
 
 
 class Section(pydantic.BaseModel):
-    """A mapping that takes the keys it names and no others, without guessing at types."""
+    """A mapping without unknown keys or type conversions."""
 
     model_config = ConfigDict(extra="forbid", strict=True, serialize_by_alias=True)
 
@@ -34,11 +35,11 @@ class Generator(Section):
 
 
 def any_generator(value: Any) -> Section:
-    """Ours, or another of `networks.GENERATORS`, whose keys are the arguments of its constructor."""
+    """The paper's generator, or another of `networks.GENERATORS`, with its constructor's arguments as keys."""
     name = value.get("name") if isinstance(value, dict) else None
     if not isinstance(name, str) or name == "CartoonLossGenerator":
         return Generator.model_validate(value)
-    from ..models.networks import GENERATORS  # and Paddle, which configs of ours do without
+    from ..models.networks import GENERATORS  # imports Paddle, which the paper's generator does not need here
 
     if name not in GENERATORS:
         raise ValueError(f"{name}: unknown; ppcartoon/models/networks.py has {', '.join(sorted(GENERATORS))}")
@@ -54,21 +55,21 @@ class Discriminator(Section):
     channels: Width
 
     def features(self) -> int:
-        """Channels of the encoder's features."""
+        """Number of channels of the encoder's features."""
         return self.channels * (4 if self.name == "CartoonLossDiscriminator" else 2)
 
 
 class Model(Section):
-    """What the rest of a config asks of its model, where that has no key for it.
+    """Base of the models.
 
     Attributes:
-        NETS: the networks that each of its optimizers changes.
+        NETS: the networks that each optimizer updates.
     """
 
     NETS: ClassVar[dict[str, list[str]]] = {"optimizer_D": ["netD"], "optimizer_G": ["netG"]}
 
     def losses(self) -> set[str]:
-        """The names of its losses that are not switched off, in stage "cartoon"."""
+        """Names of the losses that are on in stage "cartoon"."""
         raise NotImplementedError
 
 
@@ -78,9 +79,9 @@ class CartoonLossGANModel(Model):
     discriminator: Discriminator
     reuse_encoder: bool
     gan_mode: Literal["vanilla", "lsgan"]
-    adv_loss: Literal["edge_promoting", "grayscale"] = "edge_promoting"
-    style_loss: Literal["gray", "grayscale"] = "gray"
-    color_loss: Literal["style", "reconstruction"] = "style"
+    adv_loss: Loss = "cartoonloss"
+    style_loss: Loss = "cartoonloss"
+    color_loss: Loss = "cartoonloss"
     init_epochs: Count
     adv_weight: Weight
     content_weight: Weight
@@ -96,9 +97,9 @@ class CartoonLossGANModel(Model):
 
     @field_validator("additional_losses")
     @classmethod
-    def known(cls, weights: dict[str, float]) -> dict[str, float]:
+    def names_are_known(cls, weights: dict[str, float]) -> dict[str, float]:
         if weights:
-            from ..models.losses import ADDITIONAL  # and Paddle, which configs of the paper's losses do without
+            from ..models.losses import ADDITIONAL  # imports Paddle, which the paper's losses do not need here
 
             for name in weights.keys() - ADDITIONAL.keys():
                 raise ValueError(
@@ -107,21 +108,22 @@ class CartoonLossGANModel(Model):
         return weights
 
     @model_validator(mode="after")
-    def possible(self) -> CartoonLossGANModel:
-        wanted = self.discriminator.features()
-        if self.generator.in_channels != wanted:
-            raise ValueError(f"generator.in_channels must be {wanted}, the channels of the encoder's features")
+    def is_consistent(self) -> CartoonLossGANModel:
+        channels = self.discriminator.features()
+        if self.generator.in_channels != channels:
+            raise ValueError(f"generator.in_channels must be {channels}, the channels of the encoder's features")
         if self.init_epochs and not self.content_weight:
-            raise ValueError("content_weight is all that stage init has: above 0, or init_epochs: 0")
+            raise ValueError("content_weight must be above 0, as stage init has no other loss; or set init_epochs: 0")
         weights = (self.adv_weight, self.content_weight, self.gray_weight, self.color_weight, self.tv_weight)
         if not any((*weights, *self.additional_losses.values())):
-            raise ValueError("all losses of the generator have weight 0")
+            raise ValueError("all losses of the generator have weight 0; set one above 0")
         return self
 
     def losses(self) -> set[str]:
         terms = ("adv", "content", "gray", "color", "tv")
-        ours = {f"g_{term}" for term in terms if getattr(self, f"{term}_weight")}
-        return {"d_loss", "g_loss"} | ours | {f"g_{name}" for name, weight in self.additional_losses.items() if weight}
+        paper = {f"g_{term}" for term in terms if getattr(self, f"{term}_weight")}
+        additional = {f"g_{name}" for name, weight in self.additional_losses.items() if weight}
+        return {"d_loss", "g_loss"} | paper | additional
 
 
 class AnimeGenerator(Section):
@@ -218,9 +220,8 @@ class CartoonGANModel(Model):
 class Loader(Section):
     batch_size: Positive
     num_workers: Count
-    use_shared_memory: bool = True
     flip: bool
-    seed: Seed = 0  # the run's
+    seed: Seed = 0  # filled in: the run's
 
 
 class UnpairedCartoonDataset(Loader):
@@ -236,7 +237,7 @@ class UnpairedCartoonDataset(Loader):
     cache_dir: Text | None
 
     @model_validator(mode="after")
-    def possible(self) -> UnpairedCartoonDataset:
+    def is_consistent(self) -> UnpairedCartoonDataset:
         if self.load_size is not None and self.load_size < self.size:
             raise ValueError(f"load_size {self.load_size} is less than size {self.size}")
         return self
@@ -257,9 +258,9 @@ class FinalLinearDecay(Section):
     learning_rate: Rate
     decay_epochs: Count
     init_learning_rate: Rate | None = None
-    init_epochs: Count = 0  # the model's
-    start_epoch: Count = 0  # epochs - decay_epochs
-    iters_per_epoch: Positive = 1  # filled in when the data are there
+    init_epochs: Count = 0  # filled in: the model's
+    start_epoch: Count = 0  # filled in: epochs - decay_epochs
+    iters_per_epoch: Positive = 1  # filled in when the data are loaded
 
 
 class Adam(Section):
@@ -267,7 +268,7 @@ class Adam(Section):
     net_names: list[str]
     beta1: Momentum
     beta2: Momentum
-    rate: Annotated[float, Field(gt=0, le=1000)] = 1.0  # times lr_scheduler's
+    lr_mult: Annotated[float, Field(gt=0, le=1000)] = 1.0  # factor on lr_scheduler's learning rate
 
 
 class Optimizer(Section):
@@ -325,11 +326,12 @@ class Config(Section):
     log_config: LogConfig
     snapshot_config: SnapshotConfig
     samples: Samples
-    validation: Validate | None = Field(None, alias="validate")  # pydantic's models have a method `validate`
+    validation: Validate | None = Field(None, alias="validate")  # `validate` is a method of pydantic's models
     export: Export
 
     @model_validator(mode="after")
     def resolve(self) -> Config:
+        """Checks keys against each other and fills in those that follow from others."""
         if self.model.init_epochs > self.epochs:
             raise ValueError(f"model.init_epochs {self.model.init_epochs} is more than epochs {self.epochs}")
         if self.lr_scheduler.decay_epochs > self.epochs:

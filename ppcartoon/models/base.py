@@ -1,4 +1,4 @@
-"""What our trainer trains: a model of ppgan that has stages, can be resumed, and exports weights."""
+"""Base class of the models that `training.trainer` trains: two stages, resumable, exportable."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from ppgan.solver import build_lr_scheduler
 
 from . import losses
 from .cost import Cost
+from .renamed import current_names
 from .vgg import VGG19
 
 
 class TrainableModel(BaseModel):
-    """A model that trains in one stage or two, on batches of `UnpairedCartoonDataset`.
+    """A model that trains in one or two stages, on batches of `UnpairedCartoonDataset`.
 
-    A subclass fills `nets`, sets `network`, and whatever of the following differs; `train_iter` does a step, leaves its
-    losses, detached, in `losses`, where `d_loss` and `g_loss` are D's and G's, and adds 1 to `steps`.
+    A subclass fills `nets`, sets `network`, and overrides what differs of the following. `train_iter` runs one step,
+    stores the detached losses in `losses` (`d_loss` and `g_loss` are the totals of D and G), and adds 1 to `steps`.
 
     Attributes:
-        network: how a weights file tells the network: parts by name, each with its arguments.
-        cartoonizer: which of `nets` makes cartoons of photos; a model where it takes more overrides `cartoonize` and
-            `export`.
+        network: the network as a weights file describes it: parts by name, each with its arguments.
+        cartoonizer: key in `nets` of the network that maps photos to cartoons; a model that needs more than one
+            network overrides `cartoonize` and `export`.
         init_epochs: length of stage "init"; all other epochs are stage "cartoon".
-        init_steps: the same in steps; known when the length of an epoch is.
-        steps: done so far.
-        optimized: the names of the networks that an optimizer changes, by the optimizer's name.
+        init_steps: the same in steps; set by `setup_lr_schedulers`.
+        steps: steps done so far.
+        optimized: names of the networks that each optimizer updates, by the optimizer's name.
         amp: None for float32; "float16" or "bfloat16" for mixed precision.
-        vgg: the frozen feature extractor; None where there is none.
-        parallel: whether several processes may train it together.
+        vgg: the frozen feature extractor, if the model has one.
+        parallel: whether several processes can train it together.
     """
 
     network: dict[str, dict]
@@ -50,7 +51,7 @@ class TrainableModel(BaseModel):
 
     @property
     def stage(self) -> str:
-        """Of the next step: "init" or "cartoon"."""
+        """Stage of the next step: "init" or "cartoon"."""
         return "init" if self.steps < self.init_steps else "cartoon"
 
     def setup_lr_schedulers(self, cfg: dict) -> paddle.optimizer.lr.LRScheduler:
@@ -59,56 +60,57 @@ class TrainableModel(BaseModel):
         return self.lr_scheduler
 
     def setup_optimizers(self, lr: paddle.optimizer.lr.LRScheduler, cfg: dict[str, dict]) -> dict:
-        """As ppgan's; an optimizer may have a `rate`, a factor on the schedule's learning rate."""
+        """As in ppgan, but an optimizer may have `lr_mult`, a factor on the scheduled learning rate."""
         self.optimized = {name: options["net_names"] for name, options in cfg.items()}
-        cfg = {name: dict(options) for name, options in cfg.items()}
+        cfg = current_names({"optimizer": cfg}, type(self).__name__)["optimizer"]
         for options in cfg.values():
-            rate = options.pop("rate", 1.0)
-            for parameter in (p for name in options["net_names"] for p in self.nets[name].parameters()):
-                parameter.optimize_attr["learning_rate"] *= rate
+            lr_mult = options.pop("lr_mult", 1.0)
+            for name in options["net_names"]:
+                for parameter in self.nets[name].parameters():
+                    parameter.optimize_attr["learning_rate"] *= lr_mult
         return super().setup_optimizers(lr, cfg)
 
     def setup_input(self, input: dict[str, Tensor]) -> None:
-        """Takes a batch of `UnpairedCartoonDataset`: photo, cartoon, smooth and perhaps gray."""
+        """Sets the batch of the next step: photo, cartoon, smooth and, optionally, gray."""
         self.photo, self.cartoon, self.smooth = input["photo"], input["cartoon"], input["smooth"]
         self.gray_cartoon = input["gray"] if "gray" in input else losses.gray(self.cartoon)
 
     def cost(self, batch_size: int, size: int) -> Cost | None:
-        """What a step of stage "cartoon" costs, at `size` x `size` pixels; None where nobody counted it."""
+        """Cost of a step of stage "cartoon" on `size` x `size` pixels; None if unknown."""
         return None
 
     @paddle.no_grad()
     def cartoonize(self, photos: Tensor) -> Tensor:
-        """[N, 3, H, W] in [-1, 1] -> their cartoons, same shape and range; changes nothing."""
+        """Photos [N, 3, H, W] in [-1, 1] -> cartoons of the same shape and range; changes no state."""
         return unwrap(self.nets[self.cartoonizer])(photos)
 
     def export(self) -> dict[str, np.ndarray]:
-        """The tensors of a weights file, float32, of the network that `network` tells."""
+        """The float32 tensors of a weights file, for the network in `network`."""
         return {name: value.numpy() for name, value in unwrap(self.nets[self.cartoonizer]).state_dict().items()}
 
     def extra_state(self) -> dict[str, np.ndarray]:
-        """What a resumed run needs besides networks and optimizers, by name; most models: nothing."""
+        """Arrays by name that a resumed run needs besides networks and optimizers; empty for most models."""
         return {}
 
     def load_extra_state(self, tensors: dict[str, np.ndarray]) -> None:
-        """Undoes `extra_state`."""
+        """Restores what `extra_state` returned."""
 
     def scaler_states(self) -> dict[str, dict]:
-        """Of loss scaling, as JSON has it; empty where there is none."""
+        """State of loss scaling as JSON values; empty without loss scaling."""
         return {}
 
     def set_scaler_states(self, states: dict[str, dict]) -> None:
-        """Undoes `scaler_states`."""
+        """Restores what `scaler_states` returned."""
 
 
 def unwrap(net: nn.Layer) -> nn.Layer:
-    """The network under the wrapper of multi-GPU training, which hides its parts."""
+    """The network inside the wrapper of multi-GPU training, which hides its submodules."""
     return net._layers if isinstance(net, paddle.DataParallel) else net
 
 
 @contextmanager
 def training_mode(net: nn.Layer) -> Iterator[None]:
-    """Inside, the network is in train mode and its parameters take gradients; afterwards neither."""
+    """Train mode with gradients for the parameters inside the block; eval mode without gradients after it."""
     net.train()
     for parameter in net.parameters():
         parameter.stop_gradient = False

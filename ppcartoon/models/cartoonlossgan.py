@@ -1,4 +1,4 @@
-"""CartoonLossGANModel: the paper's algorithm, both stages, as a model for ppgan's or our trainer."""
+"""CartoonLossGANModel: the paper's training algorithm, both stages, for ppgan's trainer or `training.trainer`."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from ppgan.models.generators.builder import build_generator
 from ..weights import fold
 from . import losses
 from .base import TrainableModel, training_mode, unwrap
-from .cost import Cost, step_cost
-from .networks import OURS, Cartoonizer
+from .cost import Cost, StepImages, step_cost
+from .networks import DEFAULT_GENERATOR, Cartoonizer
+from .renamed import current_loss
 from .vgg import VGG19
 
 
 class CartoonLossGANModel(TrainableModel):
     """CartoonLossGAN (Dong et al., 2021): G decodes the features of E, the encoder of D, which D's step alone trains.
 
-    There is one generator and one discriminator (Fig. 3), and no cycle. A weight of 0 switches its loss off, with all
-    that only this loss needs.
+    One generator, one discriminator, no cycle (Fig. 3). A weight of 0 switches a loss off, with all computations that
+    only this loss needs.
 
     Args:
         generator: name and arguments of G in ppgan's registry.
-        discriminator: name and arguments of D, which has the parts `encoder` and `classifier`.
-        reuse_encoder: whether G decodes the features of D's encoder; False gives G an encoder of its own, of the same
-            shape, which G's step trains.
-        gan_mode: "vanilla" (Eq. 1 as it stands) or "lsgan".
-        adv_loss: "edge_promoting" (Eq. 1) or "grayscale" (AnimeGAN's).
-        style_loss: "gray" (Eq. 3) or "grayscale" (AnimeGAN's).
-        color_loss: "style" (Eq. 4) or "reconstruction" (AnimeGAN's).
+        discriminator: name and arguments of D, which has the attributes `encoder` and `classifier`.
+        reuse_encoder: whether G decodes the features of D's encoder; False gives G its own encoder of the same shape,
+            trained in G's step.
+        gan_mode: "vanilla" (Eq. 1 as written) or "lsgan".
+        adv_loss: "cartoonloss" (Eq. 1) or "animegan" (`losses.animegan_discriminator_loss`).
+        style_loss: "cartoonloss" (Eq. 3) or "animegan" (`losses.animegan_style_loss`).
+        color_loss: "cartoonloss" (Eq. 4) or "animegan" (`losses.animegan_color_loss`).
         init_epochs: length of stage "init"; all other epochs are stage "cartoon".
         adv_weight: lambda 1.
         content_weight: lambda 2.
@@ -48,11 +49,11 @@ class CartoonLossGANModel(TrainableModel):
         huber_delta: where the Huber loss of Eq. 4 turns linear.
         vgg_layer: l of Eqs. 2 and 3, "conv1_1" to "conv5_4".
         vgg_path: see `vgg.VGG19`.
-        additional_losses: weights of losses that Eq. 5 has besides, by their names in `losses.ADDITIONAL`.
+        additional_losses: weights of losses added to Eq. 5, by their names in `losses.ADDITIONAL`.
         amp: None for float32; "float16" (with loss scaling) or "bfloat16" for mixed precision O1, on GPUs.
 
     Raises:
-        InputError: VGG19 cannot be had.
+        InputError: VGG19 cannot be loaded.
     """
 
     def __init__(
@@ -61,9 +62,9 @@ class CartoonLossGANModel(TrainableModel):
         discriminator: dict,
         reuse_encoder: bool = True,
         gan_mode: str = "vanilla",
-        adv_loss: str = "edge_promoting",
-        style_loss: str = "gray",
-        color_loss: str = "style",
+        adv_loss: str = "cartoonloss",
+        style_loss: str = "cartoonloss",
+        color_loss: str = "cartoonloss",
         init_epochs: int = 2,
         adv_weight: float = 300.0,
         content_weight: float = 1.5,
@@ -78,23 +79,26 @@ class CartoonLossGANModel(TrainableModel):
         amp: str | None = None,
     ) -> None:
         super().__init__()
-        told = {key: value for key, value in generator.items() if (key, value) != ("name", OURS)}
-        self.network = {"encoder": dict(discriminator), "generator": told}  # as a weights file has it
+        self.network = {"encoder": dict(discriminator), "generator": dict(generator)}
+        if generator.get("name") == DEFAULT_GENERATOR:  # weights files omit it
+            del self.network["generator"]["name"]
         self.nets["netD"] = build_discriminator(discriminator)
         self.nets["netG"] = build_generator(generator) if reuse_encoder else Cartoonizer(**self.network)
         self.nets["netG"].train()
         self.reuse_encoder, self.gan_mode, self.init_epochs = reuse_encoder, gan_mode, init_epochs
-        self.adv_loss, self.style_loss, self.color_loss = adv_loss, style_loss, color_loss
+        self.adv_loss = current_loss("adv_loss", adv_loss)
+        self.style_loss = current_loss("style_loss", style_loss)
+        self.color_loss = current_loss("color_loss", color_loss)
         self.adv_weight, self.content_weight, self.gray_weight = adv_weight, content_weight, gray_weight
         self.color_weight, self.tv_weight, self.edge_weight = color_weight, tv_weight, edge_weight
         self.huber_delta, self.amp = huber_delta, amp
         self.additional_losses = {name: weight for name, weight in (additional_losses or {}).items() if weight}
         self.vgg = VGG19(vgg_layer, vgg_path) if content_weight or gray_weight else None
-        scaled = amp == "float16"
-        self.scalers = {name: paddle.amp.GradScaler(enable=scaled) for name in ("optimizer_D", "optimizer_G")}
+        loss_scaling = amp == "float16"
+        self.scalers = {name: paddle.amp.GradScaler(enable=loss_scaling) for name in ("optimizer_D", "optimizer_G")}
 
     def train_iter(self, optims: dict | None = None) -> None:
-        """One step on the batch (Fig. 1): first D's, then G's; `losses` has the terms of both, weighted, by name."""
+        """One step on the batch (Fig. 1): D, then G. `losses` gets the weighted terms of both by name."""
         optimizers = optims or self.optimizers
         self.forward()
         with training_mode(self.nets["netD"]):
@@ -108,14 +112,19 @@ class CartoonLossGANModel(TrainableModel):
     def forward(self) -> None:
         """fake = G(E(p)) and, for Eq. 4, c_g = G(E(c)), in one call of G; E's features are constants."""
         self.nets["netD"].eval()
-        colored = self.stage == "cartoon" and self.color_weight and self.color_loss == "style"
-        images = [self.photo, self.cartoon] if colored else [self.photo]
+        images = [self.photo]
+        if self.stage == "cartoon" and self._reconstructs_cartoons():
+            images.append(self.cartoon)
         with self._autocast():
             outputs = self.nets["netG"](self.encode(paddle.concat(images)))
         self.fake, *self.reconstructed = paddle.split(losses.full(outputs), len(images))
 
+    def _reconstructs_cartoons(self) -> bool:
+        """Whether the color loss of stage "cartoon" needs G(E(c))."""
+        return bool(self.color_weight) and self.color_loss == "cartoonloss"
+
     def encode(self, images: Tensor) -> Tensor:
-        """What G takes: z = E(images) without a gradient, or the images where G has an encoder of its own."""
+        """The input of G: z = E(images) without a gradient, or the images if G has its own encoder."""
         if not self.reuse_encoder:
             return images
         with paddle.no_grad():
@@ -124,68 +133,76 @@ class CartoonLossGANModel(TrainableModel):
     def discriminator_losses(self) -> dict[str, Tensor]:
         """Eq. 6 in stage "init", Eq. 1 or AnimeGAN's in stage "cartoon", in one call of D."""
         init = self.stage == "init"
-        grayscale = self.adv_loss == "grayscale" and not init
+        animegan = self.adv_loss == "animegan" and not init
         images = [self.photo if init else self.cartoon, self.fake.detach()]
-        if grayscale:
+        if animegan:
             images.append(self.gray_cartoon)
         if self.edge_weight and not init:
-            images.append(losses.gray(self.smooth) if grayscale else self.smooth)
+            images.append(losses.gray(self.smooth) if animegan else self.smooth)
         with self._autocast():
             logits = paddle.split(self.nets["netD"](paddle.concat(images)), len(images))
         if init:
             return losses.initial_discriminator_loss(*logits, mode=self.gan_mode)
-        loss = losses.grayscale_discriminator_loss if grayscale else losses.discriminator_loss
+        loss = losses.animegan_discriminator_loss if animegan else losses.discriminator_loss
         return loss(*logits, omega=self.edge_weight, mode=self.gan_mode)
 
     def generator_losses(self) -> dict[str, Tensor]:
-        """lambda 2 times Eq. 2 in stage "init", the terms of Eq. 5 in stage "cartoon", and their sum `g_loss`."""
-        init = self.stage == "init"
-        terms = self._feature_losses(gray=not init and bool(self.gray_weight))
-        if not init and self.adv_weight:
+        """lambda 2 times Eq. 2 in stage "init", the terms of Eq. 5 in stage "cartoon"; and their sum `g_loss`."""
+        cartoon = self.stage == "cartoon"
+        terms = self._feature_losses(gray=cartoon and bool(self.gray_weight))
+        if cartoon:
+            terms |= self._adversarial_and_image_losses()
+        return {"g_loss": sum(terms.values()), **terms}
+
+    def _adversarial_and_image_losses(self) -> dict[str, Tensor]:
+        """The terms of stage "cartoon" that need no VGG19."""
+        terms = {}
+        if self.adv_weight:
             with self._autocast():
                 logits = unwrap(self.nets["netD"])(self.fake)
             terms["g_adv"] = self.adv_weight * losses.adversarial_loss(logits, self.gan_mode)
-        if not init and self.color_weight:
+        if self.color_weight:
             terms["g_color"] = self.color_weight * self._color_loss()
-        if not init and self.tv_weight:
+        if self.tv_weight:
             terms["g_tv"] = self.tv_weight * AnimeGANV2Model.variation_loss(self.fake)
-        if not init:
-            terms |= self._additional_losses()
-        return {"g_loss": sum(terms.values()), **terms}
-
-    def _additional_losses(self) -> dict[str, Tensor]:
-        terms = {}
         for name, weight in self.additional_losses.items():
             loss = losses.ADDITIONAL[name]
-            terms[f"g_{name}"] = weight * loss(*(getattr(self, image) for image in inspect.signature(loss).parameters))
+            images = [getattr(self, image) for image in inspect.signature(loss).parameters]
+            terms[f"g_{name}"] = weight * loss(*images)
         return terms
 
     def _color_loss(self) -> Tensor:
-        if self.color_loss == "reconstruction":
-            return losses.color_reconstruction_loss(self.fake, self.photo, self.huber_delta)
+        if self.color_loss == "animegan":
+            return losses.animegan_color_loss(self.fake, self.photo, self.huber_delta)
         (output,) = self.reconstructed
         return losses.color_style_loss(output, self.cartoon, self.huber_delta)
 
     def _feature_losses(self, gray: bool) -> dict[str, Tensor]:
-        """Eqs. 2 and 3, or AnimeGAN's in its place, from one call of VGG19 with a gradient and one without."""
-        names = ["g_content"] * bool(self.content_weight) + ["g_gray"] * gray
-        if not names:
+        """Eq. 2 and, if `gray`, Eq. 3 or AnimeGAN's, in one call of VGG19 with a gradient and one without."""
+        content, animegan = bool(self.content_weight), self.style_loss == "animegan"
+        if not content and not gray:
             return {}
-        grayscale = self.style_loss == "grayscale"
-        moving = {"g_content": lambda: self.fake, "g_gray": lambda: losses.gray(self.fake)}
-        fixed = {"g_content": self.photo, "g_gray": self.gray_cartoon}
+        outputs, targets = [], []
         with self._autocast():
+            if content:
+                outputs.append(self.fake)
+                targets.append(self.photo)
+            if gray:
+                targets.append(self.gray_cartoon)
+                if not animegan:
+                    outputs.append(losses.gray(self.fake))
+                elif not content:  # otherwise both losses use the same features
+                    outputs.append(self.fake)
             with paddle.no_grad():
-                targets = self._features([fixed[name] for name in names])
-            if grayscale:  # both losses look at the same image
-                features = [self.vgg(self.fake)] * len(names)
-            else:
-                features = self._features([moving[name]() for name in names])
-        weighted = {
-            "g_content": (self.content_weight, losses.content_loss),
-            "g_gray": (self.gray_weight, losses.grayscale_style_loss if grayscale else losses.gray_style_loss),
-        }
-        return {n: weighted[n][0] * weighted[n][1](f, target) for n, f, target in zip(names, features, targets)}
+                target_features = self._features(targets)
+            features = self._features(outputs)
+        terms = {}
+        if content:
+            terms["g_content"] = self.content_weight * losses.content_loss(features[0], target_features[0])
+        if gray:
+            loss = losses.animegan_style_loss if animegan else losses.gray_style_loss
+            terms["g_gray"] = self.gray_weight * loss(features[-1], target_features[-1])
+        return terms
 
     def _features(self, images: list[Tensor]) -> list[Tensor]:
         return paddle.split(self.vgg(paddle.concat(images)), len(images))
@@ -198,30 +215,49 @@ class CartoonLossGANModel(TrainableModel):
         optimizer.clear_grad(set_to_zero=False)
 
     def _autocast(self) -> paddle.amp.auto_cast:
-        """Convolutions in half precision; the matrix products of spectral norm, whose u and v are kept, in float32."""
-        precise = {"matmul", "matmul_v2"}
+        """Convolutions in half precision; matrix products of spectral norm in float32, as u and v are saved."""
+        float32_ops = {"matmul", "matmul_v2"}
         dtype = self.amp or "float16"
-        return paddle.amp.auto_cast(self.amp is not None, custom_black_list=precise, level="O1", dtype=dtype)
+        return paddle.amp.auto_cast(self.amp is not None, custom_black_list=float32_ops, level="O1", dtype=dtype)
 
     def scaler_states(self) -> dict[str, dict]:
-        """Of loss scaling, as JSON has it; empty where there is none."""
+        """State of loss scaling as JSON values; empty without loss scaling."""
         return {
             name: {key: np.asarray(value).tolist() for key, value in scaler.state_dict().items()}
             for name, scaler in self.scalers.items()
         }
 
     def set_scaler_states(self, states: dict[str, dict]) -> None:
-        """Undoes `scaler_states`; loss scaling that was not there before starts afresh."""
+        """Restores what `scaler_states` returned; a scaler with an empty state keeps its initial one."""
         for name, state in states.items():
             if state:
                 self.scalers[name].load_state_dict(state)
+
+    def step_images(self) -> StepImages:
+        """Images per photo that each network processes in a step of stage "cartoon", with the losses that are on."""
+        judged, targets = 2, 0
+        if self.edge_weight:
+            judged += 1
+        if self.adv_loss == "animegan":
+            judged += 1
+        if self.content_weight:
+            targets += 1
+        if self.gray_weight:
+            targets += 1
+        return StepImages(
+            generated=2 if self._reconstructs_cartoons() else 1,
+            judged=judged,
+            judged_for_g=1 if self.adv_weight else 0,
+            vgg_targets=targets,
+            vgg_outputs=min(targets, 1) if self.style_loss == "animegan" else targets,
+        )
 
     def cost(self, batch_size: int, size: int) -> Cost:
         return step_cost(self, batch_size, size)
 
     @paddle.no_grad()
     def cartoonize(self, photos: Tensor) -> Tensor:
-        """[N, 3, H, W] in [-1, 1] -> G(E(photos)), same shape and range; changes nothing."""
+        """Photos [N, 3, H, W] in [-1, 1] -> G(E(photos)), same shape and range; changes no state."""
         self.nets["netD"].eval()
         return unwrap(self.nets["netG"])(self.encode(photos))
 
@@ -229,7 +265,7 @@ class CartoonLossGANModel(TrainableModel):
         self.visual_items = {"photo": self.photo, "cartoon": self.fake}
 
     def export(self) -> dict[str, np.ndarray]:
-        """The tensors of a weights file, float32, spectral normalisation folded in."""
+        """The float32 tensors of a weights file, with spectral normalization folded in."""
         states = {
             name: {key: value.numpy() for key, value in unwrap(net).state_dict().items()}
             for name, net in self.nets.items()

@@ -1,4 +1,4 @@
-"""What a training step costs, counted and not measured: floating point operations and memory."""
+"""Floating-point operations and memory of a training step, computed without running it."""
 
 from __future__ import annotations
 
@@ -7,32 +7,50 @@ from typing import Any, NamedTuple
 import paddle
 from paddle import Tensor, nn
 
-SIDE = 64  # pixels of the image on which everything is counted; the rest is in proportion to the area
-FLOAT = 4  # bytes
+SIDE = 64  # pixels; costs are counted on SIDE x SIDE images and scaled by area
+FLOAT_BYTES = 4
 INPUT_NOT_KEPT = (nn.ReLU, nn.Upsample)
 OUTPUT_NOT_KEPT = (nn.Conv2D, nn.LeakyReLU, nn.Upsample)
 
 
 class Cost(NamedTuple):
-    """Of one training step.
+    """Cost of one training step.
 
     Attributes:
-        flops: floating point operations of the convolutions, which dominate: 2 a multiplication with its addition.
-        bytes: memory at its fullest.
+        flops: floating-point operations of the convolutions, which dominate; a multiplication and its addition are 2.
+        bytes: peak memory.
     """
 
     flops: float
     bytes: float
 
 
-class Forward(NamedTuple):
-    """One call of a network. The backward pass costs `flops` for the weights and `flops` for the inputs.
+class StepImages(NamedTuple):
+    """Images that each network processes in a step, per photo of the batch.
 
     Attributes:
-        flops: floating point operations of the convolutions.
-        first: those of the first convolution, which a backward pass saves where the network's input is constant.
+        generated: by G, and by E if G reuses it.
+        judged: by D in its own step.
+        judged_for_g: by D in G's step.
+        vgg_targets: by VGG19 without a gradient.
+        vgg_outputs: by VGG19 with a gradient.
+    """
+
+    generated: int
+    judged: int
+    judged_for_g: int
+    vgg_targets: int
+    vgg_outputs: int
+
+
+class Forward(NamedTuple):
+    """Cost of one call of a network. The backward pass costs `flops` for the weights and `flops` for the inputs.
+
+    Attributes:
+        flops: floating-point operations of the convolutions.
+        first: those of the first convolution, which the backward pass saves if the network's input is constant.
         kept: bytes of the activations that the backward pass needs.
-        output: what the network returned.
+        output: the network's output.
     """
 
     flops: int
@@ -43,19 +61,19 @@ class Forward(NamedTuple):
 
 @paddle.no_grad()
 def forward_cost(net: nn.Layer, *inputs: Tensor) -> Forward:
-    """Runs the network once, in eval mode, and counts at each layer that has no layers of its own.
+    """Runs the network once, in eval mode, and counts at each layer without sublayers.
 
-    Of the activations it counts what layers keep that it knows (convolution, GroupNorm, ReLU, LeakyReLU, MaxPool,
-    Upsample); of any other layer all that goes in and comes out, and nothing of what happens outside layers.
+    Knows which activations convolution, GroupNorm, ReLU, LeakyReLU, MaxPool and Upsample keep. Of any other layer it
+    counts inputs and outputs. Operations outside layers are not counted.
     """
     flops: list[int] = []
-    kept: dict[int, Tensor] = {}  # by identity, as two layers may keep the same
+    kept: dict[int, Tensor] = {}  # by identity, as two layers may keep the same tensor
 
-    def count(layer: nn.Layer, taken: tuple, given: Tensor) -> None:
+    def count(layer: nn.Layer, inputs: tuple, output: Tensor) -> None:
         if isinstance(layer, nn.Conv2D):
-            flops.append(2 * given.size * layer.weight.size // layer.weight.shape[0])
-        tensors = [] if isinstance(layer, INPUT_NOT_KEPT) else [x for x in taken if isinstance(x, Tensor)]
-        tensors += [] if isinstance(layer, OUTPUT_NOT_KEPT) else [given]
+            flops.append(2 * output.size * layer.weight.size // layer.weight.shape[0])
+        tensors = [] if isinstance(layer, INPUT_NOT_KEPT) else [x for x in inputs if isinstance(x, Tensor)]
+        tensors += [] if isinstance(layer, OUTPUT_NOT_KEPT) else [output]
         kept.update({id(tensor): tensor for tensor in tensors})
 
     hooks = [layer.register_forward_post_hook(count) for layer in net.sublayers(True) if not list(layer.children())]
@@ -68,11 +86,11 @@ def forward_cost(net: nn.Layer, *inputs: Tensor) -> Forward:
             hook.remove()
         if training:
             net.train()
-    return Forward(sum(flops), flops[0], sum(FLOAT * tensor.size for tensor in kept.values()), output)
+    return Forward(sum(flops), flops[0], sum(FLOAT_BYTES * tensor.size for tensor in kept.values()), output)
 
 
 def forwards(model: Any) -> tuple[Forward, Forward, Forward, Forward | None]:
-    """E, G, D and VGG (where there is one) of a `models.CartoonLossGANModel` on one image of SIDE x SIDE."""
+    """E, G, D and VGG19 (or None) of a `CartoonLossGANModel` on one image of SIDE x SIDE."""
     image = paddle.zeros([1, 3, SIDE, SIDE])
     e = forward_cost(model.nets["netD"].encoder, image)
     g = forward_cost(model.nets["netG"], e.output if model.reuse_encoder else image)
@@ -81,32 +99,38 @@ def forwards(model: Any) -> tuple[Forward, Forward, Forward, Forward | None]:
 
 
 def step_cost(model: Any, batch_size: int, size: int) -> Cost:
-    """One step of stage "cartoon" in float32.
+    """Cost of one step of stage "cartoon" in float32.
 
-    The memory is that of parameters, gradients, Adam's two moments, VGG and the activations kept for the backward
-    passes: those of G live through the step, those of D's step end before those of G's step through D and VGG begin.
-    It leaves out the library itself, the workspace of its convolutions (on a CPU they add a fifth to a half) and what
-    its allocator holds in reserve.
+    Memory includes parameters, gradients, Adam's two moments, VGG19 and the activations kept for the backward passes:
+    those of G live through the step; those of D's step are freed before G's step runs D and VGG19. It excludes Paddle
+    itself, the workspace of its convolutions (on a CPU both add a fifth to a half) and the allocator's reserve.
 
     Args:
-        model: a `models.CartoonLossGANModel`; a loss whose weight is 0 costs nothing.
-        batch_size: photos, and as many cartoons.
+        model: a `CartoonLossGANModel`; a loss with weight 0 costs nothing.
+        batch_size: photos per step, and as many cartoons.
         size: height and width in pixels.
     """
     e, g, d, vgg = forwards(model)
-    decoded = 1 + bool(model.color_weight and model.color_loss == "style")  # G's images for each photo
-    judged = 2 + bool(model.edge_weight) + (model.adv_loss == "grayscale")  # D's, in its own step
-    adversarial = bool(model.adv_weight)
-    compared = bool(model.content_weight) + bool(model.gray_weight)  # VGG's without a gradient
-    seen = min(compared, 1) if model.style_loss == "grayscale" else compared  # and with one
+    images: StepImages = model.step_images()
 
-    flops = decoded * (3 * g.flops - g.first) + judged * (3 * d.flops - d.first) + adversarial * 2 * d.flops
-    flops += decoded * e.flops if model.reuse_encoder else 0
-    flops += (compared + 2 * seen) * vgg.flops if vgg else 0
+    flops = images.generated * (3 * g.flops - g.first)
+    flops += images.judged * (3 * d.flops - d.first) + images.judged_for_g * 2 * d.flops
+    if model.reuse_encoder:
+        flops += images.generated * e.flops
+    if vgg:
+        flops += (images.vgg_targets + 2 * images.vgg_outputs) * vgg.flops
 
-    in_d, in_g = (FLOAT * sum(p.size for p in model.nets[name].parameters()) for name in ("netD", "netG"))
-    always = 3 * (in_d + in_g) + (FLOAT * sum(p.size for p in model.vgg.parameters()) if vgg else 0)
-    images = batch_size * (size / SIDE) ** 2
-    d_step = images * judged * d.kept + in_d
-    g_step = images * (adversarial * d.kept + (seen * vgg.kept if vgg else 0)) + in_g
-    return Cost(images * flops, always + images * decoded * g.kept + max(d_step, g_step))
+    parameters_d, parameters_g = _parameter_bytes(model.nets["netD"]), _parameter_bytes(model.nets["netG"])
+    permanent = 3 * (parameters_d + parameters_g)  # parameters and moments
+    activations_g_step = images.judged_for_g * d.kept
+    if vgg:
+        permanent += _parameter_bytes(model.vgg)
+        activations_g_step += images.vgg_outputs * vgg.kept
+    scale = batch_size * (size / SIDE) ** 2
+    d_step = scale * images.judged * d.kept + parameters_d  # activations and gradients
+    g_step = scale * activations_g_step + parameters_g
+    return Cost(scale * flops, permanent + scale * images.generated * g.kept + max(d_step, g_step))
+
+
+def _parameter_bytes(net: nn.Layer) -> int:
+    return FLOAT_BYTES * sum(parameter.size for parameter in net.parameters())

@@ -1,10 +1,10 @@
-"""The losses of CartoonLossGAN, Eqs. 1 to 4 and 6: pure functions, unweighted, means over everything.
+"""The losses of CartoonLossGAN, Eqs. 1 to 4 and 6, and the three of AnimeGAN that Fig. 8 compares with.
 
-Their weighted sum is made in `models`. Beside them stand the three of AnimeGAN (Chen et al., ISICA 2019) that Fig. 8
-compares with: the grayscale adversarial loss, the grayscale style loss and the color reconstruction loss.
+Pure functions that return unweighted means, to be minimized; `cartoonlossgan` adds them up. AnimeGAN (Chen et al.,
+ISICA 2019) calls its three the grayscale adversarial, grayscale style and color reconstruction loss.
 
-Images are float32 [N, 3, H, W] in [-1, 1], RGB. Logits are D's output before any sigmoid, of any shape. Features are
-VGG19's [N, C, H', W']. Half precision is computed in float32. The signs are those of minimisation.
+Images are float32 RGB [N, 3, H, W] in [-1, 1]. Logits are D's output before any sigmoid, of any shape. Features are
+VGG19's, [N, C, H', W']. Half-precision inputs are converted to float32.
 """
 
 from __future__ import annotations
@@ -19,20 +19,23 @@ from paddle import Tensor
 LUMA = (0.299, 0.587, 0.114)
 RGB_TO_YUV = (LUMA, (-0.14714119, -0.28886916, 0.43601035), (0.61497538, -0.51496512, -0.10001026))  # PaddleGAN's
 GAN_MODES = ("vanilla", "lsgan")
-IMAGES = ("fake", "photo", "cartoon", "smooth")  # what an additional loss may take: G(E(p)), p, c and e
+IMAGES = ("fake", "photo", "cartoon", "smooth")  # parameters of additional losses: G(E(p)), p, c and e
 ADDITIONAL: dict[str, Callable[..., Tensor]] = {}
 
 
 def additional(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Lets configs add a loss to G's, in stage "cartoon": `model.additional_losses: {its name: its weight}`.
+    """Decorator: configs can add this loss to G's in stage "cartoon", as `model.additional_losses: {NAME: WEIGHT}`.
 
     Args:
-        loss: a function of images, by the names of its parameters (`IMAGES`), that returns a scalar.
+        loss: returns a scalar; its parameters name the images that it takes, among `IMAGES`.
+
+    Raises:
+        TypeError: a parameter is not among `IMAGES`, or the function has the name of another loss.
     """
     if not set(inspect.signature(loss).parameters) <= set(IMAGES):
         raise TypeError(f"{loss.__name__}: an additional loss takes no other parameters than {', '.join(IMAGES)}")
     if loss.__name__ in ("adv", "content", "gray", "color", "tv", "loss"):
-        raise TypeError(f"{loss.__name__}: g_{loss.__name__} is another loss in the logs")
+        raise TypeError(f"{loss.__name__}: g_{loss.__name__} is another loss in the logs; choose another name")
     ADDITIONAL[loss.__name__] = loss
     return loss
 
@@ -45,12 +48,12 @@ def discriminator_loss(
     Args:
         real: logits of cartoons c.
         fake: logits of G's cartoons of photos.
-        smooth: logits of edge-smoothed cartoons e; None leaves the third term out.
+        smooth: logits of edge-smoothed cartoons e; None omits the third term.
         omega: weight of the third term.
-        mode: "vanilla" as written above, or "lsgan", which puts squared distances to 1 and 0 in place of logarithms.
+        mode: "vanilla" as written above, or "lsgan": squared distances to 1 and 0 instead of logarithms.
 
     Returns:
-        The terms `d_real`, `d_fake` and, omega included, `d_smooth`, and their sum `d_loss`.
+        The terms `d_real`, `d_fake` and `d_smooth` (omega included), and their sum `d_loss`.
     """
     terms = {"d_real": _gan(real, True, mode), "d_fake": _gan(fake, False, mode)}
     if smooth is not None:
@@ -59,11 +62,11 @@ def discriminator_loss(
 
 
 def initial_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "vanilla") -> dict[str, Tensor]:
-    """Eq. 6, D's side in the initialization stage: -[log D(p) + log(1 - D(G(E(p))))].
+    """Eq. 6, D's side in stage "init": -[log D(p) + log(1 - D(G(E(p))))].
 
     Args:
         real: logits of photos p.
-        fake: logits of G's reconstructions of them.
+        fake: logits of G's reconstructions of the photos.
         mode: see `discriminator_loss`.
 
     Returns:
@@ -72,32 +75,32 @@ def initial_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "vanilla"
     return discriminator_loss(real, fake, mode=mode)
 
 
-def grayscale_discriminator_loss(
+def animegan_discriminator_loss(
     real: Tensor, fake: Tensor, gray: Tensor, smooth: Tensor | None = None, omega: float = 0.1, mode: str = "vanilla"
 ) -> dict[str, Tensor]:
     """AnimeGAN's grayscale adversarial loss, D's side:
 
     -[log D(c) + log(1 - D(G(E(p)))) + log(1 - D(Gray(c))) + omega log(1 - D(Gray(e)))].
 
-    AnimeGAN has squared distances in place of logarithms. G's side is `adversarial_loss`.
+    AnimeGAN itself uses squared distances instead of logarithms. G's side is `adversarial_loss`.
 
     Args:
         real: logits of cartoons c, in color.
         fake: logits of G's cartoons of photos, in color.
         gray: logits of gray cartoons.
-        smooth: logits of gray edge-smoothed cartoons; None leaves the fourth term out.
+        smooth: logits of gray edge-smoothed cartoons; None omits the fourth term.
         omega: weight of the fourth term.
         mode: see `discriminator_loss`.
 
     Returns:
-        As `discriminator_loss`, with one more term, `d_gray`.
+        As `discriminator_loss`, plus the term `d_gray`.
     """
     terms = {**discriminator_loss(real, fake, smooth, omega, mode), "d_gray": _gan(gray, False, mode)}
     return {**terms, "d_loss": terms["d_loss"] + terms["d_gray"]}
 
 
 def adversarial_loss(fake: Tensor, mode: str = "vanilla") -> Tensor:
-    """Eq. 1, G's side, non-saturating: -log D(G(E(p))); with "lsgan" the squared distance to 1.
+    """Eq. 1, G's side, non-saturating: -log D(G(E(p))), or with "lsgan" the squared distance to 1.
 
     Args:
         fake: logits of G's cartoons of photos.
@@ -115,8 +118,8 @@ def gray_style_loss(f_gray_fake: Tensor, f_gray_cartoon: Tensor) -> Tensor:
     return F.l1_loss(gram(f_gray_fake), gram(f_gray_cartoon))
 
 
-def grayscale_style_loss(f_fake: Tensor, f_gray_cartoon: Tensor) -> Tensor:
-    """AnimeGAN's, for Fig. 8: Eq. 3 with the features of G(E(p)) in color, and of Gray(c) as there."""
+def animegan_style_loss(f_fake: Tensor, f_gray_cartoon: Tensor) -> Tensor:
+    """AnimeGAN's grayscale style loss, for Fig. 8: Eq. 3 with the features of G(E(p)) in color."""
     return gray_style_loss(f_fake, f_gray_cartoon)
 
 
@@ -126,7 +129,7 @@ def color_style_loss(output: Tensor, cartoon: Tensor, delta: float = 1.0) -> Ten
     Args:
         output: c_g.
         cartoon: c.
-        delta: where the Huber loss turns from quadratic to linear; U stays within 0.436 and V within 0.615 of 0.
+        delta: where the Huber loss turns from quadratic to linear; |U| is at most 0.436 and |V| at most 0.615.
     """
     y, u, v = yuv(output).unbind(1)
     y0, u0, v0 = yuv(cartoon).unbind(1)
@@ -134,19 +137,19 @@ def color_style_loss(output: Tensor, cartoon: Tensor, delta: float = 1.0) -> Ten
     return F.l1_loss(y, y0) + huber
 
 
-def color_reconstruction_loss(fake: Tensor, photo: Tensor, delta: float = 1.0) -> Tensor:
-    """AnimeGAN's, for Fig. 8: Eq. 4 of G(E(p)) and p, so that cartoons keep the colors of their photos.
+def animegan_color_loss(fake: Tensor, photo: Tensor, delta: float = 1.0) -> Tensor:
+    """AnimeGAN's color reconstruction loss, for Fig. 8: Eq. 4 of G(E(p)) and p, so that cartoons keep photo colors.
 
     Args:
         fake: G(E(p)).
         photo: p.
-        delta: as for `color_style_loss`; AnimeGAN's is 1.
+        delta: see `color_style_loss`; AnimeGAN uses 1.
     """
     return color_style_loss(fake, photo, delta)
 
 
 def gray(image: Tensor) -> Tensor:
-    """Luma of an image [N, 3, H, W], three times over: same shape and range."""
+    """Luma of an image [N, 3, H, W], repeated in all three channels: same shape and range."""
     image = full(image)
     luma = paddle.to_tensor(LUMA, image.dtype).reshape([1, 3, 1, 1])
     return (image * luma).sum(1, keepdim=True).expand([-1, 3, -1, -1])
@@ -166,7 +169,7 @@ def gram(features: Tensor) -> Tensor:
 
 
 def full(x: Tensor) -> Tensor:
-    """Half precision as float32, anything else as it is."""
+    """Half precision converted to float32, other types unchanged."""
     return x.astype("float32") if x.dtype in (paddle.float16, paddle.bfloat16) else x
 
 

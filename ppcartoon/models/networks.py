@@ -1,7 +1,7 @@
 """The networks of CartoonLossGAN (Fig. 2 of the paper) in Paddle.
 
-Images are float32 [N, 3, H, W] in [-1, 1], H and W multiples of 4. LN is the paper's layer normalisation over
-[C, H, W] of each image, LReLU has slope 0.2, and no convolution has a bias. Weights start from N(0, 0.02).
+Images are float32 [N, 3, H, W] in [-1, 1], H and W multiples of 4. LN is the paper's layer normalization over
+[C, H, W] of each image, LReLU has slope 0.2, and no convolution has a bias. Weights are initialized from N(0, 0.02).
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from paddle.nn.utils import spectral_norm
 
 
 class Statistics:
-    """Mean and variance of every LN on one way through a network, in the order in which they run.
+    """Mean and variance of every LN in one forward pass, in the order of execution.
 
-    Without arguments each LN measures its input, as in training. Tiles of an image are to be normalised alike, by
-    statistics that are given; and those of a film are to change slowly, so there a share of each frame's is mixed in.
+    Without arguments each LN measures its input, as in training. All tiles of an image use the same given statistics.
+    Statistics of video frames should change slowly, so those of each frame are blended with the previous ones.
 
     Args:
-        given: float32 [N or 1, L, 2], mean and variance of the L norms; what `used()` returned, say.
-        share: each LN normalises by `share` times its input's statistics plus `1 - share` times those given, with
-            share in [0, 1]; by what is given alone if None.
+        given: float32 [N or 1, L, 2], mean and variance of the L norms, for example what `used()` returned.
+        share: in [0, 1]; each LN normalizes by `share` times its input's statistics plus `1 - share` times `given`;
+            None uses `given` alone.
     """
 
     def __init__(self, given: Tensor | None = None, share: Tensor | float | None = None) -> None:
@@ -45,7 +45,7 @@ class Statistics:
         return mean, variance
 
     def used(self) -> Tensor:
-        """The statistics that each LN normalised by, [N, L, 2]."""
+        """The statistics that each LN normalized by, [N, L, 2]."""
         return paddle.stack(self._rows, axis=1)
 
 
@@ -56,12 +56,12 @@ def _measure(x: Tensor) -> Tensor:
 
 
 def _mean(x: Tensor) -> Tensor:
-    """[N, C, H, W] -> [N], axis by axis: a float32 sum over all three at once is percents off on large images."""
+    """[N, C, H, W] -> [N], axis by axis: one float32 sum over all axes has an error of percents on large images."""
     return x.mean(3).mean(2).mean(1)
 
 
 class LayerNorm(nn.GroupNorm):
-    """LN: one mean and variance an image, a scale and a shift a channel."""
+    """LN: one mean and variance per image, one scale and shift per channel; can use given `Statistics`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(1, channels)
@@ -74,16 +74,19 @@ class LayerNorm(nn.GroupNorm):
         return x * scale + (self.bias.reshape([1, -1, 1, 1]) - mean * scale)
 
 
-OURS = "CartoonLossGenerator"
-GENERATORS: dict[str, type[nn.Layer]] = {}  # by the names that configs have for them
+DEFAULT_GENERATOR = "CartoonLossGenerator"
+GENERATORS: dict[str, type[nn.Layer]] = {}  # by their names in configs
 
 
 def generator(network: type[nn.Layer]) -> type[nn.Layer]:
-    """Lets configs name a generator: `model.generator: {name: its name, in_channels: ..., ...}`.
+    """Class decorator: configs can use this generator, as `model.generator: {name: NAME, in_channels: ..., ...}`.
 
     Args:
-        network: maps E's features [N, in_channels, H/4, W/4] to images [N, 3, H, W] in [-1, 1], and behaves alike in
-            training and afterwards. Its constructor takes `in_channels` and other whole numbers and switches.
+        network: maps E's features [N, in_channels, H/4, W/4] to images [N, 3, H, W] in [-1, 1], the same in train and
+            eval mode. Its constructor takes `in_channels` and other arguments of type int or bool.
+
+    Raises:
+        TypeError: the constructor has other arguments.
     """
     parameters = inspect.signature(network, eval_str=True).parameters
     if "in_channels" not in parameters or not {p.annotation for p in parameters.values()} <= {int, bool}:
@@ -93,7 +96,7 @@ def generator(network: type[nn.Layer]) -> type[nn.Layer]:
 
 
 class Sequential(nn.Sequential):
-    """nn.Sequential that hands `statistics` on to the layers that take them."""
+    """nn.Sequential that passes `statistics` to the layers that accept them."""
 
     def forward(self, x: Tensor, statistics: Statistics | None = None) -> Tensor:
         for layer in self:
@@ -102,7 +105,7 @@ class Sequential(nn.Sequential):
 
 
 def conv(cin: int, cout: int, k: int = 3, s: int = 1, p: int | None = None, groups: int = 1) -> nn.Conv2D:
-    """Convolution k x k, stride s, without a bias, padded so that stride 1 keeps the size unless p says otherwise."""
+    """Convolution k x k, stride s, without a bias; padding p, by default k // 2, which keeps the size at stride 1."""
     weight = nn.initializer.Normal(0.0, 0.02)
     padding = k // 2 if p is None else p
     return nn.Conv2D(cin, cout, k, s, padding, groups=groups, weight_attr=weight, bias_attr=False)
@@ -117,17 +120,17 @@ def conv_norm_lrelu(cin: int, cout: int, k: int = 3, groups: int = 1) -> Sequent
 
 
 def separable_norm_lrelu(cin: int, cout: int) -> Sequential:
-    """The same with a depthwise separable convolution, 3x3 in each channel and 1x1 across them."""
+    """As `conv_norm_lrelu`, with a depthwise separable convolution: 3x3 per channel, then 1x1 across channels."""
     return Sequential(Sequential(conv(cin, cin, groups=cin), conv(cin, cout, 1)), LayerNorm(cout), lrelu())
 
 
 class InvertedResidual(nn.Layer):
-    """1x1 expansion, 3x3, linear 1x1; the input is added where the widths match.
+    """1x1 expansion, 3x3, linear 1x1; the input is added if both widths are equal.
 
     Args:
-        cin: channels that come in; between the 1x1 convolutions there are twice as many.
-        cout: channels that go out.
-        depthwise: whether the 3x3 convolution stays within each channel, as MobileNetV2's does (Sandler et al. 2018).
+        cin: input channels; the layers between the 1x1 convolutions have twice as many.
+        cout: output channels.
+        depthwise: whether the 3x3 convolution is depthwise, as MobileNetV2's does (Sandler et al. 2018).
     """
 
     def __init__(self, cin: int, cout: int, depthwise: bool = False) -> None:
@@ -146,7 +149,7 @@ class InvertedResidual(nn.Layer):
 
 
 def encoder(channels: int = 32, wrap: Callable = spectral_norm) -> Sequential:
-    """E of Fig. 2: [N, 3, H, W] -> features [N, 4 * channels, H/4, W/4]; `wrap` is applied to each convolution."""
+    """E of Fig. 2: [N, 3, H, W] -> features [N, 4 * channels, H/4, W/4]; `wrap` wraps each convolution."""
     c = channels
     return Sequential(
         wrap(conv(3, c)), lrelu(),
@@ -166,7 +169,7 @@ def n_layer_encoder(channels: int = 64, wrap: Callable = spectral_norm) -> Seque
 
 
 class Discriminator(nn.Layer):
-    """D = classifier(encoder(x)), spectrally normalised throughout; G reuses the encoder E.
+    """D = classifier(encoder(x)) with spectral normalization in every convolution; G reuses the encoder E.
 
     Args:
         channels: width of the first convolution, the paper's c32; the others are multiples of it.
@@ -189,7 +192,7 @@ class Discriminator(nn.Layer):
 
 
 class NLayerDiscriminator(nn.Layer):
-    """The paper's "n layer discriminator of CycleGAN", cut into encoder and classifier like `Discriminator`.
+    """The paper's "n layer discriminator of CycleGAN", split into encoder and classifier like `Discriminator`.
 
     Args:
         channels: width of the first convolution, CycleGAN's c64; the others are multiples of it.
@@ -212,19 +215,19 @@ class NLayerDiscriminator(nn.Layer):
 
 
 def warm_up_spectral_norm(discriminator: nn.Layer, iterations: int = 20) -> None:
-    """Runs the power iteration until sigma means something in eval mode too."""
+    """Runs the power iteration until sigma is close to the largest singular value, as eval mode needs."""
     with paddle.no_grad():
         for _ in range(iterations):
             discriminator(paddle.zeros([1, 3, 32, 32]))
 
 
 class Generator(nn.Layer):
-    """G of Fig. 2: E's features -> cartoon. A decoder only: the encoder is the discriminator's.
+    """G of Fig. 2: E's features -> cartoon. Only a decoder; the encoder is part of the discriminator.
 
     Args:
         in_channels: channels of E's features, 4 times `Discriminator.channels`.
         channels: width, the paper's c64; the widest layers have 8 times as many channels.
-        depthwise: whether every 3x3 convolution is depthwise separable, which the paper decides against (III-A).
+        depthwise: whether every 3x3 convolution is depthwise separable, which the paper rejects (III-A).
     """
 
     def __init__(self, in_channels: int = 128, channels: int = 64, depthwise: bool = False) -> None:
@@ -252,21 +255,21 @@ def upsample() -> nn.Upsample:
 
 
 class Cartoonizer(nn.Layer):
-    """G(E(x)) for inference: plain convolutions, spectral normalisation folded in (`ppcartoon.weights.fold`).
+    """G(E(x)) for inference: plain convolutions with spectral normalization folded in (`ppcartoon.weights.fold`).
 
     The names and shapes of its `state_dict()` are those of a weights file.
 
     Args:
-        encoder: whose encoder, {"name": a key of `ENCODERS`, and its arguments}.
-        generator: arguments of `Generator`; or those of another one with its `name`, a key of `GENERATORS`.
+        encoder: `name`, a key of `ENCODERS`, and the arguments of that encoder.
+        generator: arguments of `Generator`, or `name`, a key of `GENERATORS`, and the arguments of that generator.
     """
 
     def __init__(self, encoder: dict, generator: dict) -> None:
         super().__init__()
-        arguments = {k: v for k, v in encoder.items() if k != "name"}
-        decoder = {"name": OURS, **generator}
-        decoder = GENERATORS[decoder.pop("name")](**decoder)  # first, so that its weights are those of one on its own
-        self.encoder = ENCODERS[encoder["name"]](**arguments, wrap=lambda layer: layer)
+        encoder, generator = dict(encoder), {"name": DEFAULT_GENERATOR, **generator}
+        make_encoder, make_generator = ENCODERS[encoder.pop("name")], GENERATORS[generator.pop("name")]
+        decoder = make_generator(**generator)  # before the encoder: a seed gives the same weights as a lone generator
+        self.encoder = make_encoder(**encoder, wrap=lambda layer: layer)
         self.generator = decoder
         self.eval()
 
@@ -278,10 +281,10 @@ class Cartoonizer(nn.Layer):
 
 
 class WithStatistics(nn.Layer):
-    """A Cartoonizer that tells its LN statistics, and can be given some, as a network that can be saved.
+    """A Cartoonizer with LN statistics as input and output, in a form that Paddle can save.
 
     Args:
-        cartoonizer: it.
+        cartoonizer: the network.
     """
 
     def __init__(self, cartoonizer: Cartoonizer) -> None:
@@ -290,10 +293,10 @@ class WithStatistics(nn.Layer):
         self.eval()
 
     def forward(self, image: Tensor, given: Tensor | None = None, share: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Image, and what `Statistics` takes, share as [1] -> cartoon, and the statistics that were used."""
+        """Image and the arguments of `Statistics`, with share as [1] -> cartoon and the statistics used."""
         statistics = Statistics(given, share)
         return self.cartoonizer(image, statistics), statistics.used()
 
 
-GENERATORS[OURS] = Generator
+GENERATORS[DEFAULT_GENERATOR] = Generator
 ENCODERS = {"CartoonLossDiscriminator": encoder, "CartoonLossNLayerDiscriminator": n_layer_encoder}

@@ -1,4 +1,4 @@
-"""VGG19 as a frozen feature extractor: ppgan's CaffeVGG19, cut at a layer, from a file that cannot run code."""
+"""VGG19 as a frozen feature extractor: ppgan's CaffeVGG19 up to a layer; its file is read without running code."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ Table = dict[str, list[np.ndarray]]  # {"conv1_1": [kernel HWIO, bias], ...}
 class VGG19(caffevgg.CaffeVGG19):
     """Features of the ImageNet VGG19 at one convolution, before its ReLU; its parameters never change.
 
-    Takes images [N, 3, H, W] in [-1, 1], RGB; conv3_k gives [N, 256, H/4, W/4], conv4_k [N, 512, H/8, W/8].
+    Input: RGB images [N, 3, H, W] in [-1, 1]. Output of conv3_k: [N, 256, H/4, W/4]; of conv4_k: [N, 512, H/8, W/8].
 
     Attributes:
-        names: of its convolutions, up to that one.
+        names: its convolutions, up to `layer`.
 
     Args:
-        layer: "conv1_1" to "conv5_4"; the paper's is conv4_4.
+        layer: "conv1_1" to "conv5_4"; the paper uses conv4_4.
         path: a file in the format of `vgg19_no_fc.npy`, which may end after `layer`; "random" for seeded random
-            convolutions, which serve tests and demonstrations; None downloads ppgan's, once, and verifies it.
+            weights, for tests and demonstrations; None for ppgan's file, downloaded once and verified.
 
     Raises:
-        InputError: the file is missing, damaged, lacks the layer, or holds anything but arrays.
+        InputError: the file is missing or damaged, lacks the layer, or contains anything but arrays.
     """
 
     def __init__(self, layer: str = "conv4_4", path: str | None = None) -> None:
-        nn.Layer.__init__(self)  # not CaffeVGG19's, which unpickles whatever it finds
+        nn.Layer.__init__(self)  # not CaffeVGG19's, which unpickles any file
         plan = _plan(layer)
         names = self.names = [name for name in plan if name != "M"]
         if path == RANDOM:
@@ -59,33 +59,39 @@ class VGG19(caffevgg.CaffeVGG19):
         self.eval()
 
     def after_relu(self, images: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        """The features after the ReLU of several convolutions, by name, in one pass.
+        """Features of several convolutions after their ReLU, by layer name, in one forward pass.
 
         Args:
-            images: [N, 3, H, W] in [-1, 1], RGB.
-            layers: some of `names`.
+            images: RGB [N, 3, H, W] in [-1, 1].
+            layers: a subset of `names`.
         """
-        x, names, found = self._process(images), iter(self.names), {}
+        x, names, features = self._process(images), iter(self.names), {}
         for layer in self.features:
             x = layer(x)
-            if isinstance(layer, nn.Conv2D) and (name := next(names)) in layers:
-                found[name] = F.relu(x)
-        return found
+            if isinstance(layer, nn.Conv2D):
+                name = next(names)
+                if name in layers:
+                    features[name] = F.relu(x)
+        return features
 
 
 def _plan(layer: str) -> list[str]:
-    """Names of the convolutions up to `layer`, and "M" for the poolings between them."""
+    """Names of the convolutions up to `layer`, with "M" for the pooling layers between them."""
     plan, block, number = [], 1, 1
     for channels in caffevgg.CaffeVGG19.cfg:
-        plan.append("M" if channels == "M" else f"conv{block}_{number}")
-        block, number = (block + 1, 1) if channels == "M" else (block, number + 1)
+        if channels == "M":
+            plan.append("M")
+            block, number = block + 1, 1
+        else:
+            plan.append(f"conv{block}_{number}")
+            number += 1
     if layer not in plan or layer == "M":
-        raise InputError(f"vgg_layer {layer!r}: unknown; conv1_1 to conv5_4 are there, the paper's is conv4_4")
+        raise InputError(f"vgg_layer {layer!r}: unknown; choose conv1_1 to conv5_4, the paper uses conv4_4")
     return plan[: plan.index(layer) + 1]
 
 
 def _random(plan: list[str]) -> Table:
-    """He-normal kernels of VGG19's shapes, the same at each call."""
+    """He-normal kernels of VGG19's shapes and zero biases, the same in every call."""
     generator, cin, table = np.random.default_rng(0), 3, {}
     for name, channels in zip(plan, caffevgg.CaffeVGG19.cfg):
         if name != "M":
@@ -95,19 +101,19 @@ def _random(plan: list[str]) -> Table:
 
 
 def _ppgan_file() -> Path:
-    """ppgan's file, fetched unless it is in its cache.
+    """ppgan's file, downloaded unless it is in ppgan's cache.
 
     Raises:
-        InputError: it cannot be had; the message says how to get it by hand.
+        InputError: the download failed; the message says how to get the file by hand.
     """
     try:
         return download.download("vgg19")
     except InputError as error:
-        raise InputError(f"{error}; model.vgg_path may name another place") from error
+        raise InputError(f"{error}; or set model.vgg_path to the file") from error
 
 
 class _Type:
-    """What a pickle says of a dtype. NumPy's own would believe its flags, and then take numbers for addresses."""
+    """Stand-in for a pickled dtype. NumPy's dtype would trust forged flags and then read numbers as addresses."""
 
     def __init__(self, code: str, *_: object) -> None:
         self.code = code
@@ -117,7 +123,7 @@ class _Type:
 
 
 class _Array:
-    """What a pickle says of an array: `value` has its numbers, or the list of what an array of objects holds."""
+    """Stand-in for a pickled array: `value` is the array, or the list of elements of an object array."""
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, kind, fortran, data = state
@@ -125,14 +131,14 @@ class _Array:
             self.value = data
             return
         if not re.fullmatch("[fiu][1248]", kind.code):
-            raise pickle.UnpicklingError(f"it has an array of {kind.code}")
+            raise pickle.UnpicklingError(f"it contains an array of {kind.code}")
         data = data.encode("latin1") if isinstance(data, str) else data  # Python 2's strings
         self.value = np.frombuffer(data, np.dtype(kind.code).newbyteorder(kind.order))
         self.value = self.value.reshape(shape, order="F" if fortran else "C")
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Makes stand-ins for arrays, and the dicts and lists around them; whatever else a pickle asks for is refused."""
+    """Unpickles dicts, lists and stand-ins for arrays; refuses any other class or function."""
 
     def find_class(self, module: str, name: str) -> object:
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
@@ -145,10 +151,10 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def read(path: Path) -> Table:
-    """The table of kernels and biases in an .npy file, without running anything that the file may hold.
+    """Kernels and biases by layer name, from an .npy file; runs no code from the file.
 
     Raises:
-        InputError: the file cannot be read or holds anything but arrays by name.
+        InputError: the file cannot be read or contains anything but arrays by name.
     """
     try:
         with open(path, "rb") as file:
@@ -159,27 +165,27 @@ def read(path: Path) -> Table:
         return {str(name): [np.asarray(a.value, np.float32) for a in arrays[:2]] for name, arrays in table.items()}
     except OSError as error:
         raise InputError(
-            f"{path}: {error.strerror or error}; model.vgg_path names a file like vgg19_no_fc.npy"
+            f"{path}: {error.strerror or error}; set model.vgg_path to a file like vgg19_no_fc.npy"
         ) from error
-    except Exception as error:  # NumPy and pickle raise anything on a damaged file
+    except Exception as error:  # NumPy and pickle raise exceptions of any type on damaged files
         raise InputError(
-            f"{path}: not a file like vgg19_no_fc.npy, with arrays by name and nothing else ({error})"
+            f"{path}: not a file like vgg19_no_fc.npy, which contains only arrays by name ({error})"
         ) from error
 
 
 def _check(path: Path, table: Table, names: list[str]) -> None:
-    """Every convolution is there and continues the one before.
+    """Checks that every convolution exists and that its shape fits the previous one.
 
     Raises:
-        InputError: one is missing, has another shape, or holds a value that is not finite.
+        InputError: one is missing, has a wrong shape, or has a value that is not finite.
     """
     cin = 3
     for name in names:
         if name not in table:
-            raise InputError(f"{path}: has no {name}: take the whole vgg19_no_fc.npy, or an earlier model.vgg_layer")
+            raise InputError(f"{path}: has no {name}; use the complete vgg19_no_fc.npy or an earlier model.vgg_layer")
         shapes = [array.shape for array in table[name]]
         if len(shapes) != 2 or len(shapes[0]) != 4 or shapes != [(3, 3, cin, shapes[0][3]), (shapes[0][3],)]:
-            raise InputError(f"{path}: {name} has the shapes {shapes}, not [(3, 3, {cin}, n), (n,)]")
+            raise InputError(f"{path}: {name} has shapes {shapes}, expected [(3, 3, {cin}, n), (n,)]")
         if not all(np.isfinite(array).all() for array in table[name]):
             raise InputError(f"{path}: {name} has values that are not finite")
         cin = shapes[0][3]

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: .safetensors files, written whole or not at all, with a checksum and no pickle."""
+"""Checkpoints of a training run: .safetensors files with a checksum and without pickle, written atomically."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from ..models.base import TrainableModel, unwrap
 from ..utils.files import atomic
 
 FORMAT = "ppcartoon checkpoint 1"
-MEMORY = "memory"  # before the names of what `TrainableModel.extra_state` gives
+EXTRA_STATE = "memory"  # prefix of the arrays of `TrainableModel.extra_state`
 
 
 def path_of(folder: Path, step: int) -> Path:
+    """Path of the checkpoint after a number of steps."""
     return folder / f"step_{step:08d}.safetensors"
 
 
 def step_of(path: Path) -> int:
-    """Steps done when a checkpoint was written, from its name; -1 for another name."""
+    """Number of steps in the name of a checkpoint; -1 for any other file name."""
     match = re.fullmatch(r"step_(\d+)\.safetensors", path.name)
     return int(match[1]) if match else -1
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """The checkpoints of a folder."""
+    """The checkpoints of a folder, latest step first."""
     return sorted((p for p in folder.glob("*.safetensors") if step_of(p) >= 0), key=step_of, reverse=True)
 
 
@@ -41,10 +42,10 @@ def save(path: Path, tensors: dict[str, np.ndarray], state: dict) -> None:
     Args:
         path: the file.
         tensors: arrays by name.
-        state: whatever else there is, as JSON has it.
+        state: all other state, as JSON values.
 
     Raises:
-        OutputError: the file cannot be written; what lay there before is whole.
+        OutputError: the file cannot be written; a previous file is unchanged.
     """
     text = json.dumps(state)
     metadata = {"format": FORMAT, "state": text, "sha256": _digest(tensors, text)}
@@ -56,7 +57,7 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     """Tensors and state of a checkpoint.
 
     Raises:
-        InputError: the file cannot be read, is damaged, or is no checkpoint.
+        InputError: the file cannot be read, is damaged, or is not a checkpoint.
     """
     try:
         data = path.read_bytes()
@@ -65,15 +66,16 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     try:
         tensors = safetensors.numpy.load(data)
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-        form, text, sha256 = metadata["format"], metadata["state"], metadata["sha256"]
+        file_format, text, sha256 = metadata["format"], metadata["state"], metadata["sha256"]
     except Exception as error:  # SafetensorError, KeyError, ...
-        raise InputError(f"{path}: not a whole checkpoint ({error})") from error
-    if form != FORMAT or sha256 != _digest(tensors, text):
-        raise InputError(f"{path}: damaged or changed, its checksum differs")
+        raise InputError(f"{path}: not a complete checkpoint ({error})") from error
+    if file_format != FORMAT or sha256 != _digest(tensors, text):
+        raise InputError(f"{path}: damaged or modified, its checksum differs")
     return tensors, json.loads(text)
 
 
 def _digest(tensors: dict[str, np.ndarray], text: str) -> str:
+    """SHA-256 of the state and of each tensor's name, type, shape and values."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = np.ascontiguousarray(tensors[name])
@@ -82,8 +84,8 @@ def _digest(tensors: dict[str, np.ndarray], text: str) -> str:
     return digest.hexdigest()
 
 
-def newest_whole(folder: Path, damaged: list[str]) -> tuple[Path, dict[str, np.ndarray], dict] | None:
-    """The newest checkpoint of a folder that is whole; why others are not is appended to `damaged`."""
+def newest_intact(folder: Path, damaged: list[str]) -> tuple[Path, dict[str, np.ndarray], dict] | None:
+    """Path, tensors and state of the newest intact checkpoint; errors of damaged ones are appended to `damaged`."""
     for path in newest_first(folder):
         try:
             return path, *load(path)
@@ -93,15 +95,15 @@ def newest_whole(folder: Path, damaged: list[str]) -> tuple[Path, dict[str, np.n
 
 
 def prune(folder: Path, keep: int, best: int | None) -> None:
-    """Removes all but the newest `keep` checkpoints and the one of step `best`."""
+    """Removes all checkpoints except the newest `keep` and the one of step `best`."""
     for path in newest_first(folder)[keep:]:
         if step_of(path) != best:
             path.unlink()
 
 
 def state_dict(model: TrainableModel) -> dict[str, np.ndarray]:
-    """The tensors of a model and its optimizers, by names that do not depend on how it was constructed."""
-    tensors = {f"{MEMORY}/{key}": value for key, value in model.extra_state().items()}
+    """Arrays of a model and its optimizers, by names that do not depend on the order of construction."""
+    tensors = {f"{EXTRA_STATE}/{key}": value for key, value in model.extra_state().items()}
     for name, net in model.nets.items():
         tensors |= layer_tensors(name, unwrap(net))
     for name, optimizer in model.optimizers.items():
@@ -110,72 +112,73 @@ def state_dict(model: TrainableModel) -> dict[str, np.ndarray]:
 
 
 def load_state_dict(model: TrainableModel, tensors: dict[str, np.ndarray]) -> None:
-    """Undoes `state_dict`.
+    """Restores what `state_dict` returned.
 
     Raises:
-        InputError: the checkpoint is of other networks.
+        InputError: the checkpoint has different networks.
     """
     for name, net in model.nets.items():
         set_layer(name, unwrap(net), tensors)
     for name, optimizer in model.optimizers.items():
         set_optimizer(name, optimizer, _parameters(model, name), tensors)
-    model.load_extra_state(_of(MEMORY, tensors))
+    model.load_extra_state(_with_prefix(EXTRA_STATE, tensors))
 
 
 def _parameters(model: TrainableModel, optimizer: str) -> dict[str, Tensor]:
-    """What an optimizer changes, by the parameters' places: in its network, or in its networks by name."""
-    names = model.optimized[optimizer]
+    """Parameters that an optimizer updates, by name; of several networks, with the network's name before it."""
+    networks = model.optimized[optimizer]
     return {
-        place if len(names) == 1 else f"{name}.{place}": parameter
-        for name in names
-        for place, parameter in unwrap(model.nets[name]).named_parameters()
+        key if len(networks) == 1 else f"{network}.{key}": parameter
+        for network in networks
+        for key, parameter in unwrap(model.nets[network]).named_parameters()
     }
 
 
 def layer_tensors(name: str, net: nn.Layer) -> dict[str, np.ndarray]:
-    """The state of a network: "name/parameter" each."""
+    """Parameters and buffers of a network by "name/key"."""
     return {f"{name}/{key}": value.numpy() for key, value in net.state_dict().items()}
 
 
 def set_layer(name: str, net: nn.Layer, tensors: dict[str, np.ndarray]) -> None:
-    """Undoes `layer_tensors`.
+    """Restores what `layer_tensors` returned.
 
     Raises:
-        InputError: the checkpoint is of another network.
+        InputError: the checkpoint has a different network.
     """
-    state = _of(name, tensors)
+    state = _with_prefix(name, tensors)
     shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     if shapes != {key: value.shape for key, value in state.items()}:
-        raise InputError(f"the checkpoint's {name} is another network than the config's")
+        raise InputError(f"{name} of the checkpoint differs from the config; resume with the same model section")
     net.set_state_dict({key: paddle.to_tensor(value) for key, value in state.items()})
 
 
 def optimizer_tensors(
     name: str, optimizer: paddle.optimizer.Optimizer, parameters: dict[str, Tensor]
 ) -> dict[str, np.ndarray]:
-    """Adam's moments and powers: "name/parameter/moment1_0" each.
+    """Adam's moments and powers by "name/key/moment1_0", with the keys of `parameters`.
 
-    Paddle keys them by names that depend on what was constructed before; here the keys of `parameters` count.
+    Paddle's own names depend on what was constructed before.
     """
     state = optimizer.state_dict()
     return {
-        f"{name}/{place}/{key.removeprefix(f'{parameter.name}_')}": value.numpy()
-        for place, parameter in parameters.items()
-        for key, value in state.items()
-        if key.startswith(f"{parameter.name}_")
+        f"{name}/{key}/{paddle_name.removeprefix(f'{parameter.name}_')}": value.numpy()
+        for key, parameter in parameters.items()
+        for paddle_name, value in state.items()
+        if paddle_name.startswith(f"{parameter.name}_")
     }
 
 
 def set_optimizer(
     name: str, optimizer: paddle.optimizer.Optimizer, parameters: dict[str, Tensor], tensors: dict[str, np.ndarray]
 ) -> None:
-    """Undoes `optimizer_tensors`."""
-    state = {"LR_Scheduler": optimizer.state_dict()["LR_Scheduler"]}  # as it is: the schedule depends on the step alone
-    for key, value in _of(name, tensors).items():
-        place, kind = key.rsplit("/", 1)
-        state[f"{parameters[place].name}_{kind}"] = paddle.to_tensor(value)
+    """Restores what `optimizer_tensors` returned."""
+    state = {"LR_Scheduler": optimizer.state_dict()["LR_Scheduler"]}  # unchanged; the trainer sets its step
+    for path, value in _with_prefix(name, tensors).items():
+        key, kind = path.rsplit("/", 1)
+        state[f"{parameters[key].name}_{kind}"] = paddle.to_tensor(value)
     optimizer.set_state_dict(state)
 
 
-def _of(name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _with_prefix(name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors named "name/...", without that prefix."""
     return {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}

@@ -1,4 +1,4 @@
-"""What a run trains: data, model, optimizers and schedule of a config, and their state in checkpoints."""
+"""Data, model, optimizers and learning rate schedule of a run, built from its config and saved in checkpoints."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ from ..errors import InputError
 from ..models.base import TrainableModel
 from ..utils.signals import start_worker
 from . import checkpoints
+from .meters import LossMeter
 from .run_folder import Start
 from .validation import Validation
 
-FOR_THE_LOADER = {"name", "batch_size", "num_workers", "use_shared_memory"}
+NOT_FOR_DATASET = {"name", "batch_size", "num_workers"}  # keys that its constructor does not have
 
 
 class Experiment:
-    """Data, model, optimizers and schedule, as the config has them and the checkpoint left them.
+    """All that a run trains, new or restored from a checkpoint.
 
     Args:
         start: config, folder and checkpoint of the run.
-        command: the command line, for the record.
+        command: the command line, stored in weights files.
 
     Raises:
-        InputError: the data, VGG19 or the checkpoint do not fit, or the model does not train in several processes.
+        InputError: the data, VGG19 or the checkpoint do not fit, or the model cannot train in several processes.
     """
 
     def __init__(self, start: Start, command: str) -> None:
@@ -48,7 +49,7 @@ class Experiment:
         if self.config.model.amp == "auto":
             self.config.model.amp = "bfloat16" if paddle.amp.is_bfloat16_supported() else "float16"
         train = self.config.dataset.train
-        self.data: UnpairedCartoonDataset = DATASETS.get(train.name)(**train.model_dump(exclude=FOR_THE_LOADER))
+        self.data: UnpairedCartoonDataset = DATASETS.get(train.name)(**train.model_dump(exclude=NOT_FOR_DATASET))
         self.sample_photos = sample_photos(self.config, self.data)
         self.sampler = EpochSampler(
             len(self.data), train.batch_size, self.config.epochs, self.config.seed, self.rank, self.ranks
@@ -58,12 +59,14 @@ class Experiment:
         paddle.seed(self.config.seed)
         self.model: TrainableModel = build_model(self.config.model.model_dump())
         if self.ranks > 1 and not self.model.parallel:
-            raise InputError(f"model {self.config.model.name}: trains in one process, on one device")
+            raise InputError(
+                f"model {self.config.model.name}: trains in one process, on one device; start it without a launcher"
+            )
         self.schedule = self.model.setup_lr_schedulers(self.config.lr_scheduler.model_dump())
         self.model.setup_optimizers(self.schedule, self.config.optimizer.model_dump())
-        self.sums: dict[str, float] = {}  # of the losses of stage "cartoon" since the last epoch's end, and their count
-        self.mean = math.inf  # of the loss that decides, over the last epoch
-        self.best: dict[str, float] = {}  # step and value
+        self.losses = LossMeter()
+        self.mean = math.inf  # of the loss `snapshot_config.best`, over the last epoch
+        self.best: dict[str, float] = {}  # step and value of the best epoch
         self.last_checkpoint = "none"
         validate = self.config.validation
         self.validation = Validation(validate) if validate and self.rank == 0 else None
@@ -71,28 +74,26 @@ class Experiment:
             self._restore(start)
 
     def loader(self) -> paddle.io.DataLoader:
-        """The batches of the steps that are still to do."""
+        """The batches of the remaining steps."""
         self.sampler.start = self.model.steps
         train = self.config.dataset.train
         return paddle.io.DataLoader(
             self.data,
             batch_sampler=self.sampler,
             num_workers=train.num_workers,
-            use_shared_memory=train.use_shared_memory,
             worker_init_fn=start_worker,
         )
 
-    def close_epoch(self) -> None:
-        """Takes the mean of the epoch's losses, and begins the next one's."""
-        self.mean = self.sums[self.config.snapshot_config.best] / self.sums["count"] if self.sums else math.inf
-        self.sums = {}
+    def end_epoch(self) -> None:
+        """Computes the mean loss of the epoch."""
+        self.mean = self.losses.end_epoch(self.config.snapshot_config.best)
 
     def save(self) -> None:
-        """Writes weights for inference and a checkpoint, in this order: a resumed run writes what is missing again.
+        """Writes weights for inference, then a checkpoint. A run that stops in between writes the weights again.
 
         Raises:
-            InputError: a value is not finite, and nothing was written.
-            OutputError: they cannot be written; the checkpoints before are whole.
+            InputError: a value is not finite; nothing was written.
+            OutputError: a file cannot be written; earlier checkpoints are intact.
         """
         step, snapshot, folder = self.model.steps, self.config.snapshot_config, self.folder / "checkpoints"
         tensors = checkpoints.state_dict(self.model)
@@ -105,7 +106,7 @@ class Experiment:
         if rest == 0:
             self.export(self.folder / "weights" / f"epoch_{epoch:04d}.safetensors")
         self.export(self.folder / "weights.safetensors")
-        state = {"step": step, "steps_per_epoch": self.steps_per_epoch, "sums": self.sums, "best": self.best}
+        state = {"step": step, "steps_per_epoch": self.steps_per_epoch, "sums": self.losses.sums, "best": self.best}
         state |= {"config": self.config.model_dump(), "scalers": self.model.scaler_states()}
         path = checkpoints.path_of(folder, step)
         checkpoints.save(path, tensors, state)
@@ -113,7 +114,7 @@ class Experiment:
         checkpoints.prune(folder, snapshot.keep, self.best.get("step"))
 
     def export(self, path: Path) -> None:
-        """Writes weights that `CartoonPredictor` takes, with the config inside."""
+        """Writes weights for `CartoonPredictor`, with the config inside."""
         texts = {**self.config.export.model_dump(), "command": self.command}
         texts["config"] = json.dumps(self.config.model_dump())
         weights.save(path, weights.Weights(self.model.export(), self.model.network, **texts))
@@ -122,30 +123,33 @@ class Experiment:
         state, now = start.state, self.config.model_dump()
         if state["steps_per_epoch"] != self.steps_per_epoch:
             raise InputError(
-                f"the checkpoint counts {state['steps_per_epoch']} steps an epoch, this run {self.steps_per_epoch}: "
-                "resume with the number of photos, the batch_size and the number of processes that it was trained with"
+                f"the checkpoint has {state['steps_per_epoch']} steps per epoch, this run {self.steps_per_epoch}; "
+                "resume with the same number of photos, batch_size and number of processes"
             )
         if state["step"] > self.steps:
-            raise InputError(f"the checkpoint has {state['step']} steps, this run {self.steps}: raise epochs")
+            raise InputError(f"the checkpoint has {state['step']} steps, this run {self.steps}; raise epochs")
         checkpoints.load_state_dict(self.model, start.tensors)
         self.model.set_scaler_states(state["scalers"])
         self.model.steps = state["step"]
         self.schedule.step(state["step"])
         self.last_checkpoint = str(start.checkpoint)
-        same = [state["config"][key] == now[key] for key in ("model", "snapshot_config")]
-        if all(same):  # or the losses before are no measure of those to come
-            self.sums, self.best = state["sums"], state["best"]
+        if all(state["config"][key] == now[key] for key in ("model", "snapshot_config")):  # losses are comparable
+            self.losses.sums, self.best = state["sums"], state["best"]
 
     def summary(self) -> list[str]:
-        """What would be trained on what, line by line."""
+        """Lines about the data, networks, steps and cost."""
         train, model = self.config.dataset.train, self.model
         parameters = [
             f"{name.removeprefix('net')} {sum(math.prod(p.shape) for p in net.parameters()):,}"
             for name, net in model.nets.items()
         ]
-        rates = self.config.lr_scheduler
+        schedule = self.config.lr_scheduler
         cost = model.cost(train.batch_size, train.size)
-        end = self.steps - rates.decay_epochs * self.steps_per_epoch
+        rate = f"{schedule.learning_rate:g}"
+        if schedule.init_learning_rate:
+            rate += f", {schedule.init_learning_rate:g} in stage init"
+        if schedule.decay_epochs:
+            rate += f", falling from step {schedule.start_epoch * self.steps_per_epoch + 1} on"
         lines = [
             f"run         {self.folder}, {self.model.steps} of {self.steps} steps done",
             f"data        {len(self.data)} photos, {len(self.data.cartoons)} cartoons, {train.size}x{train.size}",
@@ -153,22 +157,20 @@ class Experiment:
             f"epoch       {self.steps_per_epoch} steps of {train.batch_size} pairs on each of {self.ranks} device(s)",
             f"stage 1     init, {model.init_epochs} epochs, {model.init_steps} steps",
             f"stage 2     cartoon, {self.config.epochs - model.init_epochs} epochs, to step {self.steps}",
-            f"rate        {rates.learning_rate:g}"
-            + (f", {rates.init_learning_rate:g} in stage init" if rates.init_learning_rate else "")
-            + (f", falling from step {end + 1} on" if rates.decay_epochs else ""),
+            f"rate        {rate}",
         ]
         if cost:
             lines.append(
-                f"cost        about {cost.flops / 1e9:,.1f} GFLOP a step, {cost.bytes / 1e6:,.0f} MB of memory"
+                f"cost        about {cost.flops / 1e9:,.1f} GFLOP per step, {cost.bytes / 1e6:,.0f} MB of memory"
             )
         return lines
 
 
 def sample_photos(config: Config, data: UnpairedCartoonDataset) -> list[np.ndarray]:
-    """The photos of the panel, uint8 [size, size, 3] each.
+    """The photos of the sample grid, RGB uint8 [size, size, 3] each.
 
     Raises:
-        InputError: the folder of sample photos, or one of them, cannot be read.
+        InputError: the folder `samples.folder` or a photo in it cannot be read.
     """
     samples, size = config.samples, config.dataset.train.size
     if samples.folder is None:

@@ -1,4 +1,4 @@
-"""What a run writes for people to watch: log lines, metrics.jsonl, and a VisualDL log, one of each over all resumes."""
+"""Logs of a run: train.log, metrics.jsonl and a VisualDL log, continued in the same files when the run resumes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ VISUALDL = "vdlrecords.train.log"
 
 
 class TrainingLogger:
-    """Writers of metrics and images.
+    """Writes metrics and samples.
 
     Args:
-        folder: of the run.
-        step: steps done; what an interrupted run wrote of later ones is dropped.
-        visualdl: whether VisualDL gets it too.
+        folder: the run's folder.
+        step: steps done; entries of later steps, from an interrupted run, are removed.
+        visualdl: whether to write a VisualDL log too.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -43,14 +43,14 @@ class TrainingLogger:
             import visualdl as vdl
 
             cut_records(folder / VISUALDL, step)
-            with contextlib.redirect_stdout(None):  # it says that it appends
+            with contextlib.redirect_stdout(None):  # it prints that it appends
                 self._visualdl = vdl.LogWriter(str(folder), file_name=VISUALDL, display_name=str(folder))
 
     def scalars(self, step: int, values: dict[str, float], **more: str | float) -> None:
-        """A row of metrics; `more` goes to the .jsonl alone.
+        """Writes a row of metrics; `more` goes to metrics.jsonl only.
 
         Raises:
-            OutputError: the disk is full, say.
+            OutputError: the file cannot be written, for example because the disk is full.
         """
         try:
             self._metrics.write(json.dumps({"step": step, **more, **values}) + "\n")
@@ -62,10 +62,10 @@ class TrainingLogger:
                 self._visualdl.add_scalar(name, value, step)
 
     def samples(self, step: int, photos: list[np.ndarray], cartoons: list[np.ndarray]) -> None:
-        """A panel of photos, each with its cartoon to the right; RGB uint8 [H, W, 3] all.
+        """Writes a sample grid: each photo with its cartoon to the right; all RGB uint8 [H, W, 3].
 
         Raises:
-            OutputError: the disk is full, say.
+            OutputError: the file cannot be written.
         """
         pairs = [np.hstack(pair) for pair in zip(photos, cartoons)]
         sheet = images.Picture(contact_sheet(pairs, len(photos[0])))
@@ -89,7 +89,7 @@ class TrainingLogger:
 
 
 def _cut_metrics(path: Path, step: int) -> None:
-    """Drops the rows after `step`, and a torn last one."""
+    """Removes the rows after `step`, and an incomplete last row."""
     if not path.exists():
         return
     kept = []
@@ -102,9 +102,9 @@ def _cut_metrics(path: Path, step: int) -> None:
 
 
 def cut_records(path: Path, step: int) -> None:
-    """Drops the records of a VisualDL log after `step`, and whatever follows a torn one, which its reader dies of.
+    """Removes the records of a VisualDL log after `step`, and all from an incomplete one on, which break its reader.
 
-    Texts at `step` go as well: the run that goes on writes its own. A run that begins anew keeps nothing.
+    Texts at `step` are removed too, as the resumed run writes its own. With step 0 all records are removed.
 
     A record is its length as a little-endian uint64, then a serialized `Record`.
     """
@@ -120,7 +120,7 @@ def cut_records(path: Path, step: int) -> None:
             break
         try:
             value = Record.FromString(data[at + 8 : end]).values[0]
-        except Exception:  # protobuf's DecodeError, or no value in it
+        except Exception:  # protobuf's DecodeError, or a record without a value
             break
         if value.id < step or (value.id == step > 0 and value.WhichOneof("one_value") != "text"):
             kept.append(data[at:end])
@@ -130,7 +130,7 @@ def cut_records(path: Path, step: int) -> None:
 
 
 def open_log(folder: Path) -> None:
-    """Lets the log go to train.log as well, with times.
+    """Adds train.log, with timestamps, to the outputs of the log.
 
     Raises:
         OutputError: the file cannot be written.
@@ -141,5 +141,5 @@ def open_log(folder: Path) -> None:
     except OSError as error:
         raise OutputError(f"{folder / 'train.log'}: cannot be written ({error.strerror})") from error
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logging.raiseExceptions = False  # on a full disk it is the metrics' writer that complains
+    logging.raiseExceptions = False  # on a full disk the writer of metrics raises the error
     logging.getLogger("ppcartoon").addHandler(file)

@@ -1,4 +1,4 @@
-"""The folder of a run: where it is, what it holds, and from which checkpoint it goes on."""
+"""Finds a run's folder, config and checkpoint, and locks the folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 from ..config import loading
 from ..config.schema import Config
 from ..errors import InputError
+from ..models.renamed import current_names
 from . import checkpoints
 
 AUTO = "auto"
@@ -17,15 +18,15 @@ CONFIG = "config.yaml"
 
 
 class Start(NamedTuple):
-    """How a run starts.
+    """Where a run starts.
 
     Attributes:
-        config: of the run.
-        folder: of the run.
-        checkpoint: it goes on from; None for a new run.
-        tensors: of that checkpoint; empty for a new run.
-        state: of that checkpoint.
-        notes: what the user should hear about it.
+        config: the run's config.
+        folder: the run's folder.
+        checkpoint: the checkpoint to resume from; None for a new run.
+        tensors: of the checkpoint; empty for a new run.
+        state: of the checkpoint; empty for a new run.
+        notes: lines for the log.
     """
 
     config: Config
@@ -37,71 +38,74 @@ class Start(NamedTuple):
 
 
 def locate(config_file: Path | None, options: list[str], resume: str | None) -> Start:
-    """Finds the run's folder, its config, and the checkpoint to go on from; writes nothing.
+    """Finds the run's folder, config and checkpoint; writes nothing.
 
     Args:
-        config_file: YAML; None for the config that the resumed run saved.
+        config_file: YAML; None for the config in the resumed run's folder.
         options: "a.b=value" each.
-        resume: None for a new run; "auto" for the newest whole checkpoint of the config's run folder, or a new run
-            where there is none; a run's folder; or a checkpoint.
+        resume: None for a new run; "auto" for the newest intact checkpoint of the config's run, or a new run if there
+            is none; a run's folder; or a checkpoint.
 
     Raises:
-        InputError: the config is wrong, a new run would write over an old one, or there is no whole checkpoint.
+        InputError: the config is invalid, a new run would overwrite an old one, or there is no intact checkpoint.
     """
-    chosen = None
+    checkpoint = None
     if resume not in (None, AUTO):
         path = Path(resume)
-        chosen = path if path.is_file() else None
-        folder = path.absolute().parent.parent if chosen else path
+        checkpoint = path if path.is_file() else None
+        folder = path.absolute().parent.parent if checkpoint else path
         if not (folder / CONFIG).is_file():
             raise InputError(f"--resume {resume}: neither a run's folder nor a checkpoint of one")
         settings = loading.load(config_file or folder / CONFIG, options)
     elif config_file is None:
-        raise InputError("-c: name a config, configs/cartoonloss_shinkai.yaml for one")
+        raise InputError("-c: name a config, for example configs/cartoonloss_shinkai.yaml")
     else:
         settings = loading.load(config_file, options)
         folder = Path(settings.output_dir).expanduser() / config_file.stem
     if resume is None:
         if (folder / CONFIG).exists():
-            raise InputError(f"{folder}: holds a run; --resume auto goes on with it, -o output_dir=... starts another")
+            raise InputError(f"{folder}: contains a run; --resume auto continues it, -o output_dir=... starts another")
         return Start(settings, folder, None, {}, {}, [])
-    return _resumed(settings, folder, chosen)
+    return _resumed(settings, folder, checkpoint)
 
 
-def _resumed(settings: Config, folder: Path, chosen: Path | None) -> Start:
+def _resumed(settings: Config, folder: Path, checkpoint: Path | None) -> Start:
+    """Resumes from a checkpoint; None for the newest intact one."""
     damaged: list[str] = []
-    if chosen:
-        tensors, state = checkpoints.load(chosen)
+    if checkpoint:
+        tensors, state = checkpoints.load(checkpoint)
     else:
-        found = checkpoints.newest_whole(folder / "checkpoints", damaged)
+        found = checkpoints.newest_intact(folder / "checkpoints", damaged)
         if found is None:
             if damaged:
-                raise InputError(f"{folder}: no whole checkpoint to go on from" + "".join(f"; {d}" for d in damaged))
-            return Start(settings, folder, None, {}, {}, ["no checkpoint yet: a new run"])
-        chosen, tensors, state = found
-    notes = [f"{message}; going back to the one before" for message in damaged]
-    notes.append(f"goes on from {chosen}, after step {state['step']}")
+                raise InputError(f"{folder}: no intact checkpoint to resume from; " + "; ".join(damaged))
+            return Start(settings, folder, None, {}, {}, ["no checkpoint yet, a new run starts"])
+        checkpoint, tensors, state = found
+    notes = [f"{message}; using the previous one" for message in damaged]
+    state["config"] = current_names(state["config"])
+    notes.append(f"resumes from {checkpoint}, after step {state['step']}")
     before, now = _leaves(state["config"]), _leaves(settings.model_dump())
     filled_in = {"lr_scheduler.iters_per_epoch", "lr_scheduler.start_epoch", "model.amp"}
     notes += [
-        f"changed since: {key} {before.get(key)!r} -> {now[key]!r}"
+        f"config changed: {key} {before.get(key)!r} -> {now[key]!r}"
         for key in now
         if key not in filled_in and before.get(key) != now[key]
     ]
-    return Start(settings, folder, chosen, tensors, state, notes)
+    return Start(settings, folder, checkpoint, tensors, state, notes)
 
 
-def set_aside_later(folder: Path, step: int) -> list[str]:
-    """Renames the checkpoints after `step`, damaged or abandoned, so that no later start takes them; names them."""
+def rename_later_checkpoints(folder: Path, step: int) -> list[str]:
+    """Renames checkpoints after `step`, damaged or abandoned, so that no run resumes from them; returns log lines."""
     notes = []
     for path in checkpoints.newest_first(folder):
         if checkpoints.step_of(path) > step:
-            aside = path.rename(path.with_suffix(".aside"))
-            notes.append(f"set aside: {aside}")
+            renamed = path.rename(path.with_suffix(".aside"))
+            notes.append(f"later checkpoint renamed to {renamed}")
     return notes
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values of nested mappings by dotted key."""
     leaves = {}
     for key, value in tree.items():
         leaves |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -109,16 +113,16 @@ def _leaves(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def lock(folder: Path) -> FileLock:
-    """Keeps other runs out of a folder until this process ends.
+    """Locks a run's folder until this process ends.
 
     Raises:
         InputError: another process is training there, or the folder cannot be written.
     """
-    held = FileLock(folder / ".lock")
+    file_lock = FileLock(folder / ".lock")
     try:
-        held.acquire(blocking=False)
+        file_lock.acquire(blocking=False)
     except Timeout as error:
         raise InputError(f"{folder}: another process is training there") from error
     except OSError as error:
         raise InputError(f"{folder}: cannot be locked ({error.strerror})") from error
-    return held
+    return file_lock

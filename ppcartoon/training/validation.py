@@ -1,4 +1,4 @@
-"""Validation of a run while it trains: distances of its cartoons of photos to cartoons and to the photos."""
+"""Validation during training: distances (FID, KID) of a run's cartoons to real cartoons and to the photos."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ log = logging.getLogger("ppcartoon")
 
 
 class Validation:
-    """What a run is measured by: both columns of the paper's Tables I and II, `*_cartoon` and `*_content`.
+    """Both columns of the paper's Tables I and II, logged as `*_cartoon` and `*_content`.
 
     Args:
         settings: section `validate` of the config.
 
     Raises:
-        InputError: a folder is missing or empty, or there are no such features.
+        InputError: a folder is missing or empty, or the features are unknown.
     """
 
     def __init__(self, settings: Validate) -> None:
@@ -47,31 +47,31 @@ class Validation:
         self.extractors = {metric.extractor for metric in self.metrics.values()}
 
     def prepare(self) -> None:
-        """Makes the features of cartoons and photos, for the user's cache as well, and logs how far apart they are.
+        """Computes or loads the features of cartoons and photos, and logs the distances between the two folders.
 
         Raises:
-            InputError: a file is no image, or there are too few.
+            InputError: a file is not an image, or there are too few.
         """
         self.references = {
             (extractor, side): of_folder(folder, extractor, batch_size=self.batch_size)
             for extractor in self.extractors
             for side, folder in self.folders.items()
         }
-        untouched = {extractor: self.references[extractor, "content"] for extractor in self.extractors}
-        log.info(f"photos as they are: {_told(self._distances(untouched, ['cartoon']))}")
+        photos = {extractor: self.references[extractor, "content"] for extractor in self.extractors}
+        log.info(f"unchanged photos: {_in_one_line(self._distances(photos, ['cartoon']))}")
 
     def after(self, epoch: int, model: TrainableModel, monitor: TrainingLogger, stopping: Callable[[], bool]) -> None:
-        """Measures the model, if it is due after this epoch, and lets the monitor know; the model stays as it is.
+        """Measures the model and logs the distances, if due after this epoch; does not change the model.
 
         Args:
-            epoch: from 1.
+            epoch: number of the epoch, from 1.
             model: makes the cartoons.
-            monitor: of the run.
-            stopping: whether to give up, asked before each batch.
+            monitor: the run's logger.
+            stopping: called before each batch; True cancels the validation.
 
         Raises:
-            InputError: a photo is gone.
-            OutputError: the disk is full, say.
+            InputError: a photo cannot be read.
+            OutputError: the log cannot be written.
         """
         if epoch % self.interval:
             return
@@ -84,16 +84,16 @@ class Validation:
                 if stopping():
                     return
                 cartoons = cartoonize(model, batch)
-                for extractor, found in features.items():
-                    found.append(extractor(cartoons))
+                for extractor, batches_of_features in features.items():
+                    batches_of_features.append(extractor(cartoons))
                 bar.update(len(batch))
-        joined = {extractor: np.concatenate(found) for extractor, found in features.items()}
-        values = self._distances(joined, list(self.folders))
+        all_features = {extractor: np.concatenate(parts) for extractor, parts in features.items()}
+        values = self._distances(all_features, list(self.folders))
         monitor.scalars(model.steps, values, epoch=epoch)
-        log.info(f"epoch {epoch} {_told(values)}")
+        log.info(f"epoch {epoch} {_in_one_line(values)}")
 
     def _distances(self, features: dict[Extractor, np.ndarray], sides: list[str]) -> dict[str, float]:
-        """By their names in logs."""
+        """Distances of features to the references of some sides, by their names in the logs."""
         return {
             f"{name}_{side}{ending}": value
             for name, metric in self.metrics.items()
@@ -104,17 +104,17 @@ class Validation:
         }
 
 
-def _told(values: dict[str, float]) -> str:
+def _in_one_line(values: dict[str, float]) -> str:
     return " ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
 def cartoonize(model: TrainableModel, photos: list[np.ndarray]) -> list[np.ndarray]:
-    """The cartoons of photos by a model in training, RGB uint8 [H, W, 3] each."""
+    """A model's cartoons of photos of any sizes; RGB uint8 [H, W, 3] each."""
     cartoons = list(photos)
-    for alike in of_one_shape(photos):
-        height, width = photos[alike[0]].shape[:2]
-        padded = np.stack([images.pad(photos[i]) for i in alike])
+    for indices in of_one_shape(photos):
+        height, width = photos[indices[0]].shape[:2]
+        padded = np.stack([images.pad(photos[i]) for i in indices])
         outputs = images.from_network(model.cartoonize(paddle.to_tensor(images.to_network(padded))).numpy())
-        for i, output in zip(alike, outputs):
+        for i, output in zip(indices, outputs):
             cartoons[i] = output[:height, :width]
     return cartoons

@@ -162,7 +162,11 @@ def test_the_rates_of_stages_and_optimizers(tmp_path):
         ("animegan", "model.generator.channels=3", "model.generator.channels: unknown key"),
         ("animegan", "snapshot_config.best=g_style", "snapshot_config.best: g_style is not among the losses: d_loss, "),
         ("animegan", "model.init_epochs=200", "model.init_epochs 200 is more than epochs 101"),
-        ("animegan", "optimizer.optimizer_D.rate=0", "optimizer.optimizer_D.rate: input should be greater than 0"),
+        (
+            "animegan",
+            "optimizer.optimizer_D.lr_mult=0",
+            "optimizer.optimizer_D.lr_mult: input should be greater than 0",
+        ),
         ("cartoongan", "model.content_weight=0", "model.content_weight: input should be greater than 0"),
         ("cartoongan", "model.generator.channels=1000", "model.generator.channels: input should be less than or equal"),
         ("cartoongan", "model.edge_weight=1", "model.edge_weight: unknown key"),

@@ -1,4 +1,4 @@
-"""The command line of tools/train.py: mistakes get one line, before the first step; what a terminal shows."""
+"""Command `ppcartoon train`: errors in one line before the first step, and the output on a terminal."""
 
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ from tests.helpers import training_runs
     [
         (["-c", "nowhere.yaml"], "nowhere.yaml: No such file or directory"),
         (["-o", "dataset.train.batch_size=7"], "dataset.train: 6 photos are fewer than the 7 of one step"),
-        (["-o", "model.vgg_path=nowhere.npy"], "nowhere.npy: No such file or directory; model.vgg_path names"),
+        (["-o", "model.vgg_path=nowhere.npy"], "nowhere.npy: No such file or directory; set model.vgg_path to"),
         (["-o", "samples.folder=nowhere"], "samples.folder: nowhere: no such folder"),
         (["-o", "dataset.train={name: UnpairedCartoonDataset}"], "dataset.train.batch_size: missing"),
         (["-o", "model.tv_wait=1"], "model.tv_wait: unknown key; did you mean tv_weight?"),
@@ -30,11 +30,11 @@ from tests.helpers import training_runs
         (["-o", "epochs=" + "[" * 3000], "the value is not YAML"),
         (["-o", "model.vgg_path=''"], "model.vgg_path: "),
         (["--seed", "-1"], "seed: input should be greater than or equal to 0, got -1"),
-        (["--device", "gpu"], "--device gpu: Paddle finds none here"),
+        (["--device", "gpu"], "--device gpu: Paddle finds no GPU"),
         (["--resume", "nowhere"], "--resume nowhere: neither a run's folder nor a checkpoint of one"),
     ],
 )
-def test_mistakes_are_named_in_a_line_and_nothing_is_written(tmp_path, capsys, options, message):
+def test_invalid_input_gives_one_line_and_nothing_is_written(tmp_path, capsys, options, message):
     options = options if "-c" in options else ["-c", str(training_runs.write_config(tmp_path)), *options]
     assert train.main(options) == 2
     error = capsys.readouterr().err
@@ -42,13 +42,15 @@ def test_mistakes_are_named_in_a_line_and_nothing_is_written(tmp_path, capsys, o
     assert not (tmp_path / "output").exists()
 
 
-def test_a_run_needs_a_config(capsys):
+def test_train_without_a_config_is_refused(capsys):
     assert train.main([]) == 2
-    assert capsys.readouterr().err == "ppcartoon train: -c: name a config, configs/cartoonloss_shinkai.yaml for one\n"
+    assert (
+        capsys.readouterr().err == "ppcartoon train: -c: name a config, for example configs/cartoonloss_shinkai.yaml\n"
+    )
 
 
-def test_mixed_precision_is_said_to_do_nothing_on_a_cpu_and_does_nothing(whole, tmp_path):
-    """Its effect needs a GPU; here only its configuration and the place of its state can be tested."""
+def test_amp_on_a_cpu_logs_that_it_has_no_effect_and_has_none(whole, tmp_path):
+    """Mixed precision needs a GPU; here only its configuration and saved state can be tested."""
     path, run = training_runs.write_config(tmp_path), tmp_path / "output" / "tiny"
     done = training_runs.train("-c", path, "--amp")
     assert done.returncode == 0, done.stderr
@@ -59,7 +61,7 @@ def test_mixed_precision_is_said_to_do_nothing_on_a_cpu_and_does_nothing(whole, 
     assert set(state["scalers"]) == {"optimizer_D", "optimizer_G"}
 
 
-def test_on_a_terminal_a_progress_bar_takes_the_place_of_the_lines(tmp_path):
+def test_terminal_shows_a_progress_bar_instead_of_lines(tmp_path):
     path = training_runs.write_config(tmp_path)
     main, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("4H", 40, 160, 0, 0))  # rows and columns
@@ -68,7 +70,7 @@ def test_on_a_terminal_a_progress_bar_takes_the_place_of_the_lines(tmp_path):
     )
     os.close(other)
     seen = b""
-    with contextlib.suppress(OSError):  # how the end of a terminal is read
+    with contextlib.suppress(OSError):  # raised at the end of a terminal's output
         while data := os.read(main, 1 << 16):
             seen += data
     assert process.wait() == 0, seen

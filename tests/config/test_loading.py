@@ -1,4 +1,4 @@
-"""Configs: the paper's numbers, strict keys, bases, and options that are YAML and never code."""
+"""Configs: the paper's numbers, strict keys, bases, and options that are parsed as YAML, never as code."""
 
 from pathlib import Path
 
@@ -17,19 +17,19 @@ def shipped(request):
     return request.param
 
 
-def test_every_shipped_config_is_valid_and_resolves_to_itself(shipped):
+def test_shipped_config_is_valid_and_resolved_config_stays_the_same(shipped):
     resolved = loading.load(shipped).model_dump()
     assert loading.check(yaml.safe_load(yaml.safe_dump(resolved)), "resolved").model_dump() == resolved
 
 
-def test_the_base_has_the_paper_s_numbers():
+def test_base_config_has_the_paper_s_numbers():
     c = loading.load(CONFIGS / "cartoonloss_base.yaml")
     m, train = c.model, c.dataset.train
     weights = (m.adv_weight, m.content_weight, m.gray_weight, m.color_weight, m.tv_weight, m.edge_weight)
     assert weights == (300, 1.5, 2.5, 100, 1, 0.1)
     assert (c.epochs, m.init_epochs, train.batch_size, train.size) == (32, 2, 4, 256)
     assert (m.vgg_layer, m.gan_mode, m.reuse_encoder, m.amp) == ("conv4_4", "vanilla", True, None)
-    assert (m.adv_loss, m.style_loss, m.color_loss) == ("edge_promoting", "gray", "style")
+    assert (m.adv_loss, m.style_loss, m.color_loss) == ("cartoonloss", "cartoonloss", "cartoonloss")
     assert not m.generator.depthwise
     assert c.lr_scheduler.learning_rate == 0.0002 and c.lr_scheduler.decay_epochs == 0
     assert {(adam.name, adam.beta1) for adam in (c.optimizer.optimizer_D, c.optimizer.optimizer_G)} == {("Adam", 0.5)}
@@ -37,7 +37,7 @@ def test_the_base_has_the_paper_s_numbers():
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_a_style_differs_from_the_base_in_its_folders_and_its_name_alone(style):
+def test_style_config_differs_from_the_base_only_in_folders_and_export(style):
     base, own = (loading.load(CONFIGS / f"cartoonloss_{name}.yaml").model_dump() for name in ("base", style))
     assert own["dataset"]["train"]["cartoons"] == f"{STYLES[style]}/style"
     assert own["dataset"]["train"]["smooth"] == f"{STYLES[style]}/smooth"
@@ -48,7 +48,7 @@ def test_a_style_differs_from_the_base_in_its_folders_and_its_name_alone(style):
     assert own == base
 
 
-def test_a_seed_and_a_decay_reach_what_depends_on_them():
+def test_seed_and_decay_fill_in_the_keys_that_depend_on_them():
     c = loading.load(CONFIGS / "cartoonloss_base.yaml", ["seed=7", "epochs=10", "lr_scheduler.decay_epochs=4"])
     assert c.dataset.train.seed == 7 and c.lr_scheduler.start_epoch == 6
 
@@ -62,18 +62,18 @@ def test_a_seed_and_a_decay_reach_what_depends_on_them():
         ("model.adv_weight=.inf", "model.adv_weight: input should be a finite number, got inf"),
         ("model.adv_weight=.nan", "model.adv_weight: "),
         ("model.adv_weight=yes", "model.adv_weight: input should be a valid number, got True"),
-        ("lr_scheduler.learning_rate=2e-4", "got '2e-4'; for YAML this is text: 2e-4 is written 0.0002"),
+        ("lr_scheduler.learning_rate=2e-4", "got '2e-4'; YAML reads this as text: write 2e-4 as 0.0002"),
         ("epochs=0", "epochs: input should be greater than or equal to 1, got 0"),
         ("epochs=1.5", "epochs: "),
         ("epochs=1", "model.init_epochs 2 is more than epochs 1"),
         ("model=3", "model: input should be a valid dictionary"),
         ("model.gan_mode=hinge", "model.gan_mode: input should be 'vanilla' or 'lsgan', got 'hinge'"),
-        ("model.adv_loss=gray", "model.adv_loss: input should be 'edge_promoting' or 'grayscale', got 'gray'"),
+        ("model.adv_loss=gray", "model.adv_loss: input should be 'cartoonloss' or 'animegan', got 'gray'"),
         ("model.generator.depthwise=1", "model.generator.depthwise: input should be a valid boolean, got 1"),
         ("model.vgg_layer=conv9", "model.vgg_layer: "),
         ("model.generator.in_channels=64", "model: generator.in_channels must be 128"),
         ("model.discriminator={name: CartoonLossNLayerDiscriminator, channels: 32}", "in_channels must be 64"),
-        ("model.content_weight=0", "model: content_weight is all that stage init has"),
+        ("model.content_weight=0", "model: content_weight must be above 0, as stage init has no other loss"),
         ("snapshot_config.best=g_loss2", "snapshot_config.best: "),
         ("dataset.train.size=30", "dataset.train.size: input should be "),
         ("dataset.train.load_size=128", "dataset.train: load_size 128 is less than size 256"),
@@ -84,7 +84,7 @@ def test_a_seed_and_a_decay_reach_what_depends_on_them():
         ('output_dir=""', "output_dir: "),
     ],
 )
-def test_a_mistake_gets_one_line_with_the_key_s_path(option, message):
+def test_invalid_key_gives_one_line_with_file_and_key_path(option, message):
     with pytest.raises(InputError) as error:
         loading.load(CONFIGS / "cartoonloss_shinkai.yaml", [option])
     line = str(error.value)
@@ -94,13 +94,13 @@ def test_a_mistake_gets_one_line_with_the_key_s_path(option, message):
 @pytest.mark.parametrize(
     "option", ["epochs", "=3", "a..b=1", "epochs=[", "epochs=&a [*a", "seed=!!python/name:os.system"]
 )
-def test_an_option_that_is_no_yaml_is_refused(option):
+def test_option_that_is_not_yaml_is_refused(option):
     with pytest.raises(InputError, match=r"^-o .*(is not of the form|is not YAML)") as error:
         loading.load(CONFIGS / "cartoonloss_base.yaml", [option])
     assert "\n" not in str(error.value)
 
 
-def test_an_option_is_never_run_as_code(tmp_path):
+def test_option_is_never_run_as_code(tmp_path):
     text = f"open({str(tmp_path / 'made')!r}, 'w')"
     c = loading.load(CONFIGS / "cartoonloss_base.yaml", [f"export.style={text}"])
     assert c.export.style == text and not (tmp_path / "made").exists()
@@ -109,7 +109,7 @@ def test_an_option_is_never_run_as_code(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_bases_are_relative_to_the_file_and_a_new_name_starts_a_section_anew(tmp_path):
+def test_base_is_relative_to_the_file_and_a_new_name_replaces_a_section(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "base.yaml").write_text(f"_base_: {CONFIGS / 'cartoonloss_base.yaml'}\nepochs: 5\n")
     (tmp_path / "sub/own.yaml").write_text(
@@ -124,18 +124,18 @@ def test_bases_are_relative_to_the_file_and_a_new_name_starts_a_section_anew(tmp
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("", "holds no keys"),
-        ("- 1", "holds no keys"),
+        ("", "contains no keys"),
+        ("- 1", "contains no keys"),
         ("a: [", "not YAML"),
         ("a: b: c", "not YAML"),
         ("a: !!python/object/apply:os.getcwd []", "not YAML"),
         ("_base_: 3", "_base_: must be a file name"),
-        ("_base_: own.yaml", "is its own _base_"),
+        ("_base_: own.yaml", "_base_ leads back to the same file"),
         ("_base_: nowhere.yaml", "No such file"),
         ("epochs: 3", "missing; `_base_: cartoonloss_base.yaml` gives the paper's value (and "),
     ],
 )
-def test_a_file_that_is_no_config_gets_one_line(tmp_path, text, message):
+def test_file_that_is_not_a_config_gives_one_line(tmp_path, text, message):
     path = tmp_path / "own.yaml"
     path.write_text(text)
     with pytest.raises(InputError) as error:
@@ -143,8 +143,16 @@ def test_a_file_that_is_no_config_gets_one_line(tmp_path, text, message):
     assert message in str(error.value) and str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_binary_rubbish_and_folders_are_no_configs(tmp_path):
+def test_binary_files_and_folders_are_refused(tmp_path):
     (tmp_path / "own.yaml").write_bytes(b"\xff\xfe\x00\x01")
     for path in (tmp_path / "own.yaml", tmp_path):
         with pytest.raises(InputError, match=str(path)):
             loading.load(path)
+
+
+def test_invalid_value_under_an_old_key_names_the_current_key():
+    tree = loading.load(CONFIGS / "cartoonloss_base.yaml").model_dump()
+    tree["optimizer"]["optimizer_D"]["rate"] = -1
+    del tree["optimizer"]["optimizer_D"]["lr_mult"]
+    with pytest.raises(InputError, match=r"^saved: optimizer\.optimizer_D\.lr_mult: input should be greater than 0"):
+        loading.check(tree, "saved")

@@ -1,4 +1,4 @@
-"""A model small enough to train in a test, with random VGG features unless told otherwise."""
+"""A model small enough to train in a test, with random VGG19 features by default."""
 
 import numpy as np
 import paddle
@@ -12,12 +12,12 @@ SCHEDULE = {"name": "FinalLinearDecay", "start_epoch": 9, "decay_epochs": 0}
 
 
 def model(width=2, in_channels=8, channels=2, init_epochs=0, discriminator="CartoonLossDiscriminator", **options):
-    """Ready for its first step; an epoch has one step."""
+    """A model before its first step; an epoch has one step."""
     generator = {"name": "CartoonLossGenerator", "in_channels": in_channels, "channels": channels}
     options = {"vgg_layer": "conv1_2", "vgg_path": "random", "init_epochs": init_epochs, **options}
     made = CartoonLossGANModel(generator, {"name": discriminator, "channels": width}, **options)
-    rates = made.setup_lr_schedulers({**SCHEDULE, "learning_rate": 0.01, "iters_per_epoch": 1})
-    made.setup_optimizers(rates, OPTIMIZERS)
+    schedule = made.setup_lr_schedulers({**SCHEDULE, "learning_rate": 0.01, "iters_per_epoch": 1})
+    made.setup_optimizers(schedule, OPTIMIZERS)
     return made
 
 
@@ -32,7 +32,7 @@ def state(net):
 
 
 def differing(a, b):
-    """Names of the tensors that differ in a bit."""
+    """Names of the tensors that are not equal bit for bit."""
     assert a.keys() == b.keys()
     return [name for name in a if not np.array_equal(a[name], b[name])]
 

@@ -1,4 +1,4 @@
-"""Training runs of a tiny config in processes of their own."""
+"""Training runs of a tiny config, each in its own process."""
 
 import json
 import os
@@ -30,7 +30,7 @@ export: {{style: tiny}}
 
 
 def write_config(folder: Path) -> Path:
-    """A config of 4 epochs of 3 steps, whose run goes to folder/output/tiny."""
+    """Writes a config of 4 epochs of 3 steps; the run's folder is folder/output/tiny."""
     path = folder / "tiny.yaml"
     path.write_text(TINY.format(base=ROOT / "configs/cartoonloss_base.yaml", output=folder / "output"))
     return path
@@ -58,7 +58,7 @@ def losses(run: Path) -> dict[int, dict]:
 
 
 def curve(run: Path, name: str) -> list[tuple[int, float]]:
-    """Steps and values of a scalar, as VisualDL's own reader finds them."""
+    """Steps and values of a scalar in the VisualDL log."""
     from visualdl import LogReader
 
     (file,) = run.glob("*vdlrecords*")
@@ -66,7 +66,7 @@ def curve(run: Path, name: str) -> list[tuple[int, float]]:
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen | None = None, seconds: float = 60) -> None:
-    """Until the condition holds; the process must live on meanwhile."""
+    """Waits until the condition holds; fails if the process ends before."""
     end = time.time() + seconds
     while not condition():
         assert process is None or process.poll() is None, process.communicate()[1]

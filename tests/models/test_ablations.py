@@ -1,4 +1,4 @@
-"""The ablations: each differs from its base in the keys it names, trains, and does what its name says."""
+"""The ablations: each differs from its base only in its own keys, trains, and has the losses of its name."""
 
 import contextlib
 from pathlib import Path
@@ -19,15 +19,15 @@ from tests.helpers.tiny import relative
 CONFIGS = training_runs.ROOT / "configs"
 ABLATIONS = sorted((CONFIGS / "ablations").glob("*.yaml"))
 FULL = CONFIGS / "cartoonloss_shinkai.yaml"
-OURS = {"g_adv", "g_content", "g_gray", "g_color", "g_tv", "g_loss", "d_loss", "d_real", "d_fake", "d_smooth"}
+PAPER_LOSSES = {"g_adv", "g_content", "g_gray", "g_color", "g_tv", "g_loss", "d_loss", "d_real", "d_fake", "d_smooth"}
 LOSSES = {  # what is logged in stage "cartoon", where that changes
-    "without_gray": OURS - {"g_gray"},
-    "without_color": OURS - {"g_color"},
-    "adv_ours": OURS - {"g_gray", "g_color"},
-    "adv_animegan": OURS - {"g_gray", "g_color"} | {"d_gray"},
-    "adv_style_animegan": OURS - {"g_color"} | {"d_gray"},
-    "adv_color_animegan": OURS - {"g_gray"} | {"d_gray"},
-    "total_animegan": OURS | {"d_gray"},
+    "without_gray": PAPER_LOSSES - {"g_gray"},
+    "without_color": PAPER_LOSSES - {"g_color"},
+    "adv_ours": PAPER_LOSSES - {"g_gray", "g_color"},
+    "adv_animegan": PAPER_LOSSES - {"g_gray", "g_color"} | {"d_gray"},
+    "adv_style_animegan": PAPER_LOSSES - {"g_color"} | {"d_gray"},
+    "adv_color_animegan": PAPER_LOSSES - {"g_gray"} | {"d_gray"},
+    "total_animegan": PAPER_LOSSES | {"d_gray"},
 }
 # Images of a step in stage "cartoon", in each call, by batches: G decodes; D judges in its step, then in G's; VGG19
 # takes its targets, then what gradients go through.
@@ -49,7 +49,7 @@ def ablation(request) -> Path:
     return request.param
 
 
-def begun(path: Path, folder: Path) -> experiment.Experiment:
+def new_experiment(path: Path, folder: Path) -> experiment.Experiment:
     """The config on widths of a sixteenth, drawn images of 32 pixels and a few steps, ready for the first."""
     model = loading.load(path).model
     options = [
@@ -95,10 +95,10 @@ def counted(model):
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory) -> experiment.Experiment:
-    return begun(FULL, tmp_path_factory.mktemp("full"))
+    return new_experiment(FULL, tmp_path_factory.mktemp("full"))
 
 
-def test_it_differs_from_its_base_in_the_keys_it_names_and_in_no_others(ablation):
+def test_ablation_differs_from_its_base_only_in_its_own_keys(ablation):
     own = yaml.safe_load(ablation.read_text())
     assert (ablation.parent / own.pop("_base_")).resolve() == FULL
     before, now = (run_folder._leaves(loading._read(path, ())) for path in (FULL, ablation))
@@ -106,28 +106,28 @@ def test_it_differs_from_its_base_in_the_keys_it_names_and_in_no_others(ablation
     assert {key for key in now if now[key] != before[key]} == set(run_folder._leaves(own))
 
 
-def test_no_two_ablations_are_the_same():
+def test_ablations_differ_from_each_other():
     seen = [loading.load(path).model_dump_json() for path in [*ABLATIONS, FULL]]
     assert len(set(seen)) == len(seen)
 
 
-def test_it_trains_with_the_losses_that_its_name_says(ablation, tmp_path):
-    work = begun(ablation, tmp_path)
+def test_ablation_trains_with_the_losses_of_its_name(ablation, tmp_path):
+    work = new_experiment(ablation, tmp_path)
     start = parts(work)
     work.folder.mkdir()
     trainer.Trainer(work, []).train()
     rows = training_runs.losses(work.folder)
     stages = [row["stage"] for row in training_runs.metrics(work.folder)]
     assert stages == (["cartoon"] * 4 if ablation.stem == "without_init" else ["init"] * 2 + ["cartoon"] * 2)
-    assert set(rows[4]) == LOSSES.get(ablation.stem, OURS)
+    assert set(rows[4]) == LOSSES.get(ablation.stem, PAPER_LOSSES)
     assert all(np.isfinite(value) for row in rows.values() for value in row.values())
     moved = {name for name in start if not np.array_equal(start[name], parts(work)[name])}
     assert {"netD.encoder.0.weight_orig", "netD.classifier.0.weight_orig", "netG.out.weight"} < moved
     assert ("netG.encoder.0.weight" in moved) == (ablation.stem == "without_reuse")
 
 
-def test_a_step_calls_the_networks_on_what_its_losses_need(ablation, tmp_path):
-    model = begun(ablation, tmp_path).model
+def test_step_calls_the_networks_only_for_the_losses_that_are_on(ablation, tmp_path):
+    model = new_experiment(ablation, tmp_path).model
     model.init_steps = 0
     model.setup_input(tiny.batch(count=BATCH))
     with counted(model) as calls:
@@ -135,20 +135,20 @@ def test_a_step_calls_the_networks_on_what_its_losses_need(ablation, tmp_path):
     assert calls == {**CALLS, **OTHER_CALLS.get(ablation.stem, {})}
 
 
-def test_it_starts_from_the_weights_and_sees_the_images_of_the_full_one(ablation, full, tmp_path):
-    """As far as it has the same networks: D is drawn first, and another D leaves other random numbers to G."""
-    work = begun(ablation, tmp_path)
+def test_ablation_has_the_initial_weights_and_images_of_the_full_method(ablation, full, tmp_path):
+    """As far as it has the same networks. D is initialized first, so another D changes the random numbers of G."""
+    work = new_experiment(ablation, tmp_path)
     same = {"depthwise": "netD.", "half_channels": "netD.", "n_layer": ()}.get(ablation.stem, ("netD.", "netG."))
-    ours, wanted = parts(work), parts(full)
-    assert [name for name in wanted if name.startswith(same) and not np.array_equal(ours[name], wanted[name])] == []
+    own, wanted = parts(work), parts(full)
+    assert [name for name in wanted if name.startswith(same) and not np.array_equal(own[name], wanted[name])] == []
     batches = list(zip(work.loader(), full.loader(), strict=True))
     assert len(batches) == 4
     for one, other in batches:
         assert all(bool((one[key] == other[key]).all()) for key in other)
 
 
-def test_without_reuse_d_s_encoder_is_none_of_g_s_business(full, tmp_path):
-    work = begun(CONFIGS / "ablations" / "without_reuse.yaml", tmp_path)
+def test_without_reuse_g_does_not_depend_on_d_s_encoder(full, tmp_path):
+    work = new_experiment(CONFIGS / "ablations" / "without_reuse.yaml", tmp_path)
     photo = tiny.batch()["photo"]
     for model, same in ((work.model, True), (full.model, False)):
         before = model.cartoonize(photo)
@@ -163,7 +163,7 @@ def test_without_reuse_d_s_encoder_is_none_of_g_s_business(full, tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino", "paddle"])
-def test_depthwise_weights_are_exported_and_run(engine, depthwise):
+def test_depthwise_weights_run_in_each_engine(engine, depthwise):
     loaded, photo, wanted = depthwise
     run = engines.create(loaded, engine, "cpu", threads=1, precision="fp32")
     assert wanted.std() > 0.05
@@ -172,9 +172,9 @@ def test_depthwise_weights_are_exported_and_run(engine, depthwise):
 
 @pytest.fixture(scope="module")
 def depthwise(tmp_path_factory):
-    """Exported weights, photos, and what the model that trains them makes of those."""
+    """Exported weights, photos, and the training model's cartoons of them."""
     folder = tmp_path_factory.mktemp("depthwise")
-    work = begun(CONFIGS / "ablations" / "depthwise.yaml", folder)
+    work = new_experiment(CONFIGS / "ablations" / "depthwise.yaml", folder)
     for parameter in work.model.nets["netG"].parameters():  # as a file holds it, or float16 makes a difference
         parameter.set_value(paddle.randn(parameter.shape).astype("float16").astype("float32") * 0.25)
     work.export(folder / "a.safetensors")
@@ -189,8 +189,8 @@ def depthwise(tmp_path_factory):
 
 
 @pytest.mark.parametrize("path", [FULL, CONFIGS / "ablations" / "depthwise.yaml"], ids=lambda path: path.stem)
-def test_the_converter_tells_the_network_from_its_tensors(tmp_path, path):
-    model = begun(path, tmp_path).model
+def test_converter_finds_the_network_from_its_tensors(tmp_path, path):
+    model = new_experiment(path, tmp_path).model
     states = {f"{net}.{name}": tensor for net in model.nets for name, tensor in tiny.state(model.nets[net]).items()}
     np.savez(tmp_path / "a.npz", **states)
     tensors, network = weights.from_npz(tmp_path / "a.npz")
@@ -199,7 +199,7 @@ def test_the_converter_tells_the_network_from_its_tensors(tmp_path, path):
 
 
 @pytest.mark.parametrize("name", ["depthwise", "half_channels"])
-def test_g_has_a_third_of_its_parameters_or_fewer(name):
+def test_g_has_less_than_a_third_of_its_parameters(name):
     full, own = (
         networks.Generator(**loading.load(path).model.generator.model_dump(exclude={"name"}))
         for path in (FULL, CONFIGS / "ablations" / f"{name}.yaml")

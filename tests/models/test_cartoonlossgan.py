@@ -1,4 +1,4 @@
-"""The algorithm: the decoupling that the paper asks for, the stages, and what can be switched."""
+"""The algorithm: separate steps of D and G, the stages, and the options."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def watched(model, monkeypatch):
 
 
 @pytest.mark.parametrize("init_epochs", [0, 1])
-def test_each_step_changes_its_own_network_alone(monkeypatch, init_epochs):
+def test_each_step_changes_only_its_own_network(monkeypatch, init_epochs):
     model = tiny.model(init_epochs=init_epochs)
     start, _, after_d, before_g, after_g = watched(model, monkeypatch)
     changed = tiny.differing(start["netD"], after_d["netD"])
@@ -42,7 +42,7 @@ def test_each_step_changes_its_own_network_alone(monkeypatch, init_epochs):
     assert set(tiny.differing(before_g["netG"], after_g["netG"])) > {"out.weight", "body.0.body.0.0.weight"}
 
 
-def test_generating_leaves_the_discriminator_as_it_was():
+def test_g_s_step_does_not_change_the_discriminator():
     model = tiny.model()
     model.setup_input(tiny.batch())
     model.train_iter()
@@ -60,7 +60,7 @@ def test_features_of_photos_and_cartoons_are_constants():
     assert z.stop_gradient and z.shape == [4, 8, 8, 8]
 
 
-def test_vgg_takes_part_but_does_not_learn():
+def test_vgg_is_not_trained():
     model = tiny.model()
     before = tiny.state(model.vgg)
     model.setup_input(tiny.batch())
@@ -69,7 +69,7 @@ def test_vgg_takes_part_but_does_not_learn():
     assert all(p.grad is None for p in model.vgg.parameters())
 
 
-def test_stage_init_has_the_content_loss_alone_and_ends_on_time():
+def test_stage_init_has_only_the_content_loss_and_ends_on_time():
     model = tiny.model(init_epochs=2)
     seen = []
     for step in range(3):
@@ -85,7 +85,7 @@ def test_stage_init_has_the_content_loss_alone_and_ends_on_time():
     }
 
 
-def test_in_stage_init_the_cartoons_do_not_matter(monkeypatch):
+def test_stage_init_does_not_use_the_cartoons(monkeypatch):
     results = []
     for seed in (1, 2):
         paddle.seed(0)
@@ -99,7 +99,7 @@ def test_in_stage_init_the_cartoons_do_not_matter(monkeypatch):
 
 
 @pytest.mark.parametrize("term", WEIGHTS)
-def test_a_weight_of_zero_switches_a_loss_off(term):
+def test_weight_of_zero_switches_a_loss_off(term):
     model = tiny.model(**{f"{term}_weight": 0})
     model.setup_input(tiny.batch())
     model.train_iter()
@@ -107,14 +107,14 @@ def test_a_weight_of_zero_switches_a_loss_off(term):
     assert {f"g_{t}" for t in WEIGHTS if t != term} < set(model.losses)
 
 
-def test_omega_of_zero_leaves_the_smoothed_cartoons_out():
+def test_omega_of_zero_omits_the_smoothed_cartoons():
     model = tiny.model(edge_weight=0)
     model.setup_input(tiny.batch())
     model.train_iter()
     assert "d_smooth" not in model.losses
 
 
-def test_a_gray_cartoon_made_ahead_is_taken():
+def test_gray_cartoons_of_the_batch_are_used():
     given, made = tiny.model(), tiny.model()
     images = tiny.batch()
     given.setup_input({**images, "gray": paddle.zeros_like(images["photo"])})
@@ -132,8 +132,8 @@ def g_losses(options, shift=0.0, **images):
     return {name: float(value) for name, value in model.generator_losses().items()}
 
 
-@pytest.mark.parametrize("style, seen", [("gray", False), ("grayscale", True)])
-def test_the_grayscale_style_loss_sees_colors_and_the_gray_style_loss_does_not(style, seen):
+@pytest.mark.parametrize("style, seen", [("cartoonloss", False), ("animegan", True)])
+def test_animegan_style_loss_sees_colors_and_gray_style_loss_does_not(style, seen):
     """The shift has no luma, so that gray images stay as they are."""
     shift = paddle.to_tensor([0.587, -0.299, 0.0]).reshape([1, 3, 1, 1])
     before, after = g_losses({"style_loss": style}), g_losses({"style_loss": style}, shift)
@@ -141,8 +141,8 @@ def test_the_grayscale_style_loss_sees_colors_and_the_gray_style_loss_does_not(s
     assert (before["g_gray"] != pytest.approx(after["g_gray"], rel=1e-3)) == seen
 
 
-@pytest.mark.parametrize("color, shown", [("style", "cartoon"), ("reconstruction", "photo")])
-def test_colors_are_compared_with_those_of_cartoons_or_of_photos(color, shown):
+@pytest.mark.parametrize("color, shown", [("cartoonloss", "cartoon"), ("animegan", "photo")])
+def test_color_loss_compares_with_cartoons_or_with_photos(color, shown):
     before = g_losses({"color_loss": color})["g_color"]
     for name in ("photo", "cartoon"):
         white = g_losses({"color_loss": color}, **{name: paddle.ones([2, 3, 32, 32])})["g_color"]
@@ -150,8 +150,8 @@ def test_colors_are_compared_with_those_of_cartoons_or_of_photos(color, shown):
 
 
 @pytest.mark.parametrize("edge_weight", [0.1, 0])
-def test_the_grayscale_adversarial_loss_shows_d_gray_cartoons_and_gray_smoothed_ones(edge_weight):
-    model, images, seen = tiny.model(adv_loss="grayscale", edge_weight=edge_weight), tiny.batch(), []
+def test_animegan_adversarial_loss_shows_d_gray_cartoons_and_gray_smoothed_ones(edge_weight):
+    model, images, seen = tiny.model(adv_loss="animegan", edge_weight=edge_weight), tiny.batch(), []
     model.setup_input(images)
     model.forward()
     model.nets["netD"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -170,13 +170,13 @@ def from_yaml(*options):
     path = Path(__file__).parents[2] / "configs" / "cartoonloss_base.yaml"
     settings = loading.load(path, [*tiny_options, *options])
     model = cartoonlossgan.CartoonLossGANModel(**settings.model.model_dump(exclude={"name"}))
-    rates = model.setup_lr_schedulers(settings.lr_scheduler.model_dump())
-    model.setup_optimizers(rates, settings.optimizer.model_dump())
+    schedule = model.setup_lr_schedulers(settings.lr_scheduler.model_dump())
+    model.setup_optimizers(schedule, settings.optimizer.model_dump())
     model.init_steps = 0
     return model
 
 
-def test_the_second_discriminator_is_reachable_from_yaml():
+def test_n_layer_discriminator_can_be_chosen_in_yaml():
     model = from_yaml(
         "model.discriminator={name: CartoonLossNLayerDiscriminator, channels: 4}", "model.generator.in_channels=8"
     )
@@ -186,7 +186,7 @@ def test_the_second_discriminator_is_reachable_from_yaml():
     assert model.nets["netG"](model.encode(tiny.batch()["photo"])).shape == [2, 3, 32, 32]
 
 
-def test_without_reuse_g_trains_an_encoder_of_its_own(monkeypatch):
+def test_without_reuse_g_trains_its_own_encoder(monkeypatch):
     model = from_yaml("model.reuse_encoder=false")
     assert isinstance(model.nets["netG"], Cartoonizer)
     start, _, after_d, _, after_g = watched(model, monkeypatch)
@@ -195,7 +195,7 @@ def test_without_reuse_g_trains_an_encoder_of_its_own(monkeypatch):
 
 
 @pytest.mark.parametrize("reuse", [True, False])
-def test_what_is_exported_is_what_was_trained(reuse):
+def test_exported_weights_equal_the_trained_networks(reuse):
     model = tiny.model(reuse_encoder=reuse)
     model.setup_input(tiny.batch())
     model.train_iter()
@@ -206,8 +206,8 @@ def test_what_is_exported_is_what_was_trained(reuse):
     assert tiny.relative(net(photo), model.cartoonize(photo).numpy()) < 1e-5
 
 
-def test_the_state_of_loss_scaling_comes_back():
-    """Loss scaling does nothing on a CPU, so that its state is all that can be tested without a GPU."""
+def test_state_of_loss_scaling_is_restored():
+    """Loss scaling has no effect on a CPU, so only its state is tested."""
     model = tiny.model(amp="float16")
     scaler = model.scalers["optimizer_G"]
     scaler._enable = True

@@ -1,4 +1,4 @@
-"""Counts against formulas by hand, and the memory of a step against what a process really takes."""
+"""Computed costs against formulas, and the memory of a step against that of a process."""
 
 import subprocess
 import sys
@@ -35,21 +35,21 @@ def generator_flops(z, c, pixels):
     return 2 * pixels * (quarter / 16 + half / 4 + full)
 
 
-def test_a_convolution():
+def test_cost_of_a_convolution():
     counted = cost.forward_cost(nn.Conv2D(6, 8, 3, stride=2, padding=1, groups=2), paddle.zeros([2, 6, 16, 20]))
     assert counted.flops == counted.first == 2 * (2 * 8 * 8 * 10) * (3 * 9)
     assert counted.kept == 4 * 2 * 6 * 16 * 20
     assert counted.output.shape == [2, 8, 8, 10]
 
 
-def test_what_layers_keep_is_counted_once():
+def test_activation_that_two_layers_keep_is_counted_once():
     net = nn.Sequential(nn.Conv2D(3, 4, 1), nn.ReLU(), nn.Conv2D(4, 5, 1), networks.LayerNorm(5), networks.lrelu())
     kept = cost.forward_cost(net, paddle.zeros([1, 3, 8, 8])).kept
     assert kept == 4 * 64 * (3 + 4 + 5 + 5)  # the image, ReLU's output, LN's input and its output
 
 
 @pytest.mark.parametrize("c", [2, 8])
-def test_the_networks(c):
+def test_cost_of_the_networks(c):
     image = paddle.zeros([1, 3, 32, 64])
     netD = networks.Discriminator(c)
     assert cost.forward_cost(netD, image).flops == discriminator_flops(c, 32 * 64)
@@ -60,28 +60,28 @@ def test_the_networks(c):
     assert counted.first == 2 * (4 * c * 8 * c) * 8 * 16
 
 
-def test_counting_changes_nothing():
-    ours = model()
-    netD = ours.nets["netD"].train()
+def test_counting_does_not_change_the_model():
+    paper_model = model()
+    netD = paper_model.nets["netD"].train()
     before = {name: value.numpy() for name, value in netD.state_dict().items()}
-    cost.step_cost(ours, 1, 64)
+    cost.step_cost(paper_model, 1, 64)
     assert all((value.numpy() == before[name]).all() for name, value in netD.state_dict().items())
     assert all(layer.training for layer in netD.sublayers(True))
     assert not any(layer._forward_post_hooks for layer in netD.sublayers(True))
 
 
-def test_a_step_by_hand():
-    pixels, ours = 32 * 32, model()
-    e, g, d, vgg = (part.flops * pixels / cost.SIDE**2 for part in cost.forwards(ours))
+def test_cost_of_a_step_equals_the_formula():
+    pixels, paper_model = 32 * 32, model()
+    e, g, d, vgg = (part.flops * pixels / cost.SIDE**2 for part in cost.forwards(paper_model))
     first_g, first_d = 2 * 8 * 16 * pixels / 16, 2 * 27 * 2 * pixels
     assert (g, d) == (generator_flops(8, 4, pixels), discriminator_flops(2, pixels))
     once = 2 * e + 2 * (3 * g - first_g) + 3 * (3 * d - first_d) + 2 * d + 2 * vgg + 2 * 2 * vgg
-    assert cost.step_cost(ours, 4, 32).flops == 4 * once
+    assert cost.step_cost(paper_model, 4, 32).flops == 4 * once
 
 
-def test_costs_grow_with_batch_and_area():
-    ours = model()
-    one, two, three, large = (cost.step_cost(ours, *of) for of in ((1, 64), (2, 64), (3, 64), (1, 128)))
+def test_costs_grow_with_batch_size_and_area():
+    paper_model = model()
+    one, two, three, large = (cost.step_cost(paper_model, *of) for of in ((1, 64), (2, 64), (3, 64), (1, 128)))
     assert (two.flops, three.flops, large.flops) == (2 * one.flops, 3 * one.flops, 4 * one.flops)
     assert three.bytes - two.bytes == pytest.approx(two.bytes - one.bytes)
     assert large.bytes - one.bytes == pytest.approx(3 * (two.bytes - one.bytes))
@@ -102,33 +102,35 @@ def test_losses_that_are_off_cost_nothing():
     assert saved(tv_weight=0) == 0
 
 
-def test_animegan_s_losses_cost_what_they_need():
+def test_costs_of_animegan_s_losses():
     full = model()
     e, g, d, vgg = cost.forwards(full)
 
     def saved(**options):
         return cost.step_cost(full, 1, cost.SIDE).flops - cost.step_cost(model(**options), 1, cost.SIDE).flops
 
-    assert saved(adv_loss="grayscale") == d.first - 3 * d.flops  # D looks at gray cartoons as well
-    assert saved(style_loss="grayscale") == 2 * vgg.flops  # one image for both losses of features
-    assert saved(style_loss="grayscale", content_weight=0) == saved(content_weight=0)
-    assert saved(color_loss="reconstruction") == saved(color_weight=0) == e.flops + 3 * g.flops - g.first
+    assert saved(adv_loss="animegan") == d.first - 3 * d.flops  # D also gets gray cartoons
+    assert saved(style_loss="animegan") == 2 * vgg.flops  # one image for both losses of features
+    assert saved(style_loss="animegan", content_weight=0) == saved(content_weight=0)
+    assert saved(color_loss="animegan") == saved(color_weight=0) == e.flops + 3 * g.flops - g.first
 
 
-def test_an_encoder_of_g_s_own_is_trained():
+def test_separate_encoder_of_g_costs_more():
     shared, own = (cost.step_cost(model(reuse_encoder=reuse), 1, cost.SIDE) for reuse in (True, False))
     assert own.flops > shared.flops
     assert own.bytes > shared.bytes
 
 
-def test_the_straightforward_composition_costs_more():
-    ours = model()
-    _, _, d, vgg = cost.forwards(ours)
-    more = compositions.straightforward_flops(ours, 1, cost.SIDE) - cost.step_cost(ours, 1, cost.SIDE).flops
+def test_straightforward_composition_costs_more():
+    paper_model = model()
+    _, _, d, vgg = cost.forwards(paper_model)
+    more = (
+        compositions.straightforward_flops(paper_model, 1, cost.SIDE) - cost.step_cost(paper_model, 1, cost.SIDE).flops
+    )
     assert more == d.flops + 6 * vgg.flops - 2 * vgg.first
 
 
-def test_the_memory_is_within_a_factor_of_two():
+def test_memory_is_within_a_factor_of_two_of_a_process():
     code = """if True:
         import resource
         from ppcartoon.models import cost
@@ -139,7 +141,7 @@ def test_the_memory_is_within_a_factor_of_two():
         with open("/proc/self/statm") as file:
             before = int(file.read().split()[1]) * resource.getpagesize()
         model.train_iter()
-        with open("/proc/self/status") as file:  # getrusage would tell of the test's own process as well
+        with open("/proc/self/status") as file:  # getrusage would include the test's own process
             after = 1024 * next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
         print(after - before, cost.step_cost(model, 4, 128).bytes - there)
     """

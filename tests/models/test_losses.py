@@ -1,4 +1,4 @@
-"""The losses against closed forms, and against an independent implementation in PyTorch."""
+"""The losses against closed forms and an independent implementation in PyTorch."""
 
 import math
 import os
@@ -58,12 +58,12 @@ def test_discriminator_loss_is_eq_1():
     assert terms == pytest.approx({"d_loss": sum(wanted.values()), **wanted}, rel=1e-6)
 
 
-def test_discriminator_loss_of_least_squares_takes_distances_to_1_and_0():
+def test_discriminator_loss_with_lsgan_is_squared_distance_to_1_and_0():
     terms = numbers(losses.discriminator_loss(tensor([3.0, 1.0]), tensor([3.0, 1.0]), tensor([2.0]), 0.5, "lsgan"))
     assert terms == pytest.approx({"d_loss": 9.0, "d_real": 2.0, "d_fake": 5.0, "d_smooth": 2.0})
 
 
-def test_edge_term_is_weighted_by_a_tenth_unless_told_and_absent_without_smoothed_cartoons():
+def test_edge_term_has_weight_a_tenth_by_default_and_is_absent_without_smoothed_cartoons():
     logits = tensor([0.0])
     assert float(losses.discriminator_loss(logits, logits, logits)["d_smooth"]) == pytest.approx(0.1 * math.log(2))
     without = numbers(losses.discriminator_loss(logits, logits))
@@ -78,9 +78,9 @@ def test_initial_discriminator_loss_is_eq_6(mode, real, fake):
     assert numbers(terms) == pytest.approx({"d_loss": real + fake, "d_real": real, "d_fake": fake}, rel=1e-6)
 
 
-def test_grayscale_discriminator_loss_adds_gray_cartoons():
+def test_animegan_discriminator_loss_adds_gray_cartoons():
     real, fake, gray, smooth = (tensor([math.log(odds)]) for odds in (3, 4, 1, 7))  # sigmoids 3/4, 4/5, 1/2 and 7/8
-    terms = numbers(losses.grayscale_discriminator_loss(real, fake, gray, smooth, omega=0.3))
+    terms = numbers(losses.animegan_discriminator_loss(real, fake, gray, smooth, omega=0.3))
     wanted = {
         "d_real": -math.log(3 / 4), "d_fake": -math.log(1 / 5),
         "d_gray": -math.log(1 / 2), "d_smooth": -0.3 * math.log(1 / 8),
@@ -88,18 +88,18 @@ def test_grayscale_discriminator_loss_adds_gray_cartoons():
     assert terms == pytest.approx({"d_loss": sum(wanted.values()), **wanted}, rel=1e-6)
 
 
-def test_grayscale_discriminator_loss_of_least_squares_and_without_smoothed_cartoons():
+def test_animegan_discriminator_loss_with_lsgan_and_without_smoothed_cartoons():
     real, fake, gray = tensor([3.0]), tensor([2.0, 0.0]), tensor([5.0])
-    terms = numbers(losses.grayscale_discriminator_loss(real, fake, gray, mode="lsgan"))
+    terms = numbers(losses.animegan_discriminator_loss(real, fake, gray, mode="lsgan"))
     assert terms == pytest.approx({"d_loss": 31.0, "d_real": 4.0, "d_fake": 2.0, "d_gray": 25.0})
 
 
-def test_adversarial_loss_is_small_where_the_discriminator_is_deceived():
+def test_adversarial_loss_decreases_with_the_logits():
     assert float(losses.adversarial_loss(tensor([math.log(3), 0.0]))) == pytest.approx(math.log(8 / 3) / 2, rel=1e-6)
     assert float(losses.adversarial_loss(tensor([3.0, 1.0]), "lsgan")) == pytest.approx(2)
 
 
-def test_content_loss_is_the_mean_distance():
+def test_content_loss_is_the_mean_absolute_distance():
     f = np.zeros((2, 3, 4, 5), np.float32)
     f[0, 1], f[1, 2] = 6, -3
     assert float(losses.content_loss(tensor(f), tensor(np.zeros_like(f)))) == pytest.approx((6 + 3) / 6)
@@ -118,19 +118,19 @@ def test_gray_style_loss_is_the_mean_distance_of_gram_matrices():
     assert float(losses.gray_style_loss(tensor(f), tensor(mirrored))) == pytest.approx((4 + 4) / 2 / 4)
 
 
-def test_gray_style_loss_does_not_see_where_things_are():
+def test_gray_style_loss_ignores_positions():
     f = np.random.default_rng(0).standard_normal((1, 3, 4, 4))
     assert float(losses.gray_style_loss(tensor(f), tensor(f[..., ::-1, ::-1].copy()))) < 1e-6
 
 
-def test_grayscale_style_loss_of_constant_features_is_the_distance_of_their_products():
+def test_animegan_style_loss_of_constant_features_is_the_distance_of_their_products():
     f, g = image((1.0, 2.0, 0.0)), image((1.0, 1.0, 1.0))  # the images serve as features
     products = np.outer([1, 2, 0], [1, 2, 0]) - 1
-    assert float(losses.grayscale_style_loss(f, g)) == pytest.approx(np.abs(products).mean() / 3, rel=1e-6)
+    assert float(losses.animegan_style_loss(f, g)) == pytest.approx(np.abs(products).mean() / 3, rel=1e-6)
 
 
 @pytest.mark.parametrize("color, luma", [(WHITE, 1), (BLACK, -1), (RED, -0.402), (GREEN, 0.174), (BLUE, -0.772)])
-def test_gray_is_luma_three_times_in_the_range_of_images(color, luma):
+def test_gray_is_luma_in_three_channels(color, luma):
     np.testing.assert_allclose(losses.gray(image(color)), np.full((2, 3, 4, 5), luma), atol=1e-6)
 
 
@@ -154,22 +154,22 @@ def test_color_style_loss_is_quadratic_below_delta_and_linear_above():
     assert red[0.1] == pytest.approx(y + 0.1 * (u - 0.05) + 0.1 * (v - 0.05), rel=1e-5)
 
 
-def test_color_reconstruction_loss_of_a_red_cartoon_of_a_black_photo():
+def test_animegan_color_loss_of_a_red_cartoon_of_a_black_photo():
     y, u, v = 0.299, 0.14714119, 0.61497538
     wanted = y + u * u / 2 + v * v / 2
-    assert float(losses.color_reconstruction_loss(image(RED), image(BLACK))) == pytest.approx(wanted, rel=1e-5)
-    assert float(losses.color_reconstruction_loss(image(RED), image(BLACK), 0.3)) < wanted
-    assert float(losses.color_reconstruction_loss(image(RED), image(RED))) == 0
+    assert float(losses.animegan_color_loss(image(RED), image(BLACK))) == pytest.approx(wanted, rel=1e-5)
+    assert float(losses.animegan_color_loss(image(RED), image(BLACK), 0.3)) < wanted
+    assert float(losses.animegan_color_loss(image(RED), image(RED))) == 0
 
 
-def test_animegan_s_losses_are_ppgan_s():
+def test_animegan_losses_equal_ppgan_s():
     theirs = AnimeGANV2Model.__new__(AnimeGANV2Model)
     theirs.criterionL1, theirs.criterionHub = nn.L1Loss(), nn.SmoothL1Loss()
     fake, photo = (tensor(np.random.default_rng(i).uniform(-1, 1, (2, 3, 8, 6))) for i in (0, 1))
     wanted = float(theirs.color_loss(photo, fake))
-    assert float(losses.color_reconstruction_loss(fake, photo)) == pytest.approx(wanted, rel=1e-5)
+    assert float(losses.animegan_color_loss(fake, photo)) == pytest.approx(wanted, rel=1e-5)
     wanted = float(theirs.style_loss(losses.gray(photo), fake))
-    assert float(losses.grayscale_style_loss(fake, losses.gray(photo))) == pytest.approx(wanted, rel=1e-5)
+    assert float(losses.animegan_style_loss(fake, losses.gray(photo))) == pytest.approx(wanted, rel=1e-5)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -232,7 +232,7 @@ def load(path):
 
 
 def reconstruction(table):
-    """c_g = G(E(c)), as it stands in the archive or by the networks there."""
+    """c_g = G(E(c)), from the archive or computed with the archive's networks."""
     if "output" in table:
         return tensor(table["output"])
     netD, netG = Discriminator(8), Generator(32, 16)

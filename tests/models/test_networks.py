@@ -74,7 +74,7 @@ def count(layer):
     return sum(int(np.prod(p.shape)) for p in layer.parameters())
 
 
-def test_parameter_counts_are_those_of_the_table():
+def test_parameter_counts_equal_those_of_the_design():
     netD, netG = Discriminator(), Generator()
     E = conv(3, 32) + conv(32, 64) + conv(64, 128) + norm(128) + conv(128, 128)
     classifier = conv(128, 256) + norm(256) + conv(256, 256) + norm(256) + conv(256, 1)
@@ -94,7 +94,7 @@ def test_depthwise_separable_convolutions_have_the_parameters_of_one_channel_and
 
 
 @pytest.mark.parametrize("discriminator", [Discriminator, NLayerDiscriminator])
-def test_weights_start_from_the_paper_s_distribution(discriminator):
+def test_initial_weights_have_the_paper_s_distribution(discriminator):
     paddle.seed(0)
     net = discriminator()
     for name, value in net.named_parameters():
@@ -104,7 +104,7 @@ def test_weights_start_from_the_paper_s_distribution(discriminator):
 
 
 @pytest.mark.parametrize("discriminator", [Discriminator, NLayerDiscriminator])
-def test_sigma_is_the_largest_singular_value_from_the_start(discriminator):
+def test_sigma_of_a_new_network_is_the_largest_singular_value(discriminator):
     paddle.seed(0)
     state = arrays(discriminator(8))
     names = [n.removesuffix("_orig") for n in state if n.endswith("_orig")]
@@ -116,7 +116,7 @@ def test_sigma_is_the_largest_singular_value_from_the_start(discriminator):
 
 
 @paddle.no_grad()
-def test_eval_mode_leaves_the_discriminator_as_it_was():
+def test_eval_mode_does_not_change_the_discriminator():
     net = Discriminator(4)
     net.eval()
     before = arrays(net)
@@ -125,7 +125,7 @@ def test_eval_mode_leaves_the_discriminator_as_it_was():
 
 
 @paddle.no_grad()
-def test_n_layer_discriminator_is_cyclegan_s():
+def test_n_layer_discriminator_has_cyclegan_s_shapes_and_parameters():
     net = NLayerDiscriminator()
     assert net.encoder(paddle.zeros([1, 3, 64, 48])).shape == [1, 128, 16, 12]
     assert net(paddle.zeros([1, 3, 256, 256])).shape == [1, 1, 30, 30]
@@ -135,10 +135,10 @@ def test_n_layer_discriminator_is_cyclegan_s():
 
 @paddle.no_grad()
 @pytest.mark.parametrize("name, z", [("CartoonLossDiscriminator", 16), ("CartoonLossNLayerDiscriminator", 8)])
-def test_statistics_go_out_and_come_back_in(name, z):
+def test_measured_statistics_can_be_given_and_blended(name, z):
     paddle.seed(0)
     net = Cartoonizer({"name": name, "channels": 4}, {"in_channels": z, "channels": 4})
-    for value in net.parameters():  # images of different colours, or all statistics look alike
+    for value in net.parameters():  # otherwise all statistics are nearly equal
         value.set_value(paddle.randn(value.shape) * 0.3)
     image = paddle.rand([2, 3, 16, 24])
     plain = net(image)
@@ -157,7 +157,7 @@ def test_statistics_go_out_and_come_back_in(name, z):
 
 
 @paddle.no_grad()
-def test_measured_statistics_are_mean_and_variance_of_the_norm_s_input():
+def test_measured_statistics_are_mean_and_variance_of_the_layer_norm_s_input():
     paddle.seed(0)
     net = encoder(4)
     net.eval()

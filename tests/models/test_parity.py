@@ -13,7 +13,7 @@ from tests.helpers.vgg_file import write
 
 ORACLE = os.environ.get("PPCARTOON_ORACLE")
 WEIGHTS = {"adv": 300.0, "content": 1.5, "gray": 2.5, "color": 100.0, "tv": 1.0}
-# In float32 the gradient of golden.npz's total variation has one sign wrong: two neighbouring values differ by 2e-8.
+# In float32 the gradient of golden.npz's total variation has one sign wrong: two neighboring values differ by 2e-8.
 TOLERANCE = {("golden", "tv"): 2e-3}
 
 
@@ -21,7 +21,7 @@ TOLERANCE = {("golden", "tv"): 2e-3}
     params=[FIXTURES / "step.npz"] + ([Path(ORACLE) / "golden.npz"] if ORACLE else []), ids=lambda p: p.stem
 )
 def oracle(request, tmp_path):
-    """Figures of one step by name, the model's widths, its VGG, and a name for the whole."""
+    """Arrays of one step by name, the model's options, and the archive's name."""
     table = dict(np.load(request.param))
     widths = {
         "width": table["netD.encoder.0.weight_orig"].shape[0],
@@ -78,7 +78,7 @@ def test_discriminator_objectives_and_their_gradients(oracle, mode, objective, i
 
 
 @pytest.mark.parametrize("mode", ["vanilla", "lsgan"])
-def test_generator_s_objective_its_terms_and_their_gradients(oracle, mode):
+def test_generator_objective_terms_and_their_gradients(oracle, mode):
     table, _, name = oracle
     model = loaded(oracle, mode)
     for term, weight in {**WEIGHTS, "total": 1.0}.items():

@@ -21,7 +21,7 @@ from tests.helpers.vgg_file import table, write
 # isort: split
 from ppgan.utils import download as ppgan_download
 
-CONV3_1 = 11  # layers up to it, in ppgan's count
+CONV3_1 = 11  # number of layers up to conv3_1, as ppgan counts them
 ORACLE, VGG_FILE = Path(os.environ.get("PPCARTOON_ORACLE", "/nowhere/oracle")), "data/vgg19_conv1_1_to_conv3_4.npy"
 
 
@@ -35,12 +35,12 @@ def image(*shape):
 
 
 @paddle.no_grad()
-def test_features_are_plain_convolutions_of_caffe_s_input(small):
+def test_features_are_convolutions_of_caffe_s_input(small):
     x = (image(2, 3, 16, 12).flip(1) + 1) * 127.5 - paddle.to_tensor([103.939, 116.779, 123.68]).reshape([1, 3, 1, 1])
     for name, (kernel, bias) in table().items():
         x = F.max_pool2d(x, 2, 2) if name in ("conv2_1", "conv3_1") else x
         x = F.conv2d(x, paddle.to_tensor(kernel.transpose(3, 2, 0, 1).copy()), paddle.to_tensor(bias), padding=1)
-        assert x.numpy().min() < 0  # nothing is cut off before the ReLU
+        assert x.numpy().min() < 0  # no ReLU was applied
         assert paddle.allclose(vgg.VGG19(name, str(small))(image(2, 3, 16, 12)), x, rtol=1e-4, atol=1e-4), name
         x = F.relu(x)
     assert x.shape == [2, 8, 4, 3]
@@ -56,7 +56,7 @@ def test_features_equal_those_of_ppgan_s_class(small, monkeypatch):
 
 
 @paddle.no_grad()
-def test_several_layers_come_from_one_pass_after_their_relu(small):
+def test_after_relu_gives_several_layers_from_one_pass(small):
     net, x = vgg.VGG19("conv3_1", str(small)), image(2, 3, 16, 12)
     found = net.after_relu(x, ("conv3_1", "conv1_2", "conv2_1"))
     assert found.keys() == {"conv1_2", "conv2_1", "conv3_1"}
@@ -74,9 +74,9 @@ if (ORACLE.parent / VGG_FILE).is_file():
         assert np.linalg.norm(features - wanted) / np.linalg.norm(wanted) < 1e-4
 
 
-def test_a_partial_file_is_enough_up_to_its_end(small):
+def test_partial_file_serves_the_layers_that_it_contains(small):
     assert vgg.VGG19("conv3_1", str(small))(image(1, 3, 8, 8)).shape == [1, 8, 2, 2]
-    with pytest.raises(InputError, match=re.escape(f"{small}: has no conv3_2: take the whole")):
+    with pytest.raises(InputError, match=re.escape(f"{small}: has no conv3_2; use the complete")):
         vgg.VGG19("conv3_3", str(small))
 
 
@@ -90,7 +90,7 @@ def test_parameters_are_frozen_and_gradients_reach_the_image(small):
     assert not net.training
 
 
-def test_random_features_are_the_same_each_time():
+def test_random_features_are_the_same_every_time():
     first, second = (vgg.VGG19("conv2_2", vgg.RANDOM)(image(1, 3, 16, 8)) for _ in range(2))
     assert paddle.equal_all(first, second)
     assert first.shape == [1, 128, 8, 4]
@@ -105,7 +105,7 @@ def test_unknown_layers_are_refused(layer):
 
 @pytest.fixture
 def origin(small, tmp_path, monkeypatch):
-    """Makes a file on a local server the origin of VGG19, and gives the cache that it is fetched into."""
+    """Makes a local server the source of VGG19; returns the cache folder that it is downloaded into."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
@@ -121,14 +121,14 @@ def origin(small, tmp_path, monkeypatch):
         thread.join()
 
 
-def test_the_file_is_fetched_once(small, origin):
+def test_file_is_downloaded_once(small, origin):
     assert vgg.VGG19("conv3_1").parameters()[-1].shape == [8]
     small.unlink()
     assert vgg.VGG19("conv3_1").parameters()[-1].shape == [8]
     assert list(origin.iterdir()) == [origin / "small.npy"]
 
 
-def test_without_an_answer_one_line_says_what_to_do(small, origin):
+def test_failed_download_gives_one_line_with_the_remedy(small, origin):
     small.unlink()
     with pytest.raises(InputError) as caught:
         vgg.VGG19("conv1_1")
@@ -137,7 +137,7 @@ def test_without_an_answer_one_line_says_what_to_do(small, origin):
     assert all(part in message for part in ("404", "md5:", str(origin / "small.npy"), "model.vgg_path"))
 
 
-def test_the_origin_is_ppgan_s():
+def test_url_checksum_and_folder_are_ppgan_s():
     url, md5 = vgg.caffevgg.model_urls["caffevgg19"]
     assert (download.SOURCES["vgg19"].url, download.SOURCES["vgg19"].checksum) == (url, f"md5:{md5}")
     assert str(download.weights_folder()) == ppgan_download.PPGAN_HOME

@@ -1,4 +1,4 @@
-"""Files of VGG19 by all who may have written them: old, damaged, incomplete, malicious."""
+"""VGG19 files of all kinds: written by old programs, damaged, incomplete, malicious."""
 
 import io
 import os
@@ -23,7 +23,7 @@ def refusal(path, layer="conv3_1"):
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 3, 4])
-def test_every_protocol_gives_the_same_arrays(tmp_path, protocol):
+def test_every_pickle_protocol_gives_the_same_arrays(tmp_path, protocol):
     convs = table()
     convs["conv1_1"][0] = np.asfortranarray(convs["conv1_1"][0].astype(">f8"))
     read = vgg.read(write(tmp_path / "a.npy", convs, protocol))
@@ -62,7 +62,7 @@ class Evil:
 
 
 class ForgedType:
-    """A type of objects that says of itself that it holds none, so that NumPy takes numbers for addresses."""
+    """An object dtype whose flags say that it has no objects, so that NumPy reads numbers as addresses."""
 
     def __reduce__(self):
         return np.dtype, ("O8", False, True), (3, "|", None, None, None, -1, -1, 0)
@@ -90,13 +90,13 @@ def smuggle(thing, place):
 
 @pytest.mark.parametrize("place", ["file", "name", "layer", "kernel", "behind the bias", "array of objects"])
 @pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_code_in_a_file_is_refused_and_does_not_run(tmp_path, place, protocol):
+def test_code_in_a_file_is_refused_and_not_run(tmp_path, place, protocol):
     marker = tmp_path / "ran"
     path = write(tmp_path / "evil.npy", smuggle(Evil(marker), place), protocol)
     assert "it asks for posix.system" in refusal(path, "conv1_1")
     assert not marker.exists()
     np.load(path, allow_pickle=True, encoding="latin1")
-    assert marker.exists()  # it would have run
+    assert marker.exists()  # NumPy runs it
 
 
 @pytest.mark.parametrize("thing, asked", [(Path("a"), "pathlib"), (Evil, f"{__name__}.Evil"), (eval, "builtins.eval")])
@@ -105,9 +105,9 @@ def test_other_classes_and_functions_are_refused(tmp_path, thing, asked):
 
 
 @pytest.mark.parametrize("place", ["kernel", "array of objects"])
-def test_forged_types_do_not_reach_into_memory(tmp_path, place):
+def test_forged_dtypes_do_not_read_memory(tmp_path, place):
     path = write(tmp_path / "a.npy", smuggle(ForgedArray(), place))
-    assert "with arrays by name and nothing else" in refusal(path, "conv1_1")
+    assert "which contains only arrays by name" in refusal(path, "conv1_1")
 
 
 def altered(name, i, array):
@@ -122,23 +122,23 @@ NAN, INF = np.float32([0, np.nan, 0, 0]), np.float32([0, np.inf, 0, 0])
 @pytest.mark.parametrize(
     "content, why",
     [
-        (altered("conv1_1", 0, np.zeros((3, 3, 4, 4))), "conv1_1 has the shapes"),
-        (altered("conv1_2", 0, np.zeros((3, 3, 5, 5))), r"not \[(3, 3, 4, n), (n,)\]"),
-        (altered("conv1_2", 1, np.zeros(6)), "conv1_2 has the shapes"),
-        (altered("conv1_1", 0, np.zeros(())), "conv1_1 has the shapes"),
-        ({"conv1_1": [np.zeros((3, 3, 3, 4))]}, "conv1_1 has the shapes"),
-        ({"conv1_1": []}, "conv1_1 has the shapes"),
+        (altered("conv1_1", 0, np.zeros((3, 3, 4, 4))), "conv1_1 has shapes"),
+        (altered("conv1_2", 0, np.zeros((3, 3, 5, 5))), "expected [(3, 3, 4, n), (n,)]"),
+        (altered("conv1_2", 1, np.zeros(6)), "conv1_2 has shapes"),
+        (altered("conv1_1", 0, np.zeros(())), "conv1_1 has shapes"),
+        ({"conv1_1": [np.zeros((3, 3, 3, 4))]}, "conv1_1 has shapes"),
+        ({"conv1_1": []}, "conv1_1 has shapes"),
         (altered("conv1_1", 1, NAN), "conv1_1 has values that are not finite"),
         (altered("conv1_1", 1, INF), "conv1_1 has values that are not finite"),
         (altered("conv1_1", 1, np.array(["a"] * 4)), "an array of U1"),
-        ([1, 2], "nothing else"),
-        ({"conv1_1": {"kernel": 1}}, "nothing else"),
-        ({"conv1_1": [[1.0], [2.0]]}, "nothing else"),
+        ([1, 2], "contains only arrays by name"),
+        ({"conv1_1": {"kernel": 1}}, "contains only arrays by name"),
+        ({"conv1_1": [[1.0], [2.0]]}, "contains only arrays by name"),
         ({}, "has no conv1_1"),
     ],
 )
-def test_files_of_other_content_are_refused(tmp_path, content, why):
-    assert why.replace("\\", "") in refusal(write(tmp_path / "a.npy", content))
+def test_files_with_wrong_content_are_refused(tmp_path, content, why):
+    assert why in refusal(write(tmp_path / "a.npy", content))
 
 
 def test_damaged_files_are_refused(tmp_path):

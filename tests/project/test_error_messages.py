@@ -1,4 +1,4 @@
-"""What goes wrong during a run: disks, numbers, listeners, other runs; and what is said before it starts."""
+"""Errors of training runs: full disks, values that are not finite, closed pipes, other runs; and --dry-run."""
 
 import resource
 import signal
@@ -12,8 +12,8 @@ from ppcartoon.training import checkpoints, run_folder
 from tests.helpers import training_runs
 
 
-def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint_before_whole(copy):
-    """A limit on the size of a file stands for the disk: writing beyond it fails in the same way."""
+def test_full_disk_stops_the_run_and_keeps_the_previous_checkpoint(copy):
+    """A limit on file sizes simulates the full disk; writing fails in the same way."""
     path, run = copy
     before = {p.name: p.read_bytes() for p in checkpoints.newest_first(run / "checkpoints")}
     size = len(before["step_00000009.safetensors"])
@@ -31,7 +31,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint_before_whole(copy):
     assert {p.name: p.read_bytes() for p in (run / "checkpoints").iterdir()} == before
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_term_and_checkpoint(tmp_path):
+def test_loss_that_is_not_finite_stops_the_run_and_names_step_loss_and_checkpoint(tmp_path):
     path, run = training_runs.write_config(tmp_path), tmp_path / "output" / "tiny"
     failed = training_runs.train("-c", path, "-o", "model.tv_weight=1.0e+39")
     assert failed.returncode == 2
@@ -43,7 +43,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_term_and_checkpo
     assert checkpoints.newest_first(run / "checkpoints")[0].name == "step_00000003.safetensors"
 
 
-def test_dry_run_counts_and_writes_nothing(tmp_path):
+def test_dry_run_prints_counts_and_writes_nothing(tmp_path):
     path = training_runs.write_config(tmp_path)
     said = training_runs.train("-c", path, "--dry-run", "--decay", "1", "--seed", "7")
     assert said.returncode == 0, said.stderr
@@ -58,13 +58,13 @@ def test_dry_run_counts_and_writes_nothing(tmp_path):
     assert not (tmp_path / "output").exists()
 
 
-def test_the_seed_decides(whole, tmp_path):
+def test_seed_changes_the_run(whole, tmp_path):
     path, run = training_runs.write_config(tmp_path), tmp_path / "output" / "tiny"
     assert training_runs.train("-c", path, "--seed", "1").returncode == 0
     assert training_runs.losses(run)[1] != training_runs.losses(whole[1])[1]
 
 
-def test_moments_that_are_not_finite_are_not_saved(tmp_path):
+def test_moments_that_are_not_finite_stop_the_run_and_are_not_saved(tmp_path):
     path, run = training_runs.write_config(tmp_path), tmp_path / "output" / "tiny"
     failed = training_runs.train("-c", path, "-o", "model.color_weight=1.0e+25")
     assert failed.returncode == 2
@@ -74,7 +74,7 @@ def test_moments_that_are_not_finite_are_not_saved(tmp_path):
     assert [p.name for p in checkpoints.newest_first(run / "checkpoints")] == ["step_00000003.safetensors"]
 
 
-def test_nobody_has_to_listen(whole, tmp_path):
+def test_run_continues_after_its_standard_error_is_closed(whole, tmp_path):
     path, run = training_runs.write_config(tmp_path), tmp_path / "output" / "tiny"
     process = subprocess.Popen(
         training_runs.command("-c", path),
@@ -88,7 +88,7 @@ def test_nobody_has_to_listen(whole, tmp_path):
     assert training_runs.losses(run) == training_runs.losses(whole[1])
 
 
-def test_two_runs_do_not_share_a_folder(copy):
+def test_second_run_in_the_same_folder_is_refused(copy):
     path, run = copy
     before = (run / "metrics.jsonl").read_bytes()
     with run_folder.lock(run):
@@ -101,7 +101,7 @@ def test_two_runs_do_not_share_a_folder(copy):
     assert (run / "metrics.jsonl").read_bytes() == before
 
 
-def test_what_a_killed_writer_left_is_removed(copy):
+def test_partial_file_of_a_killed_process_is_removed(copy):
     path, run = copy
     left = run / "checkpoints" / ".0123.safetensors"
     left.write_bytes(b"half")
@@ -109,7 +109,7 @@ def test_what_a_killed_writer_left_is_removed(copy):
     assert not left.exists()
 
 
-def test_other_weights_of_the_losses_begin_a_new_search_for_the_best(copy):
+def test_changed_loss_weights_reset_the_best_checkpoint(copy):
     path, run = copy
     assert training_runs.train("-c", path, "--resume", "-o", "model.color_weight=1000").returncode == 0
     _, state = checkpoints.load(checkpoints.path_of(run / "checkpoints", 12))
@@ -117,7 +117,7 @@ def test_other_weights_of_the_losses_begin_a_new_search_for_the_best(copy):
 
 
 @pytest.mark.parametrize("seconds", [0.3, 0.8, 1.5])
-def test_ctrl_c_while_it_starts_ends_it_quietly(tmp_path, seconds):
+def test_ctrl_c_during_startup_ends_without_traceback(tmp_path, seconds):
     process = subprocess.Popen(
         training_runs.command("-c", training_runs.write_config(tmp_path)),
         stderr=subprocess.PIPE,
@@ -130,7 +130,7 @@ def test_ctrl_c_while_it_starts_ends_it_quietly(tmp_path, seconds):
     assert process.returncode in (-signal.SIGINT, 130) and "Traceback" not in error
 
 
-def test_fewer_epochs_than_are_done_are_no_way_to_resume(copy):
+def test_resuming_with_fewer_epochs_than_done_is_refused(copy):
     refused = training_runs.train("-c", copy[0], "--resume", "-o", "epochs=2")
     assert refused.returncode == 2
-    assert "the checkpoint has 9 steps, this run 6: raise epochs" in refused.stderr
+    assert "the checkpoint has 9 steps, this run 6; raise epochs" in refused.stderr

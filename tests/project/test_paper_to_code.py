@@ -174,7 +174,7 @@ def measured(tmp_path, monkeypatch) -> set[str]:
 
 def test_the_names_in_the_logs_are_those_of_a_run(whole, measured):
     logged = set().union(*training_runs.metrics(whole[1])) | measured
-    animegan = tiny.model(adv_loss="grayscale", style_loss="grayscale", color_loss="reconstruction")
+    animegan = tiny.model(adv_loss="animegan", style_loss="animegan", color_loss="animegan")
     animegan.setup_input(tiny.batch())
     animegan.train_iter()
     losses = {name for name in logged if name.startswith(("d_", "g_"))} | set(animegan.losses)

@@ -1,4 +1,4 @@
-"""Two processes on the CPU, started by Paddle's own launcher, do what one process does on the joined batch."""
+"""Two processes on the CPU, started by Paddle's launcher, train as one process does on the combined batch."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ print(work.rank, work.ranks, [photo for batch in work.sampler for _, photo in ba
 
 
 def launch(folder, *arguments):
-    """Runs a script in two processes; returns what each of them printed."""
+    """Runs a script in two processes; returns their outputs."""
     done = subprocess.run(
         [*LAUNCH, "--log_dir", str(folder / "log"), *map(str, arguments)],
         capture_output=True, text=True, cwd=folder, timeout=300,
@@ -37,7 +37,7 @@ def launch(folder, *arguments):
 
 
 @pytest.mark.parametrize("name, init_epochs", [("tiny", 0), ("tiny", 1), ("animegan", 0)])
-def test_gradients_equal_those_of_one_process_on_the_joined_batch(tmp_path, name, init_epochs):
+def test_gradients_equal_those_of_one_process_on_the_combined_batch(tmp_path, name, init_epochs):
     """After a single step Adam's first moments are the gradients, times 1 - beta1."""
     folders = []
     for processes, batch_size in ((2, 1), (1, 2)):
@@ -52,7 +52,7 @@ def test_gradients_equal_those_of_one_process_on_the_joined_batch(tmp_path, name
             assert training_runs.train(*options).returncode == 0
         folders.append(folder / "output" / name)
         assert [row["step"] for row in training_runs.metrics(folders[-1])] == [1]
-        assert len(list(folders[-1].glob("vdlrecords*"))) == 1  # the first process alone writes
+        assert len(list(folders[-1].glob("vdlrecords*"))) == 1  # only the first process writes
     found, wanted = (checkpoints.load(checkpoints.path_of(folder / "checkpoints", 1))[0] for folder in folders)
     gradients = [name for name in wanted if name.endswith("/moment1_0")]
     assert found.keys() == wanted.keys() and len(gradients) > 50
@@ -60,7 +60,7 @@ def test_gradients_equal_those_of_one_process_on_the_joined_batch(tmp_path, name
     assert max(errors.values()) < 1e-4
 
 
-def test_every_photo_is_seen_once_an_epoch_by_one_of_the_processes(tmp_path):
+def test_every_photo_is_used_once_per_epoch_by_one_process(tmp_path):
     script = tmp_path / "photos.py"
     script.write_text(PHOTOS)
     logs = launch(tmp_path, script, training_runs.write_config(tmp_path))
@@ -70,10 +70,10 @@ def test_every_photo_is_seen_once_an_epoch_by_one_of_the_processes(tmp_path):
     epochs = np.concatenate([first, second], axis=1)
     assert all(len(set(epoch)) == 8 for epoch in epochs.tolist())
     left_out = [set(range(9)) - set(epoch) for epoch in epochs.tolist()]
-    assert len(set.union(*left_out)) == 4  # another one each time
+    assert len(set.union(*left_out)) == 4  # a different one in each epoch
 
 
-def test_a_stopped_launcher_takes_its_processes_along_and_the_run_resumes(tmp_path):
+def test_stopping_the_launcher_stops_its_processes_and_the_run_resumes(tmp_path):
     path, run = training_runs.write_config(tmp_path), tmp_path / "output" / "tiny"
     options = ["-c", path, "-o", "dataset.train.batch_size=1", "dataset.train.count=7", "epochs=40"]
     launcher = subprocess.Popen(

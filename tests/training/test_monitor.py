@@ -1,4 +1,4 @@
-"""What a run writes to be watched, read back with VisualDL's reader and seen on VisualDL's page in a browser."""
+"""Logs of a run, read with VisualDL's reader and seen on VisualDL's page in a browser."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ from tests.helpers.browser import browsing, needs_browser
 TERMS = {"d_loss", "d_real", "d_fake", "d_smooth", "g_loss", "g_adv", "g_content", "g_gray", "g_color", "g_tv"}
 
 
-def test_visualdl_has_every_loss_by_name_on_its_true_step(whole):
+def test_visualdl_has_every_loss_by_name_at_its_step(whole):
     rows = training_runs.metrics(whole[1])
     for name in TERMS | {"learning_rate", "images_per_second"}:
         wanted = [(row["step"], np.float32(row[name])) for row in rows if name in row]
@@ -27,13 +27,13 @@ def test_visualdl_has_every_loss_by_name_on_its_true_step(whole):
         assert [(step, np.float32(value)) for step, value in training_runs.curve(whole[1], name)] == wanted
 
 
-def test_visualdl_has_the_panel_and_the_config(whole):
+def test_visualdl_has_the_sample_grids_and_the_config(whole):
     reader = LogReader(file_path=str(whole[1] / VISUALDL))
-    panels = reader.get_data("image", "samples")
-    assert [panel.id for panel in panels] == [0, 5, 10, 12]
-    for panel in panels:
-        logged = np.asarray(Image.open(io.BytesIO(panel.image.encoded_image_string)))
-        saved = np.asarray(Image.open(whole[1] / "samples" / f"step_{panel.id:08d}.png"))
+    grids = reader.get_data("image", "samples")
+    assert [grid.id for grid in grids] == [0, 5, 10, 12]
+    for grid in grids:
+        logged = np.asarray(Image.open(io.BytesIO(grid.image.encoded_image_string)))
+        saved = np.asarray(Image.open(whole[1] / "samples" / f"step_{grid.id:08d}.png"))
         np.testing.assert_array_equal(logged, saved)
     first, last = (Image.open(whole[1] / "samples" / f"step_{step:08d}.png") for step in (0, 12))
     assert first.size == last.size == (2 * 64 + 3 * 8, 32 + 2 * 8)  # two photos, each beside its cartoon
@@ -46,7 +46,7 @@ def monitor(folder, step):
     return TrainingLogger(folder, step, visualdl=True)
 
 
-def test_a_run_that_begins_anew_keeps_nothing_and_a_resumed_one_a_single_text_of_its_start(tmp_path):
+def test_new_run_clears_the_log_and_resumed_run_replaces_the_config_text(tmp_path):
     for step in (0, 0, 5, 5):
         log = monitor(tmp_path, step)
         log.text(step, "config", f"of step {step}")
@@ -57,7 +57,7 @@ def test_a_run_that_begins_anew_keeps_nothing_and_a_resumed_one_a_single_text_of
     assert training_runs.curve(tmp_path, "g_loss") == [(1, 1.0), (6, 1.0)]
 
 
-def test_runs_of_one_name_in_two_folders_are_two(tmp_path):
+def test_visualdl_tells_runs_of_the_same_name_apart(tmp_path):
     from visualdl.reader.reader import LogReader
     from visualdl.server import lib
 
@@ -69,7 +69,7 @@ def test_runs_of_one_name_in_two_folders_are_two(tmp_path):
     assert sorted(pages["runs"]) == [str(tmp_path / "a/demo"), str(tmp_path / "b/demo")]
 
 
-def test_a_resumed_run_drops_what_came_after_its_checkpoint_and_goes_on_in_the_same_files(tmp_path):
+def test_resumed_run_removes_entries_after_its_checkpoint_and_appends_to_the_same_files(tmp_path):
     first = monitor(tmp_path, 0)
     for step in range(1, 8):
         first.scalars(step, {"g_loss": float(step)}, stage="init")
@@ -77,7 +77,7 @@ def test_a_resumed_run_drops_what_came_after_its_checkpoint_and_goes_on_in_the_s
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"step": 8, "g_l')
     with open(tmp_path / VISUALDL, "ab") as file:
-        file.write(b"\xff" * 11)  # torn: its length would be beyond all memory
+        file.write(b"\xff" * 11)  # incomplete, with a huge length
     second = monitor(tmp_path, 5)
     second.scalars(6, {"g_loss": 60.0})
     second.close()
@@ -87,7 +87,7 @@ def test_a_resumed_run_drops_what_came_after_its_checkpoint_and_goes_on_in_the_s
 
 
 @pytest.mark.parametrize("cut", range(1, 40, 3))
-def test_a_torn_record_is_cut_off_wherever_it_was_torn(tmp_path, cut):
+def test_incomplete_record_is_removed(tmp_path, cut):
     log = monitor(tmp_path, 0)
     for step in (1, 2, 3):
         log.scalars(step, {"g_loss": float(step)})
@@ -101,7 +101,7 @@ def test_a_torn_record_is_cut_off_wherever_it_was_torn(tmp_path, cut):
 
 @pytest.fixture
 def server(whole):
-    """The address of VisualDL's own server on the folder above the run."""
+    """Address of VisualDL's server for the folder above the run."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -128,7 +128,7 @@ INK = """
 
 
 @needs_browser
-def test_the_curves_are_on_the_page_that_visualdl_serves(server, browser):
+def test_visualdl_s_page_shows_the_curves(server, browser):
     from selenium.common.exceptions import WebDriverException
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.wait import WebDriverWait

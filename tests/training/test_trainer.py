@@ -1,4 +1,4 @@
-"""Whole runs: both stages, killed and resumed, stopped, damaged, on a full disk, with numbers that are not finite."""
+"""Complete runs: both stages, killed, stopped and resumed, with damaged checkpoints or a changed config."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from tests.helpers import training_runs
 
 
 def assert_same_end(run, other):
-    """Parameters, optimizers and counters of the last checkpoints agree in every bit."""
+    """Parameters, optimizers and counters of the last checkpoints are equal bit for bit."""
     (tensors, state), (wanted, wanted_state) = [
         checkpoints.load(checkpoints.newest_first(folder / "checkpoints")[0]) for folder in (run, other)
     ]
@@ -26,7 +26,7 @@ def assert_same_end(run, other):
     assert {k: v for k, v in state.items() if k != "config"} == {k: v for k, v in wanted_state.items() if k != "config"}
 
 
-def test_a_run_goes_through_both_stages_and_leaves_weights(whole):
+def test_run_trains_both_stages_and_writes_weights_and_samples(whole):
     _, run = whole
     rows = training_runs.metrics(run)
     assert [row["step"] for row in rows] == list(range(1, 13))
@@ -40,7 +40,7 @@ def test_a_run_goes_through_both_stages_and_leaves_weights(whole):
     assert sorted(p.name for p in (run / "samples").iterdir()) == [f"step_{i:08d}.png" for i in (0, 5, 10, 12)]
 
 
-def test_the_resolved_config_is_beside_the_run_and_inside_the_weights(whole):
+def test_resolved_config_is_in_the_run_folder_and_in_the_weights(whole):
     path, run = whole
     saved = yaml.safe_load((run / "config.yaml").read_text())
     assert loading.check(saved, "saved").model_dump() == saved
@@ -50,7 +50,7 @@ def test_the_resolved_config_is_beside_the_run_and_inside_the_weights(whole):
     assert loaded.style == "tiny" and str(path) in loaded.command
 
 
-def test_the_newest_checkpoints_and_the_best_are_kept(whole):
+def test_newest_checkpoints_and_the_best_are_kept(whole):
     _, run = whole
     steps = {checkpoints.step_of(path) for path in checkpoints.newest_first(run / "checkpoints")}
     means = {
@@ -64,14 +64,14 @@ def test_the_newest_checkpoints_and_the_best_are_kept(whole):
     assert steps == {6, 9, 12} | {3 * best}
 
 
-def test_a_new_run_does_not_write_over_an_old_one(whole):
+def test_new_run_does_not_overwrite_an_old_one(whole):
     path, run = whole
     before = (run / "metrics.jsonl").read_bytes()
     refused = training_runs.train("-c", path)
     assert refused.returncode == 2
     assert (
         refused.stderr
-        == f"ppcartoon train: {run}: holds a run; --resume auto goes on with it, -o output_dir=... starts another\n"
+        == f"ppcartoon train: {run}: contains a run; --resume auto continues it, -o output_dir=... starts another\n"
     )
     assert (run / "metrics.jsonl").read_bytes() == before
 
@@ -84,13 +84,13 @@ def started(path, *arguments):
 
 
 def alive(process):
-    """Whether a process of that number exists, and is not a dead one that nobody has asked after."""
+    """Whether a process exists and is not a zombie."""
     status = Path(f"/proc/{process}/stat")
     return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
-def test_killed_and_resumed_equals_straight_through(whole, tmp_path):
-    """With other workers and more samples before: neither changes the training."""
+def test_killed_and_resumed_run_equals_an_uninterrupted_one(whole, tmp_path):
+    """The killed run has more workers and samples, which do not change the training."""
     path, run = training_runs.write_config(tmp_path), tmp_path / "output" / "tiny"
     process = started(path, "-o", "dataset.train.num_workers=2", "log_config.visiual_interval=1")
     training_runs.wait_for(
@@ -106,7 +106,7 @@ def test_killed_and_resumed_equals_straight_through(whole, tmp_path):
     resumed = training_runs.train("-c", path, "--resume", "auto")
     assert resumed.returncode == 0, resumed.stderr
     assert f"after step {kept}" in resumed.stderr
-    assert "changed since: dataset.train.num_workers 2 -> 0" in resumed.stderr
+    assert "config changed: dataset.train.num_workers 2 -> 0" in resumed.stderr
     assert training_runs.losses(run) == training_runs.losses(whole[1])
     assert training_runs.curve(run, "d_loss") == training_runs.curve(whole[1], "d_loss")
     assert sorted(p.name for p in (run / "weights").iterdir()) == sorted(
@@ -117,8 +117,8 @@ def test_killed_and_resumed_equals_straight_through(whole, tmp_path):
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_stopped_in_mid_epoch_and_resumed_equals_straight_through(whole, tmp_path, number, code, workers):
-    """The signal goes to the whole group, as from a terminal or a scheduler."""
+def test_run_stopped_within_an_epoch_and_resumed_equals_an_uninterrupted_one(whole, tmp_path, number, code, workers):
+    """The signal goes to the process group, as from a terminal or a scheduler."""
     path, run = training_runs.write_config(tmp_path), tmp_path / "output" / "tiny"
     process = started(path, "-o", f"dataset.train.num_workers={workers}")
     training_runs.wait_for(
@@ -128,7 +128,7 @@ def test_stopped_in_mid_epoch_and_resumed_equals_straight_through(whole, tmp_pat
     error = process.communicate()[1]
     assert process.returncode == code, error
     step = checkpoints.step_of(checkpoints.newest_first(run / "checkpoints")[0])
-    assert f"stopped after step {step}; --resume auto goes on" in error and "Traceback" not in error
+    assert f"stopped after step {step}; --resume auto continues from" in error and "Traceback" not in error
     assert (run / "weights.safetensors").exists()
     resumed = training_runs.train("--resume", run)  # the run's own config
     assert resumed.returncode == 0, resumed.stderr
@@ -136,7 +136,7 @@ def test_stopped_in_mid_epoch_and_resumed_equals_straight_through(whole, tmp_pat
     assert_same_end(run, whole[1])
 
 
-def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(whole, copy):
+def test_damaged_newest_checkpoint_is_replaced_by_the_previous_one(whole, copy):
     path, run = copy
     damaged = checkpoints.path_of(run / "checkpoints", 9)
     data = bytearray(damaged.read_bytes())
@@ -144,13 +144,16 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(whole, copy):
     damaged.write_bytes(data)
     resumed = training_runs.train("-c", path, "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    assert f"{damaged}: damaged or changed, its checksum differs; going back to the one before" in resumed.stderr
-    assert "after step 6" in resumed.stderr and f"set aside: {damaged.with_suffix('.aside')}" in resumed.stderr
+    assert f"{damaged}: damaged or modified, its checksum differs; using the previous one" in resumed.stderr
+    assert (
+        "after step 6" in resumed.stderr
+        and f"later checkpoint renamed to {damaged.with_suffix('.aside')}" in resumed.stderr
+    )
     assert training_runs.losses(run) == training_runs.losses(whole[1])
     assert_same_end(run, whole[1])
 
 
-def test_a_named_checkpoint_is_taken_and_later_ones_are_set_aside(whole, copy):
+def test_run_resumes_from_a_named_checkpoint_and_renames_later_ones(whole, copy):
     path, run = copy
     resumed = training_runs.train("-c", path, "--resume", checkpoints.path_of(run / "checkpoints", 6))
     assert resumed.returncode == 0, resumed.stderr
@@ -158,21 +161,21 @@ def test_a_named_checkpoint_is_taken_and_later_ones_are_set_aside(whole, copy):
     assert training_runs.losses(run) == training_runs.losses(whole[1])
 
 
-def test_without_a_whole_checkpoint_the_run_is_not_begun_anew(copy):
+def test_run_with_only_damaged_checkpoints_is_refused(copy):
     path, run = copy
     for file in checkpoints.newest_first(run / "checkpoints"):
         file.write_bytes(file.read_bytes()[:1000])
     refused = training_runs.train("-c", path, "--resume")
     assert refused.returncode == 2
     assert (
-        f"ppcartoon train: {run}: no whole checkpoint to go on from; " in refused.stderr
+        f"ppcartoon train: {run}: no intact checkpoint to resume from; " in refused.stderr
         and "Traceback" not in refused.stderr
     )
 
 
-def test_another_batch_size_or_network_is_no_way_to_resume(copy):
+def test_resuming_with_another_batch_size_or_network_is_refused(copy):
     path, _ = copy
     other = training_runs.train("-c", path, "--resume", "-o", "dataset.train.batch_size=3")
-    assert other.returncode == 2 and "counts 3 steps an epoch, this run 2" in other.stderr
+    assert other.returncode == 2 and "has 3 steps per epoch, this run 2" in other.stderr
     other = training_runs.train("-c", path, "--resume", "-o", "model.generator.channels=4")
-    assert other.returncode == 2 and "netG is another network" in other.stderr
+    assert other.returncode == 2 and "netG of the checkpoint differs from the config" in other.stderr

@@ -1,4 +1,4 @@
-"""Distances while a run trains: true ones, on their steps, and without an effect on the training."""
+"""Validation during training: correct distances at the right steps, without effect on the training."""
 
 import numpy as np
 import paddle
@@ -27,7 +27,7 @@ validate:
 
 
 class Rows:
-    """Takes what a monitor would."""
+    """Records what a TrainingLogger gets."""
 
     def __init__(self):
         self.rows = []
@@ -64,15 +64,15 @@ def written(folder):
 
 
 def validated(run):
-    """Rows of the validation by their steps."""
+    """Distances in metrics.jsonl by step."""
     rows = {row["step"]: row for row in training_runs.metrics(run) if "fid_cartoon" in row}
     return {step: {name: row[name] for name in NAMES} for step, row in rows.items()}
 
 
-def test_the_distances_are_those_of_the_cartoons_on_disk(root, prepared):
+def test_distances_equal_those_of_the_same_cartoons_on_disk(root, prepared):
     model, monitor = tiny.model(), Rows()
     prepared.after(1, model, monitor, lambda: False)
-    assert not monitor.rows  # not due
+    assert not monitor.rows  # not due after epoch 1
     prepared.after(2, model, monitor, lambda: False)
     ((step, values, more),) = monitor.rows
     assert (step, more) == (model.steps, {"epoch": 2}) and set(values) == NAMES
@@ -90,14 +90,14 @@ def test_the_distances_are_those_of_the_cartoons_on_disk(root, prepared):
         assert values[f"kid_{side}_error"] == pytest.approx(wanted.standard_error, rel=1e-3)
 
 
-def test_cartoons_are_the_model_s_own(root):
+def test_cartoons_equal_the_model_s_outputs(root):
     model, photo = tiny.model(), np.random.default_rng(0).integers(0, 256, (32, 36, 3), np.uint8)
     wanted = model.cartoonize(paddle.to_tensor(photo.transpose(2, 0, 1)[None] / 127.5 - 1, "float32")).numpy()[0]
     (cartoon,) = validation.cartoonize(model, [photo])
     np.testing.assert_allclose(cartoon / 127.5 - 1, wanted.transpose(1, 2, 0), atol=0.51 / 127.5)
 
 
-def test_a_model_is_measured_as_it_is_and_stays_so(prepared):
+def test_validation_does_not_change_the_model(prepared):
     model = tiny.model()
     model.setup_input(tiny.batch())
     model.train_iter()
@@ -107,17 +107,17 @@ def test_a_model_is_measured_as_it_is_and_stays_so(prepared):
         assert tiny.differing(before[name], tiny.state(net)) == []
 
 
-def test_a_signal_gives_it_up_and_nothing_is_written(prepared):
+def test_signal_cancels_validation_and_nothing_is_written(prepared):
     asked, monitor = [], Rows()
     prepared.after(2, tiny.model(), monitor, lambda: bool(asked.append(1)) or len(asked) == 2)
     assert len(asked) == 2 and not monitor.rows
 
 
-def test_a_run_is_bit_by_bit_the_one_without_and_so_is_a_resumed_one(whole, root, tmp_path):
+def test_run_with_validation_equals_one_without_bit_for_bit_also_when_resumed(whole, root, tmp_path):
     path, run = written(tmp_path), tmp_path / "output" / "tiny"
     done = training_runs.train("-c", path, "-o", "dataset.train.num_workers=2")
     assert done.returncode == 0, done.stderr
-    assert "photos as they are: fid_cartoon " in done.stderr and "epoch 4 fid_cartoon " in done.stderr
+    assert "unchanged photos: fid_cartoon " in done.stderr and "epoch 4 fid_cartoon " in done.stderr
     assert_same_end(run, whole[1])
     first = validated(run)
     assert sorted(first) == [6, 12] and first[6] != first[12]
@@ -134,7 +134,7 @@ def test_a_run_is_bit_by_bit_the_one_without_and_so_is_a_resumed_one(whole, root
     assert [step for step, _ in training_runs.curve(run, "fid_cartoon")] == [6, 12]
 
 
-def test_what_is_missing_stops_a_run_before_its_first_step(root, tmp_path):
+def test_missing_folder_is_refused_before_the_first_step(root, tmp_path):
     path = written(tmp_path)
     refused = training_runs.train("-c", path, "-o", f"validate.photos={root / 'none'}")
     assert refused.returncode == 2 and not (tmp_path / "output").exists()
@@ -144,7 +144,7 @@ def test_what_is_missing_stops_a_run_before_its_first_step(root, tmp_path):
     )
 
 
-def test_a_photo_that_is_none_and_too_few_of_them_are_found_before_training(root, prepared):
+def test_invalid_photo_and_too_few_photos_are_refused_before_training(root, prepared):
     (root / "photos" / "0.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=rf"^{root / 'photos' / '0.png'}: not an image"):
         prepared.prepare()
@@ -165,13 +165,13 @@ def test_a_photo_that_is_none_and_too_few_of_them_are_found_before_training(root
         (["validat.interval=1"], "validat: unknown key; did you mean validate?"),
     ],
 )
-def test_keys_are_strict(root, tmp_path, options, why):
+def test_unknown_and_invalid_keys_are_refused(root, tmp_path, options, why):
     with pytest.raises(InputError) as caught:
         loading.load(written(tmp_path), options)
     assert why in str(caught.value)
 
 
-def test_what_a_config_says_comes_back_from_the_file_that_a_run_saves(root, tmp_path):
+def test_validate_section_survives_saving_and_loading(root, tmp_path):
     loaded = loading.load(written(tmp_path))
     saved = loaded.model_dump()
     assert saved["validate"]["metrics"] == METRICS and "validation" not in saved
