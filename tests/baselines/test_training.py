@@ -1,6 +1,7 @@
 """AnimeGAN, CycleGAN and CartoonGAN on our trainer: stages, losses, resuming, what a step changes, keys."""
 
 import numpy as np
+import paddle
 import pytest
 
 from ppcartoon import InputError
@@ -9,6 +10,7 @@ from ppcartoon.baselines.cartoongan import CartoonGANModel
 from ppcartoon.baselines.cyclegan import CycleGANBaseline
 from ppcartoon.cli.train import main as train
 from ppcartoon.config import loading
+from ppcartoon.inference.engines import paddle_engines
 from ppcartoon.models.lr_scheduler import FinalLinearDecay
 from ppcartoon.training import checkpoints
 from ppcartoon.training.trainer import seed_generators
@@ -74,6 +76,22 @@ def test_resumed_equals_straight_through(baseline_run, tmp_path):
         assert pools == {"memory/cartoons": (3, 3, 32, 32), "memory/photos": (3, 3, 32, 32)}
     else:
         assert not pools
+
+
+def test_training_steps_do_not_depend_on_paddle_inference_in_the_same_process(tmp_path):
+    """Creating and running a predictor sets the number of math threads of the whole process."""
+    states, network = [], paddle.nn.Conv2D(3, 4, 3)
+    path = paddle_engines.save(network, tmp_path / "network", **paddle_engines.IMAGE)
+    for _ in range(3):
+        work = baseline_runs.experiment(tmp_path, "cartoongan")
+        for seed in range(3):
+            one_step(work.model, seed)
+        states.append(tiny.state(work.model.nets["netG"]))
+        program = paddle_engines.Program(path, "cpu", 3)
+        if len(states) == 2:
+            program(np.zeros((1, 3, 32, 32), np.float32))
+    assert not tiny.differing(states[0], states[1])
+    assert not tiny.differing(states[0], states[2])
 
 
 def test_what_a_step_draws_comes_from_the_pools(tmp_path):
