@@ -59,7 +59,7 @@ class Weights:
     config: str = "unknown"
 
     @property
-    def other(self) -> str | None:
+    def generator_name(self) -> str | None:
         """The name of a generator that is not the paper's, which runs in Paddle alone; None for the paper's."""
         return self.network["generator"].get("name")
 
@@ -70,9 +70,9 @@ def require_cartoonizer(weights: Weights) -> Weights:
     Raises:
         InputError: they are of another generator than the paper's.
     """
-    if weights.other:
+    if weights.generator_name:
         raise InputError(
-            f"{weights.style}: weights of another network ({weights.other}); tools/evaluate.py run --weights runs them"
+            f"{weights.style}: weights of another network ({weights.generator_name}); tools/evaluate.py run --weights runs them"
         )
     return weights
 

@@ -31,22 +31,22 @@ def generator(weights: Weights) -> nn.Layer:
     """
     arguments = {key: value for key, value in weights.network["generator"].items() if key != "name"}
     if "encoder" not in weights.network:
-        net = GENERATORS[weights.other](**arguments)
+        net = GENERATORS[weights.generator_name](**arguments)
     else:
         try:
-            kinds = inspect.signature(networks.GENERATORS[weights.other], eval_str=True).parameters
+            kinds = inspect.signature(networks.GENERATORS[weights.generator_name], eval_str=True).parameters
             if not all(type(value) is kinds[key].annotation for key, value in arguments.items()):
                 raise TypeError
             net = networks.Cartoonizer(**weights.network)
         except Exception as error:  # which a constructor raises for arguments that a stranger's file has
             given = ", ".join(f"{key}={value}" for key, value in arguments.items())
             raise InputError(
-                f"{weights.style}: ppcartoon/models/networks.py does not have the generator {weights.other}({given})"
+                f"{weights.style}: ppcartoon/models/networks.py does not have the generator {weights.generator_name}({given})"
             ) from error
     wanted = {(name, *tensor.shape) for name, tensor in net.state_dict().items()}
     there = {(name, *tensor.shape) for name, tensor in weights.tensors.items()}
     for name, *shape in sorted(wanted ^ there)[:1]:
-        raise InputError(f"{weights.style}: {name} {shape} is not in both the file and {weights.other}")
+        raise InputError(f"{weights.style}: {name} {shape} is not in both the file and {weights.generator_name}")
     net.set_state_dict(weights.tensors)
     net.eval()
     return net

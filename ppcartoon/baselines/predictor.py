@@ -34,7 +34,7 @@ def open_weights(path: str | os.PathLike, device: str = "auto", precision: str =
         InputError: the file is not to be trusted, or what runs it is not here.
     """
     loaded = weights.load(Path(path))
-    if loaded.other:
+    if loaded.generator_name:
         return BaselinePredictor(loaded, device)
     return CartoonPredictor(weights_file=path, device=device, precision=precision)
 
@@ -78,7 +78,7 @@ class Generator:
 
     def __init__(self, loaded: Weights, device: str) -> None:
         if not find_spec("paddle"):
-            raise InputError(f"{loaded.other} runs on Paddle: pip install paddlepaddle==3.2.2, or the GPU build")
+            raise InputError(f"{loaded.generator_name} runs on Paddle: pip install paddlepaddle==3.2.2, or the GPU build")
         if device == "gpu" and not paddle_engines.gpu():
             raise InputError(paddle_engines.NO_GPU)
         version, self._lock = paddle_engines.paddle().__version__, threading.Lock()
@@ -90,7 +90,7 @@ class Generator:
             self._program = paddle_engines.Program(program, device, cores())
         width = max((v for v in loaded.network["generator"].values() if isinstance(v, int)), default=64)
         self.bytes_per_pixel = BYTES[version.startswith(LEAN)] * max(width, 16)
-        self.description = f"{loaded.other}, {self._program.description}"
+        self.description = f"{loaded.generator_name}, {self._program.description}"
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """float32 [N, 3, H, W] in [-1, 1], H and W multiples of 4 -> the cartoons, likewise."""

@@ -93,7 +93,7 @@ def test_a_network(clone):
     run, cartoon = clone.folder / "small/demo", Image.open(clone.folder / "cartoons/photo.png")
     assert cartoon.size == (64, 48) and np.asarray(cartoon).std() > 0
     loaded = weights.load(run / "weights.safetensors")
-    assert loaded.other == "SmallGenerator" and loaded.network["generator"]["channels"] == 16
+    assert loaded.generator_name == "SmallGenerator" and loaded.network["generator"]["channels"] == 16
     assert {name for name in loaded.tensors if name.startswith("generator.body.5")} == {"generator.body.5.weight"}
     assert clone.commands == 2 and clone.looks_well()
     # and here, where nobody has added it
