@@ -72,7 +72,8 @@ def require_cartoonizer(weights: Weights) -> Weights:
     """
     if weights.generator_name:
         raise InputError(
-            f"{weights.style}: weights of another network ({weights.generator_name}); tools/evaluate.py run --weights runs them"
+            f"{weights.style}: weights of another network ({weights.generator_name}); "
+            "tools/evaluate.py run --weights runs them"
         )
     return weights
 
