@@ -46,7 +46,7 @@ PUBLIC = {  # what users import; everything else may change without notice
     },
     "Other methods": {
         "baselines.predictor": "open_weights BaselinePredictor",
-        "baselines.gatys": "open_vgg stylize Options",
+        "baselines.gatys": "open_vgg stylize GatysOptions",
     },
 }
 HEAD = """# API reference

@@ -1,1 +1,1 @@
-"""The methods that the paper compares with, trained and run by the same tools."""
+"""The methods that the paper compares with; the same commands train and run them."""

@@ -1,18 +1,17 @@
-"""AnimeGAN (Chen et al., ISICA 2019, in its second version) as PaddleGAN has it: ppgan's AnimeGANV2Model.
+"""AnimeGANv2 (Chen et al., ISICA 2019, second version): ppgan's AnimeGANV2Model in our trainer.
 
-Its networks and losses are ppgan's, whose published weights were trained so, and differ from the authors' own
-(github.com/TachibanaYoshino/AnimeGANv2) in that
+Networks and losses are ppgan's. They differ from the authors' (github.com/TachibanaYoshino/AnimeGANv2):
 
-- the inverted residual blocks of G compute the sum with their input and return the branch without it;
-- convolutions pad with zeros instead of reflecting, and in those blocks before the 1x1 instead of the 3x3 convolution;
-- G starts from N(0, 0.02) instead of He's initialisation, and D from Paddle's, as `init_weights` does not reach
-  convolutions with spectral normalisation;
-- D's losses of colour, gray, generated and smoothed images weigh 1.2, 1.2, 1.2 and 0.8 in every style, the authors' for
-  Hayao (1.7, 1.7, 1.7, 1.0 for Shinkai; 1.0, 1.0, 1.0, 0.005 for Paprika);
-- the total variation is the mean of absolute instead of half the mean of squared differences;
-- Adam's moments go on from stage "init" to stage "cartoon".
+- inverted residual blocks of G compute the sum with their input, but return the branch without it;
+- convolutions use zero padding instead of reflection; those blocks pad before the 1x1 instead of the 3x3 convolution;
+- G is initialized from N(0, 0.02) instead of He's method, and D by Paddle's default, because `init_weights` skips
+  convolutions with spectral normalization;
+- D's losses of color, gray, generated and smoothed images have weights 1.2, 1.2, 1.2 and 0.8 in every style, the
+  authors' for Hayao (Shinkai: 1.7, 1.7, 1.7, 1.0; Paprika: 1.0, 1.0, 1.0, 0.005);
+- the total variation is the mean of absolute differences instead of half the mean of squared differences;
+- Adam's moments are kept from stage "init" to stage "cartoon".
 
-D is in train mode throughout, as there: its spectral normalisation does a power iteration in G's step as well.
+D is always in train mode, as in ppgan: its spectral normalization does a power iteration in G's step as well.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from ppgan.models.discriminators.builder import build_discriminator
 from ppgan.models.generators.builder import build_generator
 from ppgan.modules.init import init_weights
 
-NAMES = {  # in the logs, by ppgan's
+LOSS_NAMES = {  # ppgan's name -> name in the logs
     "d_loss": "d_loss",
     "d_real_loss": "d_real",
     "d_fake_loss": "d_fake",
@@ -53,17 +52,17 @@ class AnimeGANBaseline(TrainableModel, AnimeGANV2Model):
         discriminator: name and arguments of D.
         gan_mode: "lsgan" or "vanilla".
         init_epochs: length of stage "init"; all other epochs are stage "cartoon".
-        g_adv_weight: of the adversarial loss, G's side.
-        d_adv_weight: D's side.
-        con_weight: of the content loss.
-        sty_weight: of the grayscale style loss.
-        color_weight: of the color reconstruction loss.
-        tv_weight: of the total variation.
-        vgg_layer: of content and style, "conv1_1" to "conv5_4".
+        g_adv_weight: weight of G's adversarial loss.
+        d_adv_weight: weight of D's adversarial loss.
+        con_weight: weight of the content loss.
+        sty_weight: weight of the grayscale style loss.
+        color_weight: weight of the color reconstruction loss.
+        tv_weight: weight of the total variation.
+        vgg_layer: layer of content and style, "conv1_1" to "conv5_4".
         vgg_path: see `vgg.VGG19`.
 
     Raises:
-        InputError: VGG19 cannot be had.
+        InputError: VGG19 is not available.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class AnimeGANBaseline(TrainableModel, AnimeGANV2Model):
         vgg_layer: str = "conv4_4",
         vgg_path: str | None = None,
     ) -> None:
-        BaseModel.__init__(self)  # not AnimeGANV2Model's, which unpickles whatever file of VGG19 it finds
+        BaseModel.__init__(self)  # AnimeGANV2Model's would unpickle any VGG19 file that it finds
         self.network = {"generator": dict(generator)}
         self.nets["netG"] = build_generator(generator)
         self.nets["netD"] = build_discriminator(discriminator)
@@ -101,18 +100,19 @@ class AnimeGANBaseline(TrainableModel, AnimeGANV2Model):
         self.anime_gray, self.smooth_gray = self.gray_cartoon, losses.gray(self.smooth)
 
     def train_iter(self, optims: dict | None = None) -> None:
-        """One step on the batch: in stage "init" G's, by the content loss; else D's and G's."""
+        """One step on the batch: in stage "init" of G by the content loss, else of D and G."""
         self.losses = {}
         if self.stage == "init":
-            self._reconstruct()
+            self._init_step()
         else:
             super().train_iter(optims)
-            named = {NAMES[name]: loss.detach() for name, loss in self.losses.items()}
+            named = {LOSS_NAMES[name]: loss.detach() for name, loss in self.losses.items()}
             terms = ("g_content", "g_gray", "g_color", "g_tv")
-            self.losses = {**named, "g_adv": named["g_loss"] - sum(named[term] for term in terms)}  # which ppgan keeps
+            adversarial = named["g_loss"] - sum(named[term] for term in terms)  # ppgan does not store it
+            self.losses = {**named, "g_adv": adversarial}
         self.steps += 1
 
-    def _reconstruct(self) -> None:
+    def _init_step(self) -> None:
         self.forward()
         AnimeGANV2PreTrainModel.backward_G(self)
         self.optimizers["optimizer_G"].step()

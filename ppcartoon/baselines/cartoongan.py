@@ -1,17 +1,17 @@
-"""CartoonGAN (Chen et al., CVPR 2018) in Paddle: the networks of its Fig. 2, its losses, both its stages.
+"""CartoonGAN (Chen et al., CVPR 2018) in Paddle: the networks of its Fig. 2, its losses and both stages.
 
-What the paper leaves open is here as in its authors' Torch code, so that their published weights fit (`published`):
+What the paper leaves open follows the authors' Torch code, so that their published weights fit (`cartoongan_weights`):
 github.com/FlyingGoblin/CartoonGAN, models/architectures.lua, `defineG_convresnet_nblocks` and `defineD_n_layers`. Norm
-is instance normalisation with a scale and a shift, with the biased variance and epsilon 1e-5; G pads by reflection in
-its 7x7 convolutions and in its residual blocks, and with zeros elsewhere; LReLU has slope 0.2; all convolutions have a
-bias; weights start from N(0, 0.02).
+is instance normalization with scale and shift, biased variance and epsilon 1e-5; G uses reflection padding in its 7x7
+convolutions and residual blocks, and zero padding elsewhere; LReLU has slope 0.2; all convolutions have a bias; weights
+are initialized from N(0, 0.02).
 
-Where that code departs from the paper, the paper is followed. The code takes least squares for Eq. 3 (here `gan_mode:
-lsgan`), a learning rate of 1e-5 after the initialisation, generated images from a pool of 50 in D's step, VGG19 on
-images resized to 224x224, biases set to 0 before each step, scales of the normalisation from U(0, 1) where here they
-start from 1, and by default 16 residual blocks; the published weights have 8.
+Where that code differs from the paper, this module follows the paper. The code uses least squares for Eq. 3 (here
+`gan_mode: lsgan`), a learning rate of 1e-5 after the initialization, generated images from a pool of 50 in D's step,
+VGG19 on images resized to 224x224, biases set to 0 before each step, normalization scales initialized from U(0, 1)
+instead of 1, and by default 16 residual blocks; the published weights have 8.
 
-Images are float32 [N, 3, H, W] in [-1, 1], RGB, H and W multiples of 4 from 8 on.
+Images are float32 [N, 3, H, W] in [-1, 1], RGB, H and W multiples of 4, at least 8.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from ppgan.models.generators.builder import build_generator
 
 
 def conv(cin: int, cout: int, k: int = 3, s: int = 1, padding: str = "zeros") -> nn.Conv2D:
-    """Convolution k x k, stride s, that keeps the size at stride 1."""
+    """k x k convolution with stride s; stride 1 keeps the size."""
     return nn.Conv2D(cin, cout, k, s, k // 2, padding_mode=padding, weight_attr=nn.initializer.Normal(0.0, 0.02))
 
 
 def up(cin: int, cout: int) -> nn.Conv2DTranspose:
-    """The "stride 1/2" of Fig. 2: twice the height and width."""
+    """The "stride 1/2" of Fig. 2: doubles height and width."""
     return nn.Conv2DTranspose(cin, cout, 3, 2, 1, output_padding=1, weight_attr=nn.initializer.Normal(0.0, 0.02))
 
 
@@ -81,7 +81,7 @@ class Generator(nn.Layer):
 
 
 class Discriminator(nn.Layer):
-    """D of Fig. 2, which judges patches.
+    """D of Fig. 2, a patch discriminator.
 
     Args:
         channels: width of the first convolution, the paper's n32; the others are multiples of it.
@@ -104,21 +104,21 @@ class Discriminator(nn.Layer):
 
 
 class CartoonGANModel(TrainableModel):
-    """CartoonGAN's training: min over G, max over D of L_adv + omega L_con (its Eqs. 1 and 2).
+    """Training of CartoonGAN: min over G, max over D of L_adv + omega L_con (its Eqs. 1 and 2).
 
-    Stage "init" trains G by the content loss alone, for it to reconstruct photos; D is left as it is.
+    Stage "init" trains G to reconstruct photos, by the content loss alone; D does not change.
 
     Args:
         generator: name and arguments of G in ppgan's registry.
         discriminator: name and arguments of D.
-        gan_mode: "vanilla" (Eq. 3 as it stands; G's side non-saturating) or "lsgan".
+        gan_mode: "vanilla" (Eq. 3; non-saturating for G) or "lsgan".
         init_epochs: length of stage "init"; all other epochs are stage "cartoon".
         content_weight: omega.
         vgg_layer: l of Eq. 4, "conv1_1" to "conv5_4".
         vgg_path: see `vgg.VGG19`.
 
     Raises:
-        InputError: VGG19 cannot be had.
+        InputError: VGG19 is not available.
     """
 
     def __init__(
@@ -139,16 +139,16 @@ class CartoonGANModel(TrainableModel):
         self.vgg = VGG19(vgg_layer, vgg_path)
 
     def train_iter(self, optims: dict | None = None) -> None:
-        """One step on the batch: D's, but for stage "init", and G's; `losses` then has their terms, weighted."""
+        """One step on the batch: of D, except in stage "init", and of G; sets `losses` to their weighted terms."""
         optimizers = optims or self.optimizers
         self.forward()
         d_losses = {}
         if self.stage == "cartoon":
             with training_mode(self.nets["netD"]):
                 d_losses = self.discriminator_losses()
-                _descend(d_losses["d_loss"], optimizers["optimizer_D"])
+                _optimizer_step(d_losses["d_loss"], optimizers["optimizer_D"])
         g_losses = self.generator_losses()
-        _descend(g_losses["g_loss"], optimizers["optimizer_G"])
+        _optimizer_step(g_losses["g_loss"], optimizers["optimizer_G"])
         self.losses = {name: loss.detach() for name, loss in {**d_losses, **g_losses}.items()}
         self.steps += 1
 
@@ -156,7 +156,7 @@ class CartoonGANModel(TrainableModel):
         self.fake = self.nets["netG"](self.photo)
 
     def discriminator_losses(self) -> dict[str, Tensor]:
-        """Eq. 3, D's side, the edge-promoting adversarial loss: -[log D(c) + log(1 - D(e)) + log(1 - D(G(p)))]."""
+        """Eq. 3 for D, the edge-promoting adversarial loss: -[log D(c) + log(1 - D(e)) + log(1 - D(G(p)))]."""
         images = paddle.concat([self.cartoon, self.fake.detach(), self.smooth])
         return losses.discriminator_loss(*paddle.split(self.nets["netD"](images), 3), omega=1.0, mode=self.gan_mode)
 
@@ -170,7 +170,7 @@ class CartoonGANModel(TrainableModel):
         return {"g_loss": sum(terms.values()), **terms}
 
 
-def _descend(loss: Tensor, optimizer: paddle.optimizer.Optimizer) -> None:
+def _optimizer_step(loss: Tensor, optimizer: paddle.optimizer.Optimizer) -> None:
     loss.backward()
     optimizer.step()
     optimizer.clear_grad(set_to_zero=False)

@@ -1,7 +1,7 @@
-"""CycleGAN (Zhu et al., ICCV 2017) as PaddleGAN has it: ppgan's CycleGANModel, photos as A and cartoons as B.
+"""CycleGAN (Zhu et al., ICCV 2017): ppgan's CycleGANModel in our trainer, with photos as A and cartoons as B.
 
-It is that of the authors (github.com/junyanz/pytorch-CycleGAN-and-pix2pix), but for its pools: they keep images with
-the graph behind them, and here are given detached ones.
+It equals the authors' (github.com/junyanz/pytorch-CycleGAN-and-pix2pix). ppgan's image pools keep images with their
+graph; here they get detached images.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..models.base import TrainableModel
 from ppgan.models.cycle_gan_model import CycleGANModel
 from ppgan.utils.image_pool import ImagePool
 
-NAMES = {  # in the logs, by ppgan's; of what is judged or compared
+LOSS_NAMES = {  # ppgan's name -> name in the logs, with the kind of image that is judged or compared
     "D_A_loss": "d_cartoon",
     "D_B_loss": "d_photo",
     "G_A_adv_loss": "g_adv_cartoon",
@@ -29,23 +29,23 @@ NAMES = {  # in the logs, by ppgan's; of what is judged or compared
 
 
 class CycleGANBaseline(TrainableModel, CycleGANModel):
-    """ppgan's CycleGANModel: G_A makes cartoons of photos, G_B photos of cartoons; D_A judges cartoons, D_B photos.
+    """ppgan's CycleGANModel: G_A turns photos into cartoons, G_B cartoons into photos; D_A judges cartoons, D_B photos.
 
-    The images that D_A and D_B are shown again are drawn from pools, which go into the checkpoint: a resumed run needs
-    them. It trains in one process, as a checkpoint has the pools of one.
+    D_A and D_B also see earlier outputs, drawn from image pools. The checkpoint stores the pools, because a resumed run
+    needs them. Training runs in one process, because a checkpoint stores the pools of one process.
 
     Args:
         generator: name and arguments of G_A and G_B in ppgan's registry.
         discriminator: name and arguments of D_A and D_B.
         gan_mode: "lsgan" or "vanilla".
-        cycle_weight: lambda, of the L1 distance between an image and what comes back.
-        identity_weight: of the identity loss, in units of lambda; 0 for none.
-        pool_size: images of each pool; 0 for none.
+        cycle_weight: lambda, weight of the L1 distance between an image and its reconstruction.
+        identity_weight: weight of the identity loss, in units of lambda; 0: none.
+        pool_size: images in each pool; 0: no pools.
     """
 
     cartoonizer = "netG_A"
     parallel = False
-    idt_criterion = None  # which ppgan forgets where there is none
+    idt_criterion = None  # ppgan does not set it without an identity loss
 
     def __init__(
         self,
@@ -76,29 +76,31 @@ class CycleGANBaseline(TrainableModel, CycleGANModel):
         super().setup_input(input)
         self.real_A, self.real_B = self.photo, self.cartoon
         for pool in self.pools.values():
-            if pool.images and pool.images[0].shape[1:] != self.photo.shape[1:]:  # of a run resumed at another size
+            if (
+                pool.images and pool.images[0].shape[1:] != self.photo.shape[1:]
+            ):  # the run was resumed with another image size
                 pool.images, pool.num_imgs = [], 0
 
     def train_iter(self, optims: dict | None = None) -> None:
-        """One step on the batch: both generators', then both discriminators'."""
+        """One step on the batch: of both generators, then of both discriminators."""
         optimizers = optims or self.optimizers
         discriminators = [self.nets["netD_A"], self.nets["netD_B"]]
         self.losses = {}
         self.forward()
         self.set_requires_grad(discriminators, False)
         self.backward_G()
-        _step(optimizers["optimizer_G"])
+        _optimizer_step(optimizers["optimizer_G"])
         self.set_requires_grad(discriminators, True)
         self.fake_A, self.fake_B = self.fake_A.detach(), self.fake_B.detach()
         self.backward_D_A()
         self.backward_D_B()
-        _step(optimizers["optimizer_D"])
-        terms = {NAMES[name]: loss.detach() for name, loss in self.losses.items() if isinstance(loss, Tensor)}
+        _optimizer_step(optimizers["optimizer_D"])
+        terms = {LOSS_NAMES[name]: loss.detach() for name, loss in self.losses.items() if isinstance(loss, Tensor)}
         self.losses = {"d_loss": terms["d_cartoon"] + terms["d_photo"], "g_loss": self.loss_G.detach(), **terms}
         self.steps += 1
 
     def extra_state(self) -> dict[str, np.ndarray]:
-        """The images of the pools, [n, 3, H, W] each."""
+        """The images of each pool, [n, 3, H, W]."""
         return {name: paddle.concat(pool.images).numpy() for name, pool in self.pools.items() if pool.images}
 
     def load_extra_state(self, tensors: dict[str, np.ndarray]) -> None:
@@ -108,6 +110,6 @@ class CycleGANBaseline(TrainableModel, CycleGANModel):
             pool.num_imgs = len(pool.images)
 
 
-def _step(optimizer: paddle.optimizer.Optimizer) -> None:
+def _optimizer_step(optimizer: paddle.optimizer.Optimizer) -> None:
     optimizer.step()
     optimizer.clear_grad()

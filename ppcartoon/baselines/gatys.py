@@ -1,10 +1,10 @@
-"""Gatys et al., "Image Style Transfer Using Convolutional Neural Networks" (CVPR 2016): optimisation of an image.
+"""Gatys et al., "Image Style Transfer Using Convolutional Neural Networks" (CVPR 2016): style by optimizing an image.
 
-Normalisation and weights of the losses are those of the code that the paper compares with,
-github.com/gordicaleksa/pytorch-neural-style-transfer (neural_style_transfer.py, utils/utils.py), and so are the layers,
-all after their ReLU. (That code calls conv4_2 the layer before it, but torchvision's ReLU then works in place.) The
-differences: VGG19 is Caffe's and not torchvision's; the style image is brought to the photo's longer side instead of
-its height; L-BFGS is SciPy's with a memory of 10 steps instead of PyTorch's with 100.
+Normalization, weights of the losses and layers are those of the code that the paper compares with,
+github.com/gordicaleksa/pytorch-neural-style-transfer (neural_style_transfer.py, utils/utils.py). All layers are taken
+after their ReLU. (That code names conv4_2 before it, but torchvision's ReLU then works in place.) Differences: VGG19 is
+Caffe's instead of torchvision's; the style image is resized to the photo's longer side instead of its height; L-BFGS is
+SciPy's with a history of 10 steps instead of PyTorch's with 100.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from ..models import losses
 from ..models.vgg import VGG19
 from ..utils.signals import graceful_interrupt
 
-NOISE = 90.0  # standard deviation in gray levels, about mid-gray
-BYTES_PER_PIXEL = 6000  # that the features and their gradients take
+NOISE = 90.0  # standard deviation around mid-gray, in gray levels
+BYTES_PER_PIXEL = 6000  # memory of features and their gradients
 
 
-class Options(NamedTuple):
-    """What is optimised, and how.
+class GatysOptions(NamedTuple):
+    """Loss and optimization.
 
     Attributes:
         content_layer: of VGG19, "conv1_1" to "conv5_4".
-        style_layers: likewise, each as important as the others.
+        style_layers: of VGG19, all with the same weight.
         content_weight: alpha of Eq. 7.
         style_weight: beta of Eq. 7.
-        tv_weight: of the total variation, which the paper of Gatys et al. lacks.
-        init: what it starts from: "content", the photo; "noise"; "style", the style image in the photo's shape.
+        tv_weight: weight of the total variation, which the paper of Gatys et al. does not have.
+        init: initial image: "content" (the photo), "noise", or "style" (the style image in the photo's shape).
         iterations: of L-BFGS, at most.
         seed: of the noise.
     """
@@ -62,15 +62,15 @@ class Options(NamedTuple):
         return {self.content_layer, *self.style_layers}
 
 
-def open_vgg(options: Options, path: str | None = None) -> VGG19:
+def open_vgg(options: GatysOptions, path: str | None = None) -> VGG19:
     """VGG19 up to the deepest layer that the options name.
 
     Args:
-        options: they name layers.
+        options: name the layers.
         path: see `vgg.VGG19`.
 
     Raises:
-        InputError: the file cannot be had, or lacks a layer.
+        InputError: the file is not available, or lacks a layer.
     """
     try:
         vgg = VGG19(max(options.layers), path)
@@ -82,16 +82,16 @@ def open_vgg(options: Options, path: str | None = None) -> VGG19:
 
 
 class Objective:
-    """The loss of an image, Eq. 7 and the total variation.
+    """The loss of an image: Eq. 7 and the total variation.
 
     Args:
         photo: [1, 3, H, W] in [-1, 1], RGB.
-        style: [1, 3, H', W'], likewise.
-        vgg: goes at least to the deepest layer.
+        style: [1, 3, H', W'] in [-1, 1], RGB.
+        vgg: up to the deepest layer of the options, or deeper.
         options: layers and weights.
     """
 
-    def __init__(self, photo: Tensor, style: Tensor, vgg: VGG19, options: Options) -> None:
+    def __init__(self, photo: Tensor, style: Tensor, vgg: VGG19, options: GatysOptions) -> None:
         self.vgg, self.options = vgg, options
         with paddle.no_grad():
             self.content = vgg.after_relu(photo, {options.content_layer})[options.content_layer]
@@ -101,8 +101,8 @@ class Objective:
     def __call__(self, image: Tensor) -> Tensor:
         """alpha mean((F - P)^2) + beta / L sum_l sum((G_l - A_l)^2) + TV, in gray levels, of [1, 3, H, W] in [-1, 1].
 
-        F and P are the features of the image and the photo (Eq. 1), G_l and A_l the Gram matrices of the image and the
-        style (Eqs. 3 to 5), here divided by C H W.
+        F and P are features of the image and the photo (Eq. 1), G_l and A_l Gram matrices of the image and the style
+        (Eqs. 3 to 5), here divided by C H W.
         """
         options = self.options
         features = self.vgg.after_relu(image, options.layers)
@@ -116,8 +116,8 @@ class Objective:
             + options.tv_weight * variation
         )
 
-    def in_levels(self, levels: np.ndarray, *shape: int) -> tuple[float, np.ndarray]:
-        """The same and its gradient, float64, of flat gray levels that make an image [1, 3, H, W]."""
+    def with_gradient(self, levels: np.ndarray, *shape: int) -> tuple[float, np.ndarray]:
+        """The loss and its gradient, float64, by the gray levels of an image, flattened from `shape` [1, 3, H, W]."""
         image = paddle.to_tensor(np.float32(levels / 127.5 - 1).reshape(shape), stop_gradient=False)
         loss = self(image)
         loss.backward()
@@ -128,25 +128,25 @@ def stylize(
     photo: np.ndarray,
     style: np.ndarray,
     vgg: VGG19,
-    options: Options,
+    options: GatysOptions,
     stop: Callable[[float], bool] = lambda loss: False,
 ) -> np.ndarray:
-    """Optimises an image, and shows how far it is.
+    """Optimizes an image, with a progress bar.
 
     Args:
         photo: RGB uint8 [H, W, 3].
         style: RGB uint8 [H', W', 3].
         vgg: from `open_vgg` with the same options.
-        options: see there.
-        stop: asked after each iteration, with the loss; True ends it with the image as it is.
+        options: layers, weights and optimization.
+        stop: called with the loss after each iteration; True stops and returns the current image.
 
     Returns:
-        RGB uint8 [H, W, 3]; the same for the same arguments.
+        RGB uint8 [H, W, 3]; deterministic.
 
     Raises:
         InputError: the photo or the style image is too small for the layers, or the photo too large for the memory.
     """
-    style = _at_size(style, max(photo.shape[:2]) / max(style.shape[:2]))
+    style = _resized(style, max(photo.shape[:2]) / max(style.shape[:2]))
     _check_sizes(photo, style, options)
     shape = (1, 3, *photo.shape[:2])
     objective = Objective(*(paddle.to_tensor(images.to_network(image[None])) for image in (photo, style)), vgg, options)
@@ -159,14 +159,14 @@ def stylize(
 
     with tqdm(total=options.iterations, unit="iteration", disable=None, leave=False) as bar:
         found = minimize(
-            objective.in_levels, _start(photo, style, options), shape, method="L-BFGS-B", jac=True,
+            objective.with_gradient, _initial_levels(photo, style, options), shape, method="L-BFGS-B", jac=True,
             callback=after_iteration, options={"maxiter": options.iterations, "maxfun": 10 * options.iterations},
         )  # fmt: skip
     return images.from_network(np.float32(found.x / 127.5 - 1).reshape(shape))[0]
 
 
-def _start(photo: np.ndarray, style: np.ndarray, options: Options) -> np.ndarray:
-    """Gray levels in the order [3, H, W], flat."""
+def _initial_levels(photo: np.ndarray, style: np.ndarray, options: GatysOptions) -> np.ndarray:
+    """Gray levels of the initial image, flattened from [3, H, W]."""
     if options.init == "noise":
         return np.random.default_rng(options.seed).normal(127.5, NOISE, photo.size)
     if options.init == "style":
@@ -174,36 +174,38 @@ def _start(photo: np.ndarray, style: np.ndarray, options: Options) -> np.ndarray
     return np.float64(photo.transpose(2, 0, 1).ravel())
 
 
-def _at_size(image: np.ndarray, scale: float) -> np.ndarray:
+def _resized(image: np.ndarray, scale: float) -> np.ndarray:
     size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
 
-def _check_sizes(photo: np.ndarray, style: np.ndarray, options: Options) -> None:
-    least = 2 ** (int(max(options.layers)[4]) - 1)  # the poolings before the deepest block halve the sides
+def _check_sizes(photo: np.ndarray, style: np.ndarray, options: GatysOptions) -> None:
+    least = 2 ** (int(max(options.layers)[4]) - 1)  # each pooling before the deepest block halves the sides
     for name, image in (("photo", photo), ("style image", style)):
         if min(image.shape[:2]) < least:
             height, width = image.shape[:2]
-            raise InputError(f"the {name} has {width}x{height} pixels, and {max(options.layers)} needs {least} a side")
+            raise InputError(
+                f"the {name} has {width}x{height} pixels; {max(options.layers)} needs at least {least} a side"
+            )
     needed = BYTES_PER_PIXEL * photo.shape[0] * photo.shape[1]
     if needed > 0.9 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
         raise InputError(f"needs about {needed / 1e9:.0f} GB of memory: use a smaller --max-size")
 
 
-def stylize_files(jobs: list[Job], style: Path, options: Options, vgg: str | None, max_size: int) -> int:
-    """Makes the images of all jobs, names those that fail, and gives their number.
+def stylize_files(jobs: list[Job], style: Path, options: GatysOptions, vgg: str | None, max_size: int) -> int:
+    """Stylizes the photos of all jobs. Prints a line for each that fails; returns their number.
 
     Args:
-        jobs: photos.
-        style: the image that has the style.
-        options: see there.
+        jobs: photos and output paths.
+        style: path of the style image.
+        options: layers, weights and optimization.
         vgg: path, see `vgg.VGG19`.
-        max_size: pixels of the longer side, to which larger photos are brought.
+        max_size: longer side in pixels; larger photos are reduced to it.
 
     Raises:
-        InputError: VGG19 or the style image cannot be had.
-        OutputError: an image cannot be written, and no other could be.
-        Interrupted: by Ctrl-C or SIGTERM; the image that was in work is written as it was.
+        InputError: VGG19 or the style image is not available.
+        OutputError: an image cannot be written.
+        Interrupted: by Ctrl-C or SIGTERM; the current image is written as it is.
     """
     network = open_vgg(options, vgg)
     try:
@@ -224,6 +226,6 @@ def stylize_files(jobs: list[Job], style: Path, options: Options, vgg: str | Non
                 print(f"{printable(job.source)}: {error}", file=sys.stderr)
             if stop:
                 raise Interrupted(
-                    f"interrupted; {job.target} is as far as it came, --skip-existing would keep it so", stop.number
+                    f"interrupted; {job.target} is unfinished, and --skip-existing would keep it", stop.number
                 )
     return failed

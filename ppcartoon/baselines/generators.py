@@ -1,4 +1,4 @@
-"""Generators that are not the paper's, from their weights files."""
+"""Builds the generators of baselines and of other networks from weights files."""
 
 from __future__ import annotations
 
@@ -23,31 +23,32 @@ GENERATORS = {  # the keys of `weights.BASELINES`
 }
 
 
-def generator(weights: Weights) -> nn.Layer:
-    """The network of such weights, in eval mode: image [N, 3, H, W] in [-1, 1] -> cartoon, likewise.
+def load_generator(weights: Weights) -> nn.Layer:
+    """The network with its weights, in eval mode: image [N, 3, H, W] in [-1, 1] -> cartoon of the same shape and range.
 
     Raises:
-        InputError: there is no such generator, or a tensor is missing, left over, or of another shape than it says.
+        InputError: the generator is unknown, or a tensor is missing, unexpected, or of the wrong shape.
     """
+    name = weights.generator_name
     arguments = {key: value for key, value in weights.network["generator"].items() if key != "name"}
     if "encoder" not in weights.network:
-        net = GENERATORS[weights.generator_name](**arguments)
+        net = GENERATORS[name](**arguments)
     else:
         try:
-            kinds = inspect.signature(networks.GENERATORS[weights.generator_name], eval_str=True).parameters
-            if not all(type(value) is kinds[key].annotation for key, value in arguments.items()):
+            parameters = inspect.signature(networks.GENERATORS[name], eval_str=True).parameters
+            if not all(type(value) is parameters[key].annotation for key, value in arguments.items()):
                 raise TypeError
             net = networks.Cartoonizer(**weights.network)
-        except Exception as error:  # which a constructor raises for arguments that a stranger's file has
-            given = ", ".join(f"{key}={value}" for key, value in arguments.items())
+        except Exception as error:  # a constructor may raise anything on the arguments of an untrusted file
+            listed = ", ".join(f"{key}={value}" for key, value in arguments.items())
             raise InputError(
-                f"{weights.style}: ppcartoon/models/networks.py does not have the generator "
-                f"{weights.generator_name}({given})"
+                f"{weights.style}: ppcartoon/models/networks.py does not have the generator {name}({listed})"
             ) from error
-    wanted = {(name, *tensor.shape) for name, tensor in net.state_dict().items()}
-    there = {(name, *tensor.shape) for name, tensor in weights.tensors.items()}
-    for name, *shape in sorted(wanted ^ there)[:1]:
-        raise InputError(f"{weights.style}: {name} {shape} is not in both the file and {weights.generator_name}")
+    expected = {(key, *tensor.shape) for key, tensor in net.state_dict().items()}
+    found = {(key, *tensor.shape) for key, tensor in weights.tensors.items()}
+    if mismatches := sorted(expected ^ found):
+        key, *shape = mismatches[0]
+        raise InputError(f"{weights.style}: {key} {shape} is not in both the file and {name}")
     net.set_state_dict(weights.tensors)
     net.eval()
     return net

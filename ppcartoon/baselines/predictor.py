@@ -1,4 +1,4 @@
-"""Weights files of any kind as predictors: ours, and those of the baselines and of other generators."""
+"""Predictors of any weights file: CartoonLossGAN's, a baseline's, or another generator's."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from ..inference.predictor import MEMORY, CartoonPredictor
 from ..utils.threads import cores
 from ..weights import Weights
 
-SMALLEST = 5  # pixels of a side: some generators reflect at H/4
-LEAN = "3.2."  # the Paddle whose oneDNN does not unfold whole images for their 7x7 convolutions
-BYTES = {True: 55, False: 210}  # of memory at its peak, for each pixel and channel of the width: there, and elsewhere
+MIN_SIDE = 5  # pixels: some generators pad by reflection at H/4
+# Peak bytes of memory per pixel and channel of the first layer. Paddle 3.2's oneDNN needs less: it does not unfold
+# whole images for 7x7 convolutions.
+BYTES_ON_PADDLE_32, BYTES_ELSEWHERE = 55, 210
 
 
 def open_weights(path: str | os.PathLike, device: str = "auto", precision: str = "auto") -> CartoonPredictor:
-    """The predictor of a weights file, whichever network it is of.
+    """The predictor of a weights file of any network.
 
     Args:
-        path: the file.
+        path: the weights file.
         device: "auto", "cpu" or "gpu".
-        precision: of ours, see `CartoonPredictor`; baselines run in fp32.
+        precision: of CartoonLossGAN, see `CartoonPredictor`; baselines run in fp32.
 
     Raises:
-        InputError: the file is not to be trusted, or what runs it is not here.
+        InputError: the file is not valid, or Paddle or the GPU that it needs is missing.
     """
     loaded = weights.load(Path(path))
     if loaded.generator_name:
@@ -40,39 +41,39 @@ def open_weights(path: str | os.PathLike, device: str = "auto", precision: str =
 
 
 class BaselinePredictor(CartoonPredictor):
-    """Cartoonizes images whole: baselines normalise over all of an image, and have no statistics for tiles to share.
+    """Cartoonizes whole images: baselines normalize over the whole image, so tiling would change the result.
 
     Args:
-        loaded: weights of another generator than the paper's.
-        device: "auto" (a GPU where Paddle sees one), "cpu" or "gpu".
+        loaded: weights of a generator that is not the paper's.
+        device: "auto" (a GPU if Paddle finds one), "cpu" or "gpu".
 
     Raises:
-        InputError: Paddle or the GPU is not there, or the tensors are not the network's.
+        InputError: Paddle or the GPU is missing, or the tensors do not fit the network.
         ModuleNotFoundError: ppgan is not installed.
     """
 
     smaller = "a smaller --max-size"
 
     def __init__(self, loaded: Weights, device: str = "auto") -> None:
-        self.weights, self.engine = loaded, Generator(loaded, device)
+        self.weights, self.engine = loaded, GeneratorEngine(loaded, device)
         self.batch_size, self.tile = 1, 0
 
     def tile_size(self, height: int, width: int) -> int:
-        """0: made whole.
+        """0: images are not split into tiles.
 
         Raises:
-            InputError: the image is too small for the network, or takes more memory than this machine has.
+            InputError: the image is too small for the network, or needs more memory than this machine has.
         """
-        if min(height, width) < SMALLEST:
-            raise InputError(f"{width}x{height} is too small: this network takes {SMALLEST} pixels a side and more")
+        if min(height, width) < MIN_SIDE:
+            raise InputError(f"{width}x{height} is too small: this network needs at least {MIN_SIDE} pixels a side")
         return super().tile_size(height, width)
 
     def _pixels(self, memory: float = MEMORY) -> float:
         return memory / self.engine.bytes_per_pixel
 
 
-class Generator:
-    """The network of such weights, in Paddle Inference; as much of `engines.Engine` as images made whole need."""
+class GeneratorEngine:
+    """A generator in Paddle Inference; the part of `engines.Engine` that whole images need."""
 
     name = "paddle"
 
@@ -84,17 +85,18 @@ class Generator:
         if device == "gpu" and not paddle_engines.gpu():
             raise InputError(paddle_engines.NO_GPU)
         version, self._lock = paddle_engines.paddle().__version__, threading.Lock()
-        from .generators import generator
+        from .generators import load_generator
 
         device = "gpu" if device != "cpu" and paddle_engines.gpu() else "cpu"
         with tempfile.TemporaryDirectory() as folder:
-            program = paddle_engines.save(generator(loaded), Path(folder) / "model", **paddle_engines.IMAGE)
+            program = paddle_engines.save(load_generator(loaded), Path(folder) / "model", **paddle_engines.IMAGE)
             self._program = paddle_engines.Program(program, device, cores())
         width = max((v for v in loaded.network["generator"].values() if isinstance(v, int)), default=64)
-        self.bytes_per_pixel = BYTES[version.startswith(LEAN)] * max(width, 16)
+        bytes_per_channel = BYTES_ON_PADDLE_32 if version.startswith("3.2.") else BYTES_ELSEWHERE
+        self.bytes_per_pixel = bytes_per_channel * max(width, 16)
         self.description = f"{loaded.generator_name}, {self._program.description}"
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """float32 [N, 3, H, W] in [-1, 1], H and W multiples of 4 -> the cartoons, likewise."""
+        """float32 [N, 3, H, W] in [-1, 1], H and W multiples of 4 -> cartoons of the same shape and range."""
         with self._lock:
             return self._program(images)[0]

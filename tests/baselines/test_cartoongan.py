@@ -1,4 +1,4 @@
-"""CartoonGAN: its networks, losses and steps; its runs are in test_baselines.py."""
+"""CartoonGAN: its networks, losses and steps; test_training.py has its training runs."""
 
 import numpy as np
 import paddle
@@ -11,8 +11,8 @@ from tests.helpers import tiny
 from tests.helpers.training_runs import ROOT
 
 
-def made(init_epochs=0, **options):
-    """Ready for its first step; an epoch has one step."""
+def new_model(init_epochs=0, **options):
+    """A model before its first step; an epoch has one step."""
     networks = {"name": "CartoonGANGenerator", "channels": 2, "blocks": 1}, {"name": "CartoonGANDiscriminator"}
     options = {"vgg_layer": "conv1_2", "vgg_path": "random", "init_epochs": init_epochs, **options}
     model = cartoongan.CartoonGANModel(networks[0], {**networks[1], "channels": 2}, **options)
@@ -30,21 +30,21 @@ def changed(before, after):
     return {name for name in before if tiny.differing(before[name], after[name])}
 
 
-def test_shapes():
+def test_output_shapes_of_generator_and_discriminator():
     image = paddle.zeros([1, 3, 32, 40])
     assert cartoongan.Generator(2, 1)(image).shape == [1, 3, 32, 40]
     assert cartoongan.Discriminator(2)(image).shape == [1, 1, 8, 10]
 
 
-def test_each_step_changes_its_own_network_alone(monkeypatch):
-    model, seen, descend = made(), [], cartoongan._descend
+def test_each_optimizer_step_changes_only_its_network(monkeypatch):
+    model, seen, step = new_model(), [], cartoongan._optimizer_step
 
     def watch(*arguments):
         seen.append(states(model))
-        descend(*arguments)
+        step(*arguments)
         seen.append(states(model))
 
-    monkeypatch.setattr(cartoongan, "_descend", watch)
+    monkeypatch.setattr(cartoongan, "_optimizer_step", watch)
     start = states(model)
     model.train_iter()
     before_d, after_d, before_g, after_g = seen
@@ -56,8 +56,8 @@ def test_each_step_changes_its_own_network_alone(monkeypatch):
 
 
 @pytest.mark.parametrize("mode", ["vanilla", "lsgan"])
-def test_the_discriminator_minimises_equation_3(mode):
-    model = made(gan_mode=mode)
+def test_discriminator_loss_is_equation_3(mode):
+    model = new_model(gan_mode=mode)
     model.forward()
     terms = {name: float(loss) for name, loss in model.discriminator_losses().items()}
     for name, image, real in (("real", model.cartoon, 1), ("fake", model.fake, 0), ("smooth", model.smooth, 0)):
@@ -69,11 +69,11 @@ def test_the_discriminator_minimises_equation_3(mode):
     assert terms["d_loss"] == pytest.approx(terms["d_real"] + terms["d_fake"] + terms["d_smooth"], rel=1e-5)
 
 
-def test_the_generator_minimises_equation_2():
+def test_generator_loss_is_equation_2():
     terms = {}
     for weight in (10.0, 20.0):
         paddle.seed(0)
-        model = made(content_weight=weight)
+        model = new_model(content_weight=weight)
         model.forward()
         terms[weight] = {name: float(loss) for name, loss in model.generator_losses().items()}
         content = np.abs(model.vgg(model.fake).numpy() - model.vgg(model.photo).numpy()).mean()
@@ -83,7 +83,7 @@ def test_the_generator_minimises_equation_2():
 
 
 @pytest.mark.parametrize("style", ["shinkai", "paprika"])
-def test_the_configs_have_the_numbers_of_the_paper(style):
+def test_configs_have_the_paper_s_numbers(style):
     settings = loading.load(ROOT / f"configs/baselines/cartoongan_{style}.yaml")
     model = settings.model
     assert (model.content_weight, model.init_epochs, model.vgg_layer) == (10, 10, "conv4_4")

@@ -1,4 +1,4 @@
-"""Style transfer by optimisation: the loss, what L-BFGS makes of it, and the command line."""
+"""Style transfer of Gatys et al.: loss, optimization and command line."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from ppcartoon.models import vgg
 from tests.helpers.samples import photo
 from tests.helpers.vgg_file import table, write
 
-SHALLOW = gatys.Options("conv2_1", ("conv1_1", "conv2_1"), init="noise", iterations=30)
+SHALLOW = gatys.GatysOptions("conv2_1", ("conv1_1", "conv2_1"), init="noise", iterations=30)
 PHOTO, STYLE = photo(24, 32), draw_cartoon(1, 32)
 
 
@@ -39,7 +39,7 @@ def gram(f):
     return f @ f.T / f.size
 
 
-def test_the_loss_is_that_of_the_equations(network):
+def test_loss_equals_the_equations(network):
     options = SHALLOW._replace(content_weight=2.0, style_weight=3.0, tv_weight=0.5)
     image = draw_cartoon(2, 32)[:24]
     content = np.mean((features(network, image, "conv2_1") - features(network, PHOTO, "conv2_1")) ** 2)
@@ -54,26 +54,26 @@ def test_the_loss_is_that_of_the_equations(network):
     assert float(objective(tensor(image))) == pytest.approx(wanted, rel=1e-4)
 
 
-def test_the_gradient_is_that_of_the_loss(network):
+def test_gradient_matches_finite_differences_of_the_loss(network):
     objective = gatys.Objective(tensor(PHOTO), tensor(STYLE), network, SHALLOW)
     levels = np.random.default_rng(0).uniform(0, 255, PHOTO.size)
-    _, gradient = objective.in_levels(levels, 1, 3, *PHOTO.shape[:2])
+    _, gradient = objective.with_gradient(levels, 1, 3, *PHOTO.shape[:2])
     length = np.linalg.norm(gradient)
-    above, below = (objective.in_levels(levels + h * gradient / length, 1, 3, 24, 32)[0] for h in (1, -1))
+    above, below = (objective.with_gradient(levels + h * gradient / length, 1, 3, 24, 32)[0] for h in (1, -1))
     assert (above - below) / 2 == pytest.approx(length, rel=0.02)
 
 
 @pytest.mark.parametrize("init, factor", [("noise", 10), ("content", 1.5), ("style", 1.5)])
-def test_the_loss_falls_far_and_never_rises(network, init, factor):
-    told = []
+def test_optimization_decreases_the_loss_monotonically(network, init, factor):
+    losses = []
     options = SHALLOW._replace(init=init)
-    gatys.stylize(PHOTO, STYLE, network, options, lambda loss: bool(told.append(loss)))
-    assert 1 < len(told) <= options.iterations
-    assert all(after <= before * (1 + 1e-6) for before, after in pairwise(told))
-    assert told[-1] < told[0] / factor
+    gatys.stylize(PHOTO, STYLE, network, options, lambda loss: bool(losses.append(loss)))
+    assert 1 < len(losses) <= options.iterations
+    assert all(after <= before * (1 + 1e-6) for before, after in pairwise(losses))
+    assert losses[-1] < losses[0] / factor
 
 
-def test_the_seed_decides(network):
+def test_result_depends_on_the_seed(network):
     one, same, other = (
         gatys.stylize(PHOTO, STYLE, network, SHALLOW._replace(seed=seed, iterations=5)) for seed in (1, 1, 2)
     )
@@ -81,38 +81,38 @@ def test_the_seed_decides(network):
     assert one.shape == PHOTO.shape and one.dtype == np.uint8
 
 
-def test_content_alone_brings_noise_to_the_features_of_the_photo(network):
+def test_content_loss_alone_reproduces_the_photo_s_features(network):
     options = SHALLOW._replace(style_weight=0.0, tv_weight=0.0, iterations=60)
     made = features(network, gatys.stylize(PHOTO, STYLE, network, options), "conv2_1")
     wanted = features(network, PHOTO, "conv2_1")
     assert np.linalg.norm(made - wanted) < 0.1 * np.linalg.norm(wanted)
 
 
-def test_style_alone_brings_noise_to_the_grams_of_the_style(network):
+def test_style_loss_alone_reproduces_the_style_s_gram_matrices(network):
     options = SHALLOW._replace(content_weight=0.0, tv_weight=0.0, iterations=60)
     made = gram(features(network, gatys.stylize(PHOTO, STYLE, network, options), "conv1_1"))
     wanted, photos = (gram(features(network, image, "conv1_1")) for image in (STYLE, PHOTO))
     assert np.linalg.norm(made - wanted) < 0.1 * np.linalg.norm(photos - wanted)
 
 
-def test_whoever_stops_it_gets_the_image_as_it_is(network):
-    told = []
-    stopped = gatys.stylize(PHOTO, STYLE, network, SHALLOW, lambda loss: told.append(loss) or len(told) == 4)
-    assert len(told) == 4
+def test_stop_callback_returns_the_current_image(network):
+    losses = []
+    stopped = gatys.stylize(PHOTO, STYLE, network, SHALLOW, lambda loss: losses.append(loss) or len(losses) == 4)
+    assert len(losses) == 4
     assert np.array_equal(stopped, gatys.stylize(PHOTO, STYLE, network, SHALLOW._replace(iterations=4)))
 
 
-def test_layers_that_the_file_lacks_are_named(tmp_path):
+def test_layers_missing_from_the_vgg_file_are_named(tmp_path):
     file = str(write(tmp_path / "small.npy", table()))
     assert gatys.open_vgg(SHALLOW, file).names == ["conv1_1", "conv1_2", "conv2_1"]
     with pytest.raises(InputError, match=r"small\.npy: has no conv3_2.*--content-layer and --style-layers"):
-        gatys.open_vgg(gatys.Options(), file)
+        gatys.open_vgg(gatys.GatysOptions(), file)
     with pytest.raises(InputError, match="--content-layer, --style-layers: conv1_7 is no layer of VGG19"):
         gatys.open_vgg(SHALLOW._replace(content_layer="conv1_7"), file)
 
 
-def test_images_that_do_not_fit_are_refused(network, monkeypatch):
-    with pytest.raises(InputError, match="the photo has 32x1 pixels, and conv2_1 needs 2 a side"):
+def test_images_that_are_too_small_or_too_large_are_refused(network, monkeypatch):
+    with pytest.raises(InputError, match="the photo has 32x1 pixels; conv2_1 needs at least 2 a side"):
         gatys.stylize(PHOTO[:1], STYLE, network, SHALLOW)
     with pytest.raises(InputError, match="the style image has 32x1 pixels"):
         gatys.stylize(PHOTO, STYLE[:1], network, SHALLOW)
@@ -123,7 +123,7 @@ def test_images_that_do_not_fit_are_refused(network, monkeypatch):
 
 @pytest.fixture
 def files(tmp_path):
-    """Two photos, one of them with transparency, and what is none, in a folder, and a style image beside it."""
+    """A folder with two photos, one of them transparent, and an invalid file; a style image beside it."""
     images.write(tmp_path / "photos/a.png", images.Picture(PHOTO, np.full(PHOTO.shape[:2], 200, np.uint8)))
     images.write(tmp_path / "photos/b.png", images.Picture(photo(40, 60)))
     (tmp_path / "photos/c.png").write_bytes(b"nothing")
@@ -137,7 +137,7 @@ def command(files, *options):
     return evaluate.main([*where, *layers, "--iterations", "2", "--max-size", "30", *options])
 
 
-def test_a_folder_from_the_command_line(files, capsys):
+def test_command_stylizes_a_folder_and_skips_existing_outputs(files, capsys):
     assert command(files) == 1
     said = capsys.readouterr()
     assert "c.png: not an image" in said.err and "2 cartoons in" in said.out and "1 failed" in said.out
@@ -151,7 +151,7 @@ def test_a_folder_from_the_command_line(files, capsys):
     assert (files / "out/a.png").stat().st_mtime_ns == before and (files / "out/b.png").exists()
 
 
-def test_ctrl_c_keeps_the_image_so_far(files, capsys, monkeypatch):
+def test_ctrl_c_writes_the_unfinished_image(files, capsys, monkeypatch):
     calls, value = [], gatys.Objective.__call__
 
     def interrupted(self, image):
@@ -163,7 +163,7 @@ def test_ctrl_c_keeps_the_image_so_far(files, capsys, monkeypatch):
     monkeypatch.setattr(gatys.Objective, "__call__", interrupted)
     assert command(files, "--iterations", "1000") == 130
     said = capsys.readouterr().err
-    assert "stopping after this iteration" in said and "a.png is as far as it came" in said and "Traceback" not in said
+    assert "stopping after this iteration" in said and "a.png is unfinished" in said and "Traceback" not in said
     assert [path.name for path in (files / "out").iterdir()] == ["a.png"] and len(calls) < 20
 
 
@@ -174,14 +174,14 @@ def test_ctrl_c_keeps_the_image_so_far(files, capsys, monkeypatch):
         (["--vgg", "nowhere.npy"], "nowhere.npy: No such file or directory"),
     ],
 )
-def test_mistakes_are_named_in_a_line(files, capsys, options, message):
+def test_invalid_options_give_one_line(files, capsys, options, message):
     assert command(files, *options) == 2
     error = capsys.readouterr().err
     assert error.startswith("ppcartoon evaluate: ") and error.count("\n") == 1 and message in error
     assert not (files / "out").exists()
 
 
-def test_a_style_that_is_no_image_is_named(files, capsys):
+def test_invalid_style_image_is_named(files, capsys):
     (files / "style.png").write_bytes(b"nothing")
     assert command(files) == 2
     assert "style.png: not an image" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Weights of baselines: exported, checked, and run beside our own."""
+"""Baseline weights: export, validation and prediction."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 
 from ppcartoon import CartoonPredictor, InputError, images, weights
-from ppcartoon.baselines.generators import GENERATORS, generator
+from ppcartoon.baselines.generators import GENERATORS, load_generator
 from ppcartoon.baselines.predictor import open_weights
 from ppcartoon.cli import evaluate, infer
 from tests.helpers import tiny
@@ -16,7 +16,7 @@ from tests.helpers.samples import photo
 
 
 @pytest.mark.parametrize("size", [(32, 32), (37, 50)])
-def test_exported_weights_give_the_image_of_the_model_in_training(baseline, tmp_path, size):
+def test_exported_weights_reproduce_the_trained_model_s_image(baseline, tmp_path, size):
     model, rgb = baseline.model, photo(*size)
     model.setup_input(tiny.batch())
     model.train_iter()
@@ -29,11 +29,11 @@ def test_exported_weights_give_the_image_of_the_model_in_training(baseline, tmp_
     assert np.abs(made.astype(int) - wanted).max() <= 2  # float16 in the file
 
 
-def test_every_known_generator_can_be_built():
+def test_every_baseline_of_the_weights_format_has_a_generator():
     assert GENERATORS.keys() == weights.BASELINES.keys()
 
 
-def test_any_weights_run_over_photos(baseline_run, tiny_file, tmp_path, capsys):
+def test_evaluate_run_takes_baseline_weights_and_ours(baseline_run, tiny_file, tmp_path, capsys):
     _, run = baseline_run
     for name, rgb in {"a": photo(30, 41), "b": photo(24, 24), "speck": photo(3, 40)}.items():
         images.write(tmp_path / "photos" / f"{name}.png", images.Picture(rgb))
@@ -54,7 +54,7 @@ def test_any_weights_run_over_photos(baseline_run, tiny_file, tmp_path, capsys):
     np.testing.assert_array_equal(made["ours"], CartoonPredictor(weights_file=tiny_file)(photo(30, 41)))
 
 
-def test_what_runs_on_onnx_says_what_runs_a_baseline(baseline_run, tmp_path, capsys):
+def test_infer_names_the_command_that_runs_baseline_weights(baseline_run, tmp_path, capsys):
     _, run = baseline_run
     images.write(tmp_path / "a.png", images.Picture(photo(16, 16)))
     file = str(run / "weights.safetensors")
@@ -63,14 +63,14 @@ def test_what_runs_on_onnx_says_what_runs_a_baseline(baseline_run, tmp_path, cap
     assert "weights of another network" in error and "tools/evaluate.py run" in error and error.count("\n") == 1
 
 
-def test_an_image_that_is_too_large_for_memory_is_refused(baseline_run):
+def test_image_too_large_for_memory_is_refused(baseline_run):
     predictor = open_weights(baseline_run[1] / "weights.safetensors")
     assert predictor.tile_size(300, 400) == 0
     with pytest.raises(InputError, match=r"400000x300000 needs more than the .* GB of memory here: use a smaller"):
         predictor.tile_size(300000, 400000)
 
 
-def test_what_is_missing_is_named_in_a_line(baseline_run, monkeypatch):
+def test_missing_gpu_or_paddle_is_named(baseline_run, monkeypatch):
     with pytest.raises(InputError, match="no GPU that an installed paddlepaddle-gpu can use"):
         open_weights(baseline_run[1] / "weights.safetensors", "gpu")
     monkeypatch.setattr("ppcartoon.baselines.predictor.find_spec", lambda _: None)
@@ -90,7 +90,7 @@ def test_what_is_missing_is_named_in_a_line(baseline_run, monkeypatch):
         3,
     ],
 )
-def test_a_file_cannot_ask_for_another_network(tmp_path, arguments):
+def test_weights_file_with_an_unknown_network_is_refused(tmp_path, arguments):
     metadata = {"format": "ppcartoon", "network": json.dumps({"generator": arguments})}
     path = tmp_path / "odd.safetensors"
     path.write_bytes(safetensors.numpy.save({"a": np.zeros(1, np.float16)}, metadata))
@@ -99,7 +99,7 @@ def test_a_file_cannot_ask_for_another_network(tmp_path, arguments):
 
 
 @pytest.mark.parametrize("change", ["missing", "left over", "shape"])
-def test_tensors_must_be_the_network_s(baseline, change):
+def test_tensors_that_do_not_fit_the_network_are_refused(baseline, change):
     model = baseline.model
     tensors = model.export()
     first = sorted(tensors)[0]
@@ -108,4 +108,4 @@ def test_tensors_must_be_the_network_s(baseline, change):
     else:
         tensors[first if change == "shape" else "more"] = np.zeros((1, 2, 3), np.float32)
     with pytest.raises(InputError, match="is not in both the file and"):
-        generator(weights.Weights(tensors, model.network, "x", "x", "x", "x"))
+        load_generator(weights.Weights(tensors, model.network, "x", "x", "x", "x"))

@@ -1,6 +1,7 @@
-"""AnimeGAN, CycleGAN and CartoonGAN on our trainer: stages, losses, resuming, what a step changes, keys."""
+"""AnimeGAN, CycleGAN and CartoonGAN in our trainer: stages, losses, resuming, optimizer steps, config keys."""
 
 import numpy as np
+import paddle
 import pytest
 
 from ppcartoon import InputError
@@ -9,6 +10,7 @@ from ppcartoon.baselines.cartoongan import CartoonGANModel
 from ppcartoon.baselines.cyclegan import CycleGANBaseline
 from ppcartoon.cli.train import main as train
 from ppcartoon.config import loading
+from ppcartoon.inference.engines import paddle_engines
 from ppcartoon.models.lr_scheduler import FinalLinearDecay
 from ppcartoon.training import checkpoints
 from ppcartoon.training.trainer import seed_generators
@@ -29,7 +31,7 @@ def one_step(model, seed=0):
     model.train_iter()
 
 
-def test_a_baseline_trains_and_is_watched_like_ours(baseline_run):
+def test_baseline_run_writes_losses_curves_samples_and_checkpoints(baseline_run):
     name, run = baseline_run
     losses = training_runs.losses(run)
     init = 0 if name == "cyclegan" else 2
@@ -47,7 +49,7 @@ def test_a_baseline_trains_and_is_watched_like_ours(baseline_run):
     )
 
 
-def test_the_terms_add_up(baseline_run):
+def test_loss_terms_add_up(baseline_run):
     _, run = baseline_run
     for row in list(training_runs.losses(run).values())[2:]:
         for net in "dg":
@@ -55,7 +57,7 @@ def test_the_terms_add_up(baseline_run):
             assert sum(terms) == pytest.approx(row[f"{net}_loss"], rel=1e-4)
 
 
-def test_resumed_equals_straight_through(baseline_run, tmp_path):
+def test_resumed_run_equals_an_uninterrupted_run(baseline_run, tmp_path):
     name, run = baseline_run
     path = str(baseline_runs.write_config(tmp_path, name))
     assert train(["-c", path, "--device", "cpu", "-o", "epochs=2"]) == 0
@@ -76,8 +78,24 @@ def test_resumed_equals_straight_through(baseline_run, tmp_path):
         assert not pools
 
 
-def test_what_a_step_draws_comes_from_the_pools(tmp_path):
-    """Two models that differ in their pools alone go different ways."""
+def test_training_steps_do_not_depend_on_paddle_inference_in_the_same_process(tmp_path):
+    """Creating and running a predictor sets the number of math threads of the whole process."""
+    states, network = [], paddle.nn.Conv2D(3, 4, 3)
+    path = paddle_engines.save(network, tmp_path / "network", **paddle_engines.IMAGE)
+    for _ in range(3):
+        work = baseline_runs.experiment(tmp_path, "cartoongan")
+        for seed in range(3):
+            one_step(work.model, seed)
+        states.append(tiny.state(work.model.nets["netG"]))
+        program = paddle_engines.Program(path, "cpu", 3)
+        if len(states) == 2:
+            program(np.zeros((1, 3, 32, 32), np.float32))
+    assert not tiny.differing(states[0], states[1])
+    assert not tiny.differing(states[0], states[2])
+
+
+def test_discriminator_step_draws_from_the_image_pools(tmp_path):
+    """Two models that differ only in their pools diverge."""
     ends = []
     for shade in (-1.0, 1.0):
         work = baseline_runs.experiment(tmp_path, "cyclegan")
@@ -89,14 +107,14 @@ def test_what_a_step_draws_comes_from_the_pools(tmp_path):
     assert tiny.differing(*ends)
 
 
-def test_pools_of_another_size_are_left_behind(tmp_path):
+def test_pools_of_another_image_size_are_dropped(tmp_path):
     work = baseline_runs.experiment(tmp_path, "cyclegan")
     work.model.load_extra_state({"cartoons": np.zeros((3, 3, 64, 64), np.float32)})
     one_step(work.model)
     assert work.model.extra_state()["cartoons"].shape == (2, 3, 32, 32)
 
 
-def test_each_optimizer_changes_its_own_networks_alone(baseline, monkeypatch):
+def test_each_optimizer_changes_only_its_networks(baseline, monkeypatch):
     model, changed = baseline.model, {}
     model.init_steps = 0
     for name, optimizer in model.optimizers.items():
@@ -110,13 +128,13 @@ def test_each_optimizer_changes_its_own_networks_alone(baseline, monkeypatch):
     start = {net: tiny.state(layer) for net, layer in model.nets.items()}
     one_step(model)
     assert changed == {name: set(nets) for name, nets in model.optimized.items()}
-    ppgan_s = {} if isinstance(model, CartoonGANModel) else model.nets
-    for net, layer in ppgan_s.items():  # instance normalisation has no parameters of its own
+    ppgan_nets = {} if isinstance(model, CartoonGANModel) else model.nets
+    for net, layer in ppgan_nets.items():  # ppgan trains no scale of instance normalization
         assert not [key for key in tiny.differing(start[net], tiny.state(layer)) if key.endswith(".scale")]
 
 
 @pytest.mark.parametrize("name", ["animegan", "cartoongan"])
-def test_stage_init_leaves_d_as_it_is_and_takes_no_cartoons(tmp_path, name):
+def test_stage_init_ignores_cartoons_and_does_not_change_d(tmp_path, name):
     ends = []
     for seed in (1, 2):
         work = baseline_runs.experiment(tmp_path, name)
@@ -128,8 +146,8 @@ def test_stage_init_leaves_d_as_it_is_and_takes_no_cartoons(tmp_path, name):
     assert not tiny.differing(*ends)
 
 
-def test_the_rates_of_stages_and_optimizers(tmp_path):
-    """Adam's first step is as long as the learning rate."""
+def test_learning_rates_of_stages_and_optimizers(tmp_path):
+    """The length of Adam's first step is the learning rate."""
     options = ["lr_scheduler.init_learning_rate=0.004", "lr_scheduler.learning_rate=0.001"]
     work = baseline_runs.experiment(tmp_path, "animegan", *options)
     lengths = []
@@ -182,7 +200,7 @@ def test_the_rates_of_stages_and_optimizers(tmp_path):
         ("cyclegan", "model.name=CycleGANModel", "model: "),
     ],
 )
-def test_keys_are_those_of_the_model(name, option, message):
+def test_config_keys_are_checked_against_the_model(name, option, message):
     with pytest.raises(InputError) as error:
         loading.load(training_runs.ROOT / f"configs/baselines/{name}.yaml", [option])
     assert message in str(error.value) and "\n" not in str(error.value)
@@ -190,7 +208,7 @@ def test_keys_are_those_of_the_model(name, option, message):
 
 @pytest.mark.parametrize("name", baseline_runs.NAMES)
 @pytest.mark.parametrize("style", ["shinkai", "paprika"])
-def test_a_style_of_a_baseline_has_the_folders_of_ours(name, style):
+def test_baseline_configs_use_the_dataset_folders_of_our_configs(name, style):
     own = loading.load(training_runs.ROOT / f"configs/baselines/{name}_{style}.yaml")
     ours = loading.load(training_runs.ROOT / f"configs/cartoonloss_{style}.yaml")
     keys = ("dataroot", "photos", "cartoons", "smooth", "size")
@@ -198,13 +216,13 @@ def test_a_style_of_a_baseline_has_the_folders_of_ours(name, style):
     assert own.export.style == f"{name}_{style}" and own.export.attribution == ours.export.attribution
 
 
-def test_cyclegan_is_not_trained_by_several_processes(tmp_path, monkeypatch):
+def test_cyclegan_refuses_several_processes(tmp_path, monkeypatch):
     monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
     with pytest.raises(InputError, match="CycleGANBaseline: trains in one process"):
         baseline_runs.experiment(tmp_path, "cyclegan", "dataset.train.batch_size=1")
 
 
-def test_a_dry_run_counts_networks_and_rates(tmp_path, capsys):
+def test_dry_run_lists_networks_and_learning_rates(tmp_path, capsys):
     assert train(["-c", str(baseline_runs.write_config(tmp_path, "cyclegan")), "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert all(f"{net} " in said for net in ("G_A", "G_B", "D_A", "D_B")) and "GFLOP" not in said
@@ -212,7 +230,7 @@ def test_a_dry_run_counts_networks_and_rates(tmp_path, capsys):
     assert "0.001, 0.0002 in stage init" in capsys.readouterr().out
 
 
-def test_the_models_are_subclasses_of_ppgan_s():
-    """So that a fault mended there is mended here."""
+def test_models_inherit_ppgan_s_backward_passes():
+    """So that fixes in ppgan apply here."""
     assert AnimeGANBaseline.backward_D.__module__ == "ppgan.models.animeganv2_model"
     assert CycleGANBaseline.backward_G.__module__ == "ppgan.models.cycle_gan_model"

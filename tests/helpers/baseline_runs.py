@@ -1,4 +1,4 @@
-"""AnimeGAN, CycleGAN and CartoonGAN small enough to train in a test; AnimeGAN's generator has a fixed width."""
+"""Configs of AnimeGAN, CycleGAN and CartoonGAN small enough for tests; AnimeGAN's generator has a fixed width."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ SMALL = {
 
 
 def write_config(folder: Path, name: str) -> Path:
-    """A config of 3 epochs of 2 steps of 2, whose run goes to folder/output/NAME."""
+    """A config of 3 epochs of 2 steps with batch size 2; the run folder is folder/output/NAME."""
     data = {"name": "DrawnCartoonDataset", "count": 4, "size": 32, "flip": True, "batch_size": 2, "num_workers": 0}
     tree = {
         "_base_": str(training_runs.ROOT / f"configs/baselines/{name}.yaml"),
@@ -45,7 +45,7 @@ def write_config(folder: Path, name: str) -> Path:
 
 
 def experiment(folder: Path, name: str, *options: str):
-    """The run's experiment before its first step."""
+    """The experiment of a run before its first step."""
     from ppcartoon.training import run_folder
     from ppcartoon.training.experiment import Experiment
 

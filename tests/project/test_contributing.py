@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ppcartoon import InputError, weights
-from ppcartoon.baselines.generators import generator
+from ppcartoon.baselines.generators import load_generator
 from ppcartoon.config import loading
 from ppcartoon.data.samples import draw_cartoon, draw_photo
 from ppcartoon.models import losses, networks
@@ -100,7 +100,7 @@ def test_a_network(clone):
     assert clone.commands == 2 and clone.looks_well()
     # and here, where nobody has added it
     with pytest.raises(InputError, match=r"does not have the generator SmallGenerator\(in_channels=32, channels=16\)"):
-        generator(loaded)
+        load_generator(loaded)
     with pytest.raises(InputError, match="of another network"):
         weights.require_cartoonizer(loaded)
     with pytest.raises(
@@ -205,4 +205,4 @@ def test_a_stranger_s_file_cannot_name_arguments_that_no_generator_takes(channel
     named = {"name": "CartoonLossGenerator", "in_channels": 8, "channels": channels}
     network = {"encoder": {"name": "CartoonLossDiscriminator", "channels": 2}, "generator": named}
     with pytest.raises(InputError, match=r"not have the generator CartoonLossGenerator|is not in both the file"):
-        generator(weights.Weights({}, network, "x", "x", "x", "x"))
+        load_generator(weights.Weights({}, network, "x", "x", "x", "x"))

@@ -152,12 +152,23 @@ class Program:
             where = f"{threads} CPU threads"
         self.description = f"Paddle Inference on {where}"
         self._predictor = inference.create_predictor(config)
+        restore_threads()
 
     def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
         for name, value in zip(self._predictor.get_input_names(), inputs):
             self._predictor.get_input_handle(name).copy_from_cpu(value)
         self._predictor.run()
+        restore_threads()
         return [self._predictor.get_output_handle(name).copy_to_cpu() for name in self._predictor.get_output_names()]
+
+
+def restore_threads() -> None:
+    """Sets the process's math threads back to the number that Paddle was imported with.
+
+    Paddle Inference sets its own number when a predictor is created, and 1 after a run. Both would change the last bits
+    of training steps in the same process.
+    """
+    paddle().base.core.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # Paddle's import sets the variable
 
 
 def set_gpu(config: Config, precision: str, tensorrt: bool) -> None:
