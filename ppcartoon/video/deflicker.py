@@ -64,9 +64,9 @@ class Deflicker:
         before, self._gray = self._gray, gray
         change = 1.0 if before is None or before.shape != gray.shape else _change(before, gray)
         self._left *= min(1 - change, math.exp(-max(time - self._time, 0.0) / SECONDS))
-        share = 1 - self._left if self._left <= 1 - DUE else 0.0
-        cartoon, self._statistics = self._predictor.blended(frame, None if share == 1 else self._statistics, share)
-        self._left = 1.0 if share else self._left
+        alpha = 1 - self._left if self._left <= 1 - DUE else 0.0
+        cartoon, self._statistics = self._predictor.with_stats(frame, self._statistics, alpha)
+        self._left = 1.0 if alpha else self._left
         self._time = time
         if change == 1 or min(gray.shape) < SMALLEST:
             self._cartoon = np.float32(cartoon)
