@@ -77,12 +77,12 @@ def _prepare(name: str, subject: Subject, source: Path, file: Path, threads: int
 
 
 def _as_folder(predictor: CartoonPredictor, source: Path) -> Callable[[Path], None]:
-    from ppcartoon.inference.batch import Options, cartoonize
+    from ppcartoon.inference.batch import BatchOptions, cartoonize_files
     from ppcartoon.inference.jobs import plan
 
     def once(target: Path) -> None:
         with contextlib.redirect_stderr(io.StringIO()) as remarks:  # and the bar that a terminal would get
-            if cartoonize(predictor, plan([str(source)], target), Options()):
+            if cartoonize_files(predictor, plan([str(source)], target), BatchOptions()):
                 raise InputError(remarks.getvalue())
 
     return once

@@ -216,13 +216,13 @@ def figure(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace) -> int:
     from ..baselines.predictor import open_weights
-    from ..inference.batch import Options, cartoonize
+    from ..inference.batch import BatchOptions, cartoonize_files
     from ..inference.jobs import plan
 
     jobs = plan(args.input, args.output, recursive=args.recursive, ext=args.ext, skip_existing=args.skip_existing)
     todo = _photos(jobs)
     predictor = open_weights(args.weights, args.device)
-    failed = cartoonize(predictor, todo, Options(args.max_size))
+    failed = cartoonize_files(predictor, todo, BatchOptions(args.max_size))
     return _report(args.output, jobs, failed, predictor.engine.description)
 
 
@@ -245,7 +245,7 @@ def _photos(jobs: list[Job]) -> list[Job]:
         InputError: one of the jobs is a film.
     """
     for job in jobs:
-        if job.film:
+        if job.is_video:
             raise InputError(f"{job.source}: a film; photos are expected here")
     return [job for job in jobs if not job.skip]
 

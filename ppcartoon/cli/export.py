@@ -1,4 +1,4 @@
-"""`ppcartoon export`: a style as ONNX and Paddle inference models."""
+"""`ppcartoon export`: exports a style as ONNX and Paddle inference models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMATS = ("onnx", "paddle", "paddle-lite")
 def parser() -> argparse.ArgumentParser:
     p = common.parser(
         PROGRAM,
-        "Writes a style for servers, phones and browsers. Each format is run on photos and compared before it is kept.",
+        "Exports a style for servers, phones and browsers. Each file is run on photos and compared before it is kept.",
         EXAMPLES,
     )
     style = p.add_mutually_exclusive_group()
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("-o", "--output", type=Path, default=Path("exported"), metavar="DIR", help="(default: exported)")
     p.add_argument(
         "--format", nargs="+", choices=FORMATS,
-        help="paddle: .json, Paddle 3's; paddle-lite: .pdmodel, for Paddle Lite and Paddle 2 (default: all)",
+        help="paddle: .json, for Paddle 3; paddle-lite: .pdmodel, for Paddle Lite and Paddle 2 (default: all)",
     )  # fmt: skip
     return p
 
@@ -40,13 +40,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def export(args: argparse.Namespace) -> int:
     from .. import weights
-    from ..inference import export as exporting
+    from ..inference import export as exporter
 
     loaded = weights.load(args.weights) if args.weights else weights.load_style(args.style)
-    formats, remark = exporting.possible()  # imports Paddle, which takes SIGTERM for itself
+    formats, remark = exporter.possible()  # imports Paddle, which installs its own SIGTERM handler
     common.end_by_sigterm()
-    for done in exporting.export(loaded, args.output, args.format or formats):
-        print(f"{done.path}: by {done.engine}, within {done.difference:.1e} in [-1, 1], PSNR {done.psnr:.0f} dB")
+    for file in exporter.export(loaded, args.output, args.format or formats):
+        print(f"{file.path}: by {file.engine}, within {file.difference:.1e} in [-1, 1], PSNR {file.psnr:.0f} dB")
     if remark and not args.format:
         print(f"left out: {remark}")
     return 0

@@ -142,7 +142,7 @@ def infer(args: argparse.Namespace) -> int:
     Raises:
         InputError: the request cannot be carried out.
     """
-    from ..inference.batch import Options
+    from ..inference.batch import BatchOptions
     from ..inference.predictor import DEFAULT_STYLE
 
     names = ("engine", "device", "precision", "threads", "batch_size", "tile")
@@ -160,7 +160,7 @@ def infer(args: argparse.Namespace) -> int:
     else:
         from ..inference.ray_cluster import run
 
-        options = Options(args.max_size, args.side_by_side, args.quality)
+        options = BatchOptions(args.max_size, args.side_by_side, args.quality)
         made, skipped, failures = run.run(args.input, args.output, args.ray, predictor, options, **where)
         failed, remark = len(failures), f"Ray at {args.ray}"
     seconds = time.perf_counter() - start
@@ -208,7 +208,7 @@ def here(args: argparse.Namespace, predictor_options: dict, where: dict) -> tupl
         InputError: the request cannot be carried out.
     """
     from ..data.samples import sample_photos
-    from ..inference.batch import Options, cartoonize
+    from ..inference.batch import BatchOptions, cartoonize_files
     from ..inference.jobs import plan
     from ..inference.predictor import CartoonPredictor
 
@@ -218,9 +218,9 @@ def here(args: argparse.Namespace, predictor_options: dict, where: dict) -> tupl
     jobs = plan([str(path) for path in sample_photos()] if demo else args.input, Path(args.output), **where)
     todo = [job for job in jobs if not job.skip]
     predictor = CartoonPredictor(**predictor_options)
-    options = Options(args.max_size, args.side_by_side, args.quality)
-    failed = cartoonize(predictor, [job for job in todo if not job.film], options)
-    failed += videos(predictor, [job for job in todo if job.film], args)
+    options = BatchOptions(args.max_size, args.side_by_side, args.quality)
+    failed = cartoonize_files(predictor, [job for job in todo if not job.is_video], options)
+    failed += videos(predictor, [job for job in todo if job.is_video], args)
     remark = predictor.engine.description
     if demo and failed < len(jobs):
         remark += f"; all beside their photos in {printable(overview(jobs, args))}"

@@ -15,7 +15,7 @@ from ..baselines.predictor import open_weights
 from ..config import loading
 from ..data.image_folder import by_stem, fingerprint, image_files
 from ..errors import InputError
-from ..inference.batch import Options, cartoonize
+from ..inference.batch import BatchOptions, cartoonize_files
 from ..inference.jobs import Job
 from ..utils.threads import threads
 
@@ -112,6 +112,6 @@ def _made(name: str, weights: Path, photos: list[Path], work: Path) -> list[Path
     folder = work / f"{re.sub('[^-.0-9A-Za-z]+', '_', name)}-{key[:8]}"
     targets = [folder / f"{photo.stem}.png" for photo in photos]
     jobs = [Job(photo, target, skip=False) for photo, target in zip(photos, targets) if not target.is_file()]
-    if jobs and (failed := cartoonize(open_weights(weights, precision="fp32"), jobs, Options())):
+    if jobs and (failed := cartoonize_files(open_weights(weights, precision="fp32"), jobs, BatchOptions())):
         raise InputError(f"{name}={weights}: {failed} of {len(photos)} photos, named above, have no output")
     return targets

@@ -1,4 +1,4 @@
-"""Many photos into cartoons: one is read and one written while another is in the network."""
+"""Batch inference with overlapped reading, inference and writing."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .jobs import Job
 from .predictor import CartoonPredictor
 
 
-class Options(NamedTuple):
-    """What is wanted of the cartoons.
+class BatchOptions(NamedTuple):
+    """How cartoons are made and written.
 
     Attributes:
-        max_size: pixels of the longer side at most; None for what the photo has.
-        side_by_side: put each photo next to its cartoon.
-        quality: 1 to 100, of JPEG and WebP.
+        max_size: largest longer side in pixels; larger photos are reduced. None: no limit.
+        side_by_side: write each photo next to its cartoon.
+        quality: of JPEG and WebP, 1 to 100.
     """
 
     max_size: int | None = None
@@ -30,11 +30,11 @@ class Options(NamedTuple):
     quality: int = 95
 
 
-def cartoonize(predictor: CartoonPredictor, jobs: list[Job], options: Options) -> int:
-    """Makes the cartoons of photos, shows how far it is, and names those that fail; gives their number.
+def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: BatchOptions) -> int:
+    """Cartoonizes photo files with a progress bar; reports failures on stderr and returns their number.
 
     Raises:
-        OutputError: a cartoon cannot be written, and no other could be.
+        OutputError: a cartoon cannot be written, and neither could the others.
     """
     failed = 0
 
@@ -43,8 +43,8 @@ def cartoonize(predictor: CartoonPredictor, jobs: list[Job], options: Options) -
         failed += 1
         bar.write(f"ppcartoon: {printable(job.source)}: {error}", file=sys.stderr)
 
-    def write(done: tuple[Job, Picture, Picture]) -> None:
-        job, photo, cartoon = done
+    def write(result: tuple[Job, Picture, Picture]) -> None:
+        job, photo, cartoon = result
         try:
             picture = images.side_by_side(photo, cartoon) if options.side_by_side else cartoon
             images.write(job.target, picture, options.quality)
@@ -79,14 +79,14 @@ def cartoonize(predictor: CartoonPredictor, jobs: list[Job], options: Options) -
 def _read(
     predictor: CartoonPredictor, jobs: list[Job], max_size: int | None
 ) -> Iterator[list[tuple[Job, Picture | InputError]]]:
-    """Batches of photos, or of why they cannot be had."""
+    """Batches of jobs, each with its photo or the error in reading it."""
     for start in range(0, len(jobs), predictor.batch_size):
         batch: list[tuple[Job, Picture | InputError]] = []
         for job in jobs[start : start + predictor.batch_size]:
             try:
                 photo = images.read(job.source)
                 photo = images.shrink(photo, max_size) if max_size else photo
-                predictor.tile_size(*photo.rgb.shape[:2])  # refuses what is too large
+                predictor.tile_size(*photo.rgb.shape[:2])  # raises InputError if the photo is too large
                 batch.append((job, photo))
             except InputError as error:
                 batch.append((job, error))

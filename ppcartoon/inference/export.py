@@ -1,7 +1,7 @@
-"""A style as files for servers, phones and browsers: ONNX, and Paddle's inference models.
+"""Exports a style for servers, phones and browsers, as ONNX and Paddle inference models.
 
-Each says what it is and what it wants: an ONNX file in its `metadata_props`, a Paddle model, which has no place for it,
-in a .yml beside it. All are read again from disk and run on photos, before any of them replaces a file.
+Each model comes with a description: ONNX in its `metadata_props`, Paddle, which has no such field, in a .yml file next
+to it. All models are loaded from disk and run on photos before any of them replaces a file.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from ..weights import Weights
 from . import engines, onnx_graph
 from .engines import paddle_engines
 
-# Endings of the programs: ONNX; Paddle 3; Paddle Lite and Paddle 2, which Paddle 3 reads as well.
+# Endings of the program files: ONNX; Paddle 3; Paddle Lite and Paddle 2, which Paddle 3 can read, too.
 FORMATS = {"onnx": ".onnx", "paddle": ".json", "paddle-lite": ".pdmodel"}
-NOT_WRITTEN = {"2.": "paddle", "3.3.": "paddle-lite"}  # by version of Paddle; 3.3 has no tanh for old programs
+NOT_WRITTEN = {"2.": "paddle", "3.3.": "paddle-lite"}  # by Paddle version; 3.3 lacks tanh in the old format
 INPUT = "RGB float32 [N, 3, H, W] in [-1, 1], pixel / 127.5 - 1; H and W are multiples of 4"
 OUTPUT = "RGB float32 [N, 3, H, W] in [-1, 1], as large as the input"
-# An eighth of a step of 8 bits: engines differ by 2e-6, an LN with an epsilon of 1e-6 by 6e-3, bfloat16 by 1e-2.
+# 1/8 of an 8-bit step. Engines differ by 2e-6, an LN with an epsilon of 1e-6 by 6e-3, bfloat16 by 1e-2.
 TOLERANCE = 1e-3
 
 
 class Exported(NamedTuple):
-    """A written model, and how it compares with what ONNX Runtime makes of the weights.
+    """An exported model, and how its cartoons differ from ONNX Runtime's.
 
     Attributes:
-        path: of its program; parameters and description are beside it.
-        engine: what ran it.
-        difference: of a value in [-1, 1], at most.
-        psnr: in dB; infinite where the cartoons are equal.
+        path: the program file; parameters and description are next to it.
+        engine: the runtime that ran it.
+        difference: largest absolute difference of values in [-1, 1].
+        psnr: in dB; infinite if the cartoons are equal.
     """
 
     path: Path
@@ -59,7 +59,7 @@ class Exported(NamedTuple):
 
 
 def possible() -> tuple[list[str], str]:
-    """The formats that can be written here, and in a line what the others need; empty where there are none."""
+    """The formats that can be written here, and a line on what the others need; empty if all can be written."""
     if not importlib.util.find_spec("paddle"):
         return ["onnx"], "paddle and paddle-lite need Paddle: pip install paddlepaddle==3.2.2, or the GPU build"
     try:
@@ -73,19 +73,19 @@ def possible() -> tuple[list[str], str]:
 
 
 def export(weights: Weights, folder: Path, formats: Sequence[str]) -> list[Exported]:
-    """Writes a style as FORMAT/STYLE.* into a folder: all formats, or none where one fails.
+    """Writes a style as FORMAT/STYLE.* into a folder: all formats, or none if one fails.
 
     Args:
-        weights: of the style.
-        folder: made where it is missing; files of the same names are replaced.
+        weights: weights of the style.
+        folder: created if it is missing; files of the same names are replaced.
         formats: some of `FORMATS`.
 
     Raises:
-        InputError: a format cannot be written here, tensors are not the network's, or cartoons differ too much.
+        InputError: a format cannot be written here, tensors do not fit the network, or cartoons differ too much.
         OutputError: a file cannot be written.
     """
-    there, remark = possible() if set(formats) - {"onnx"} else (["onnx"], "")
-    if set(formats) - set(there):
+    available, remark = possible() if set(formats) - {"onnx"} else (["onnx"], "")
+    if set(formats) - set(available):
         raise InputError(remark or f"the formats are {', '.join(FORMATS)}")
     name = re.sub(r"[^\w-]+|^$", "_", weights.style)
     reference = engines.create(weights, "onnx", "cpu")
@@ -101,13 +101,13 @@ def export(weights: Weights, folder: Path, formats: Sequence[str]) -> list[Expor
 
 
 def description(weights: Weights) -> dict[str, str]:
-    """What whoever runs a model has to know, by key."""
+    """The description of a model: licence, network, input and output, by key."""
     texts = {key: getattr(weights, key) for key in ("style", "attribution", "licence", "command")}
     return texts | {"network": json.dumps(weights.network), "input": INPUT, "output": OUTPUT}
 
 
 def _write(weights: Weights, kind: str, prefix: Path) -> Path:
-    """Writes a format's files, whose names start with `prefix`; the path of its program."""
+    """Writes the files of one format, whose names start with `prefix`; returns the path of the program."""
     program = prefix.with_suffix(FORMATS[kind])
     program.parent.mkdir()
     if kind == "onnx":
@@ -115,27 +115,27 @@ def _write(weights: Weights, kind: str, prefix: Path) -> Path:
         onnx.helper.set_model_props(model, description(weights))
         onnx.save_model(model, program)
     else:
-        _save_paddle_apart(weights, kind, prefix)
+        _save_paddle_in_subprocess(weights, kind, prefix)
         lines = (f"{key}: {json.dumps(text, ensure_ascii=False)}\n" for key, text in description(weights).items())
         prefix.with_suffix(".yml").write_text("".join(lines), encoding="utf-8")
     return program
 
 
-def _save_paddle_apart(weights: Weights, kind: str, prefix: Path) -> None:
-    """`of_paddle.save` in a process of its own, since Paddle settles on a form when it is imported."""
-    code = "import sys; from ppcartoon.inference import export; export._save_for_others(*sys.argv[1:])"
+def _save_paddle_in_subprocess(weights: Weights, kind: str, prefix: Path) -> None:
+    """Runs `_save_paddle` in another process, since Paddle chooses its program format when it is imported."""
+    code = "import sys; from ppcartoon.inference import export; export._save_paddle(*sys.argv[1:])"
     flags = {"FLAGS_enable_pir_api": str(int(kind == "paddle")), "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", code, json.dumps(weights.network), str(prefix)]
     tensors = safetensors.numpy.save(weights.tensors)
-    done = subprocess.run(command, input=tensors, env=os.environ | flags, capture_output=True)
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").split("\n")
-        reason = next(filter(str.strip, reversed(lines)), f"exit code {done.returncode}").strip()
+    result = subprocess.run(command, input=tensors, env=os.environ | flags, capture_output=True)
+    if result.returncode:
+        lines = result.stderr.decode(errors="replace").strip().split("\n")
+        reason = lines[-1].strip() or f"exit code {result.returncode}"
         raise InputError(f"format {kind}: Paddle cannot save it ({reason})")
 
 
-def _save_for_others(network: str, prefix: str) -> None:
-    """Saves tensors from standard input, without what a .pdmodel would tell of this machine."""
+def _save_paddle(network: str, prefix: str) -> None:
+    """Saves tensors from standard input as a Paddle model, without paths of this machine."""
     tensors = safetensors.numpy.load(sys.stdin.buffer.read())
     weights = Weights(tensors, json.loads(network), Path(prefix).name, "", "", "")
     path = paddle_engines.save(paddle_engines.cartoonizer(weights, "cpu"), Path(prefix), **paddle_engines.IMAGE)
@@ -144,14 +144,15 @@ def _save_for_others(network: str, prefix: str) -> None:
     paddle = paddle_engines.paddle()
     paddle.enable_static()
     program = paddle.static.deserialize_program(path.read_bytes())
-    for op in (op for block in program.blocks for op in block.ops):
-        op._remove_attr("op_callstack")  # files and lines of Python code
+    for block in program.blocks:
+        for op in block.ops:
+            op._remove_attr("op_callstack")  # paths and lines of Python code
     path.write_bytes(program.desc.serialize_to_string())
-    path.with_suffix(".pdiparams.info").unlink()  # a pickle for training on
+    path.with_suffix(".pdiparams.info").unlink()  # a pickle, needed only for further training
 
 
 def _photos() -> list[np.ndarray]:
-    """Two photos of one size, and one of another, as the network takes them."""
+    """Two photos of one size and one of another, as inputs of the network."""
     try:
         photos = [images.read(path).rgb for path in sample_photos()]
     except InputError:  # without scikit-image
@@ -161,24 +162,24 @@ def _photos() -> list[np.ndarray]:
 
 
 def _compare(program: Path, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Exported:
-    """Runs a program on photos.
+    """Runs a program on photos and compares its cartoons with the expected ones.
 
     Raises:
-        InputError: it does not give the cartoons that go with them.
+        InputError: they differ by more than `TOLERANCE`.
     """
     run, engine = _open(program)
     errors = np.concatenate([np.ravel(run(photos) - cartoons) for photos, cartoons in pairs])
     largest, mean_square = float(np.abs(errors).max()), float(np.square(errors, dtype=np.float64).mean())
-    if not largest <= TOLERANCE:  # nor NaN
+    if not largest <= TOLERANCE:  # also true for NaN
         raise InputError(
-            f"{program.name}: {engine} gives cartoons that differ by {largest:.1e} from ONNX Runtime's, more than "
+            f"{program.name}: cartoons by {engine} differ by {largest:.1e} from ONNX Runtime's, more than "
             f"{TOLERANCE:.0e}; nothing was written"
         )
     return Exported(program, engine, largest, 10 * math.log10(4 / mean_square) if mean_square else math.inf)
 
 
 def _open(program: Path) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
-    """What runs a program, and its name."""
+    """A function that runs a program, and the name of the runtime."""
     if program.suffix != ".onnx":
         run = paddle_engines.Program(program, "cpu", cores())
         return lambda photos: run(photos)[0], run.description

@@ -1,4 +1,4 @@
-"""Which images and films become which cartoon files."""
+"""Maps input files to output paths."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from PIL import Image
 
 from ..errors import InputError
 from ..images import WRITABLE, silence_decoders
-from ..video.formats import ENDINGS as FILMS_WRITABLE
+from ..video.formats import ENDINGS as VIDEO_WRITABLE
 from ..video.formats import is_pattern, members
 
-FILM_ENDINGS = {*FILMS_WRITABLE, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".3gp"}
-FILM_ENDINGS |= {".ogv", ".vob", ".mxf"}
+VIDEO_ENDINGS = {*VIDEO_WRITABLE, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".3gp"}
+VIDEO_ENDINGS |= {".ogv", ".vob", ".mxf"}
 IMAGE_ENDINGS = {*WRITABLE, ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga", ".ico", ".heic", ".jfif"}
 
 
 class Job(NamedTuple):
-    """One image or film to cartoonize.
+    """One image or video to cartoonize.
 
     Attributes:
-        source: where it is read.
-        target: where its cartoon goes.
-        skip: whether that is there already and may stay.
-        film: whether the source is a film, an animated GIF, or numbered images.
+        source: path of the input.
+        target: path of its cartoon.
+        skip: whether the target exists and is kept.
+        is_video: whether the source is a video, an animated GIF, or numbered images.
     """
 
     source: Path
     target: Path
     skip: bool
-    film: bool = False
+    is_video: bool = False
 
 
 def plan(
@@ -47,51 +47,54 @@ def plan(
     ext: str = "auto",
     skip_existing: bool = False,
 ) -> list[Job]:
-    """The jobs for files, folders and glob patterns, in order.
+    """Finds all input files and assigns each an output path, in order.
 
-    Hidden files are left out, and so is an output folder that a search comes across. Each file is taken once.
+    Hidden files and the output folder are skipped. Each file is listed once.
 
     Args:
-        inputs: what to read; every visible file of a folder counts, and a pattern like %05d.png for numbered images.
-        output: a folder, or for a single image or film a file name with its ending, or a pattern.
-        recursive: go into subfolders, whose structure the output keeps.
-        suffix: appended to each name, before its ending.
-        ext: ending, without the dot, of the cartoons that can have it; "auto": the source's where it can be written,
-            else png or mp4.
-        skip_existing: leave what is there.
+        inputs: files, folders, glob patterns, and patterns such as %05d.png for numbered images.
+        output: a folder, or for a single image or video a file name or a pattern for numbered images.
+        recursive: search subfolders, and keep their structure in the output.
+        suffix: appended to each file name, before its ending.
+        ext: ending of the cartoons, without the dot, for photos or for videos; "auto": the source's ending if that
+            format can be written, else png or mp4.
+        skip_existing: skip sources whose target exists.
 
     Raises:
-        InputError: an input is missing or an empty folder, or an output would replace an input or has another format.
+        InputError: an input is missing or an empty folder, a target would replace an input, or the output's format
+            cannot be written.
     """
     check_suffix(suffix)
     sources: dict[str, tuple[Path, Path]] = {}
     for text in inputs:
         if len(inputs) > 1 and os.path.realpath(text) == os.path.realpath(output):
-            continue  # the shell's * has found the output folder
+            continue  # the shell expanded * to a list that contains the output folder
         for path, relative in search(text, output, recursive):
             sources.setdefault(os.path.abspath(path), (path, relative))
-    films = [is_film(source) for source, _ in sources.values()]
-    to_file = _names_file(output, films)
-    found = names([str(relative) for _, relative in sources.values()], suffix, ext, films)
-    targets = [output] if to_file else [output / name for name in found]
+    are_videos = [is_video(source) for source, _ in sources.values()]
+    if _is_output_file(output, are_videos):
+        targets = [output]
+    else:
+        relative_paths = [str(relative) for _, relative in sources.values()]
+        targets = [output / name for name in names(relative_paths, suffix, ext, are_videos)]
     jobs = [
-        Job(source, target, skip_existing and os.path.isfile(target), film)
-        for (source, _), target, film in zip(sources.values(), targets, films)
+        Job(source, target, skip_existing and os.path.isfile(target), video)
+        for (source, _), target, video in zip(sources.values(), targets, are_videos)
     ]
-    originals = {os.path.realpath(path) for job in jobs for path in _all(job.source)}
-    inside = recursive and any(is_below(output, text) for text in inputs)
+    originals = {os.path.realpath(path) for job in jobs for path in _files_of(job.source)}
+    output_in_input = recursive and any(is_below(output, text) for text in inputs)
     for job in jobs:
-        if any(os.path.realpath(path) in originals for path in _all(job.target)):
+        if any(os.path.realpath(path) in originals for path in _files_of(job.target)):
             raise InputError(f"{job.target}: would replace an input; choose another --output or a --suffix")
-        if inside and not job.skip and os.path.lexists(job.target):
-            raise InputError(f"{job.target}: is there, inside an input; --skip-existing keeps it, or remove it")
+        if output_in_input and not job.skip and os.path.lexists(job.target):
+            raise InputError(f"{job.target}: exists inside an input folder; remove it, or keep it by --skip-existing")
     return jobs
 
 
-def is_film(path: Path) -> bool:
-    """Whether a path stands for moving pictures: by its ending, for a GIF by what is in it, and numbered images."""
+def is_video(path: Path) -> bool:
+    """Whether a path is a video by its ending, an animated GIF, or a pattern for numbered images."""
     if path.suffix.lower() != ".gif":
-        return path.suffix.lower() in FILM_ENDINGS or is_pattern(path)
+        return path.suffix.lower() in VIDEO_ENDINGS or is_pattern(path)
     silence_decoders()
     try:
         with Image.open(path, formats=["GIF"]) as image:
@@ -100,37 +103,38 @@ def is_film(path: Path) -> bool:
         return False
 
 
-def _names_file(output: Path, films: list[bool]) -> bool:
-    """Whether the output is a file, or numbered images, and no folder.
+def _is_output_file(output: Path, are_videos: list[bool]) -> bool:
+    """Whether the output is a file or a pattern for numbered images, rather than a folder.
 
     Raises:
-        InputError: it cannot be what the inputs become.
+        InputError: the inputs cannot be written to this file.
     """
     ending = output.suffix.lower()
-    if os.path.isdir(output) or not (ending in IMAGE_ENDINGS | FILM_ENDINGS or is_pattern(output)):
+    if os.path.isdir(output) or not (ending in IMAGE_ENDINGS | VIDEO_ENDINGS or is_pattern(output)):
         return False
-    writable = FILMS_WRITABLE if films[:1] == [True] and not is_pattern(output) else WRITABLE
+    writable = VIDEO_WRITABLE if are_videos[:1] == [True] and not is_pattern(output) else WRITABLE
     if ending not in writable:
         raise InputError(f"{output}: cannot write this format; choose from {', '.join(writable)}")
-    if len(films) > 1:
-        raise InputError(f"{output}: one file for {len(films)} images; give a folder as the output")
-    if is_pattern(output) and films != [True]:
-        raise InputError(f"{output}: numbered images are for films; give a folder or one name")
+    if len(are_videos) > 1:
+        raise InputError(f"{output}: one file for {len(are_videos)} images; give a folder as the output")
+    if is_pattern(output) and are_videos != [True]:
+        raise InputError(f"{output}: numbered images need a video as the input; give a folder or one file name")
     return True
 
 
-def _all(path: Path) -> list[Path]:
-    """A path, or the images that are there where it is a pattern."""
+def _files_of(path: Path) -> list[Path]:
+    """The path itself, or for a pattern the numbered images that exist."""
     return list(members(path).values()) if is_pattern(path) else [path]
 
 
 def check_suffix(suffix: str) -> None:
+    """Raises InputError if `suffix` cannot be part of a file name."""
     if Path(suffix).name != suffix:
         raise InputError(f"--suffix {suffix!r}: cannot be part of a file name")
 
 
 def search(text: str, output: Path, recursive: bool) -> Iterator[tuple[Path, Path]]:
-    """Files for one input, each with the path that it has below that input.
+    """The files of one input, each with its path relative to that input.
 
     Raises:
         InputError: there are none.
@@ -151,6 +155,7 @@ def search(text: str, output: Path, recursive: bool) -> Iterator[tuple[Path, Pat
 
 
 def is_below(path: str | os.PathLike, folder: str | os.PathLike) -> bool:
+    """Whether a path is inside a folder, after links are resolved."""
     inner, outer = os.path.realpath(path), os.path.realpath(folder)
     return inner != outer and os.path.commonpath([inner, outer]) == outer
 
@@ -165,46 +170,51 @@ def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
         visible = sorted(name for name in folders if recursive and not name.startswith("."))
         folders[:] = [name for name in visible if os.path.realpath(here / name) != os.path.realpath(output)]
         for path in (here / name for name in sorted(names) if not name.startswith(".")):
-            if os.path.isfile(path) or not os.path.exists(path):  # broken links, no pipes
+            if os.path.isfile(path) or not os.path.exists(path):  # broken links are errors later; pipes are skipped
                 empty = False
                 yield path
     if empty:
-        advice = "" if recursive else "; --recursive looks into its subfolders"
+        advice = "" if recursive else "; --recursive searches its subfolders"
         raise InputError(f"{folder}: no files in this folder{advice}")
 
 
-def names(relative: list[str], suffix: str, ext: str, films: Sequence[bool] | None = None) -> list[str]:
-    """Names for the cartoons, all different: a.jpg and a.png both as png become a_jpg.png and a_png.png.
+def names(relative: list[str], suffix: str, ext: str, are_videos: Sequence[bool] | None = None) -> list[str]:
+    """Names for the cartoons, all different: a.jpg and a.png, both written as png, become a_jpg.png and a_png.png.
 
     Args:
-        relative: each file's path below its input.
-        suffix: as in `plan`.
-        ext: likewise.
-        films: which of the files are films; none unless told.
+        relative: each file's path relative to its input.
+        suffix: see `plan`.
+        ext: see `plan`.
+        are_videos: for each file, whether it is a video; by default none is.
     """
-    films = films or [False] * len(relative)
+    are_videos = are_videos or [False] * len(relative)
 
-    def name(path: str, film: bool, stem: str) -> str:
-        writable, other = (FILMS_WRITABLE, ".mp4") if film and not is_pattern(Path(path)) else (WRITABLE, ".png")
-        own = os.path.splitext(path)[1]
-        own = own if own.lower() in writable else other
-        return f"{stem}{suffix}{f'.{ext}' if f'.{ext}' in writable else own}"
+    def name(path: str, video: bool, stem: str) -> str:
+        if video and not is_pattern(Path(path)):
+            writable, fallback = VIDEO_WRITABLE, ".mp4"
+        else:
+            writable, fallback = WRITABLE, ".png"
+        ending = os.path.splitext(path)[1]
+        if f".{ext}" in writable:
+            ending = f".{ext}"
+        elif ending.lower() not in writable:
+            ending = fallback
+        return f"{stem}{suffix}{ending}"
 
-    def whole(path: str) -> str:
+    def stem_with_ending(path: str) -> str:
         folder, file = os.path.split(path)
         return os.path.join(folder, file.replace(".", "_"))
 
-    plain = [name(path, film, os.path.splitext(path)[0]) for path, film in zip(relative, films)]
-    uses = Counter(plain)
-    plain = [
-        name(path, film, whole(path)) if uses[short] > 1 else short for path, film, short in zip(relative, films, plain)
-    ]
+    short = [name(path, video, os.path.splitext(path)[0]) for path, video in zip(relative, are_videos)]
+    uses = Counter(short)
     taken: Counter[str] = Counter()
     result = []
-    for wanted in plain:  # the same name in several input folders
+    for path, video, wanted in zip(relative, are_videos, short):
+        if uses[wanted] > 1:
+            wanted = name(path, video, stem_with_ending(path))
         stem, ending = os.path.splitext(wanted)
         free = wanted
-        while free in taken:
+        while free in taken:  # the same name in several input folders
             taken[wanted] += 1
             free = f"{stem}_{taken[wanted]}{ending}"
         taken[free] = 1

@@ -1,11 +1,11 @@
-"""Weights -> ONNX graph of the Cartoonizer, G(E(x)), written out node by node.
+"""Builds the ONNX graph of the Cartoonizer, G(E(x)), from its weights, without Paddle.
 
-The counterpart of `networks.Cartoonizer` where Paddle is not installed; a test holds the two together. Inputs and
-outputs are named "image" and "cartoon", float32 [N, 3, H, W] in [-1, 1], H and W multiples of 4, and "statistics",
-float32 [N or 1, L, 2]: mean and variance of the L layer norms in the order in which they run.
+The counterpart of `networks.Cartoonizer`; a test compares the two. "image" and "cartoon" are float32 [N, 3, H, W] in
+[-1, 1], H and W multiples of 4. "statistics" are float32 [N or 1, L, 2]: mean and variance of the L layer norms in
+the order in which they run.
 
-LN takes them over the whole image, so the tiles of a large one must share statistics, and the frames of a film look
-steadier with some that change slowly. Hence the kinds of graph.
+LN computes its statistics over the whole image. So the tiles of a large image must share statistics, and the frames of
+a video flicker less if statistics change slowly. Hence the kinds of graph.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EPSILON = 1e-5
 
 
 class Nodes:
-    """Nodes and initializers so far; each method appends a layer and gives the name of its output."""
+    """The nodes and initializers of a graph; each layer method appends nodes and returns the name of its output."""
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
@@ -60,7 +60,7 @@ class Nodes:
         return [(k - 1) // 2] * 4
 
     def inner(self, x: str) -> str:
-        """What of x is left after a 3x3 convolution."""
+        """The part of x that a 3x3 convolution keeps."""
         return x
 
     def conv_norm(
@@ -79,13 +79,13 @@ class Nodes:
         return self.node("Add", self.node("Mul", x, scale), shift)
 
     def statistics(self, x: str) -> tuple[str, str]:
-        """Mean and variance that x is to be normalised by: its own over C, H and W, each [N, 1, 1, 1]."""
+        """Mean and variance to normalize x by: its own over C, H and W, each [N, 1, 1, 1]."""
         mean = self.mean(x)
-        centred = self.node("Sub", x, mean)
-        return mean, self.mean(self.node("Mul", centred, centred))
+        centered = self.node("Sub", x, mean)
+        return mean, self.mean(self.node("Mul", centered, centered))
 
     def mean(self, x: str, axes: tuple[int, ...] = (3, 2, 1)) -> str:
-        """Axis by axis: a float32 sum over all of them at once is percents off on large images."""
+        """Mean of x, axis by axis: one float32 sum over all axes is off by percents on large images."""
         for axis in axes:
             x = self.node("ReduceMean", x, self.integers(axis))
         return x
@@ -106,16 +106,16 @@ class Nodes:
 
 
 class Folded(Nodes):
-    """LN by numbers that are known is a part of the convolution before it."""
+    """Folds each LN, with known statistics, into the convolution before it."""
 
-    def __init__(self, weights: Weights, statistics: np.ndarray) -> None:
+    def __init__(self, weights: Weights, stats: np.ndarray) -> None:
         super().__init__(weights)
-        self.given = statistics.astype(np.float64)
+        self.stats = stats.astype(np.float64)
 
     def conv_norm(
         self, x: str, conv: str, norm: str, cin: int, cout: int, k: int = 3, s: int = 1, groups: int = 1
     ) -> str:
-        mean, variance = self.given[self.norms]
+        mean, variance = self.stats[self.norms]
         self.norms += 1
         scale = self.tensor(f"{norm}.weight", cout) / np.sqrt(variance + EPSILON)
         shift = self.tensor(f"{norm}.bias", cout) - mean * scale
@@ -127,7 +127,7 @@ class Folded(Nodes):
 
 
 class Measuring(Nodes):
-    """Keeps the statistics that are used."""
+    """Records the statistics that each LN uses."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
@@ -137,14 +137,14 @@ class Measuring(Nodes):
         self.used.append(super().statistics(x))
         return self.used[-1]
 
-    def put_out_statistics(self) -> None:
+    def add_statistics_output(self) -> None:
         """Appends the output "statistics", [N, L, 2]."""
         means, variances = (self.node("Concat", *column, axis=1) for column in zip(*self.used))  # [N, L, 1, 1]
         self.node("Squeeze", self.node("Concat", means, variances, axis=2), self.integers(3), output="statistics")
 
 
 class Given(Nodes):
-    """Each LN takes the statistics given."""
+    """Each LN uses the statistics of the input "given"."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
@@ -157,30 +157,30 @@ class Given(Nodes):
 
 
 class Blended(Given, Measuring):
-    """Each LN mixes its own statistics with those given."""
+    """Each LN uses alpha * its own statistics + (1 - alpha) * those of the input "given"."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
-        self.rest = self.node("Sub", self.constant("one", np.float32(1)), "share")
+        self.rest = self.node("Sub", self.constant("one", np.float32(1)), "alpha")  # 1 - alpha
 
     def statistics(self, x: str) -> tuple[str, str]:
         mean, variance = (
-            self.node("Add", self.node("Mul", own, "share"), self.node("Mul", given, self.rest))
-            for own, given in zip(self.quickly(x), super().statistics(x))
+            self.node("Add", self.node("Mul", own, "alpha"), self.node("Mul", given, self.rest))
+            for own, given in zip(self.fast_statistics(x), super().statistics(x))
         )
         self.used.append((mean, variance))
         return mean, variance
 
-    def quickly(self, x: str) -> tuple[str, str]:
-        """Mean and variance of x, each [N, 1, 1, 1], as E[x^2] - E[x]^2: no feature map is written for it."""
+    def fast_statistics(self, x: str) -> tuple[str, str]:
+        """Mean and variance of x, each [N, 1, 1, 1], as E[x^2] - E[x]^2, without a temporary feature map."""
         mean, row = self.mean(x), self.node("ReduceL2", x, self.integers(3))  # [N, C, H, 1]
         width = self.node("Cast", self.node("Shape", x, start=3, end=4), to=onnx.TensorProto.FLOAT)
         square = self.node("Div", self.mean(self.node("Mul", row, row), (2, 1)), width)
         return mean, self.node("Relu", self.node("Sub", square, self.node("Mul", mean, mean)))
 
 
-class Together(Measuring):
-    """The images are samples of one; what padding would touch is left out."""
+class Pooled(Measuring):
+    """Statistics over a batch of samples of one image; nothing is padded, and borders are cropped."""
 
     def padding(self, k: int) -> list[int]:
         return [0] * 4
@@ -201,24 +201,22 @@ class Together(Measuring):
 
 
 OPSET = 18
-KINDS = {"own": Nodes, "measured": Measuring, "given": Given, "blended": Blended, "together": Together}
+KINDS = {"own": Nodes, "measured": Measuring, "given": Given, "blended": Blended, "pooled": Pooled}
 
 
-def build(
-    weights: Weights, kind: Literal["own", "measured", "given", "blended", "together"] = "own"
-) -> onnx.ModelProto:
+def build(weights: Weights, kind: Literal["own", "measured", "given", "blended", "pooled"] = "own") -> onnx.ModelProto:
     """The ONNX model of a style.
 
     Args:
-        weights: its tensors and network.
-        kind: "own": image -> cartoon, where each LN normalises by its input's statistics. "measured": image -> the
-            same cartoon, and those statistics. "given": image, given [N or 1, L, 2] -> cartoon by those. "blended":
-            image, given and share [1] -> cartoon and statistics; each LN normalises by `share` times its input's
-            statistics plus `1 - share` times those given, and that is what is put out. "together": image ->
-            statistics [1, L, 2] of all images as if they were one; nothing is padded, so that borders do not count.
+        weights: tensors and network of the style.
+        kind: "own": image -> cartoon; each LN normalizes by the statistics of its input. "measured": image -> the same
+            cartoon, and those statistics. "given": image, given [N or 1, L, 2] -> cartoon; each LN normalizes by
+            `given`. "blended": image, given, alpha [1] -> cartoon, statistics; each LN normalizes by alpha * the
+            statistics of its input + (1 - alpha) * given, and "statistics" are these. "pooled": image -> statistics
+            [1, L, 2] over all images of the batch, without padding, so that borders do not count.
 
     Raises:
-        InputError: a tensor is missing, left over, or of another shape than the network says; or it is a baseline's.
+        InputError: a tensor is missing, unknown or of the wrong shape; or the weights are a baseline's.
     """
     g = KINDS[kind](weights)
     cartoon = _cartoonizer(g)
@@ -226,26 +224,26 @@ def build(
     if kind in ("given", "blended"):
         inputs.append(_value("given", "S", g.norms, 2))
     if kind == "blended":
-        inputs.append(_value("share", 1))
+        inputs.append(_value("alpha", 1))
     if isinstance(g, Measuring):
-        g.put_out_statistics()
+        g.add_statistics_output()
         outputs.append(_value("statistics", "N", g.norms, 2))
-    return _model(g, inputs, outputs[-1:] if kind == "together" else outputs)
+    return _model(g, inputs, outputs[-1:] if kind == "pooled" else outputs)
 
 
-def with_fixed_stats(weights: Weights, statistics: np.ndarray) -> onnx.ModelProto:
-    """The model of a style with the statistics [L, 2] of one image built in: convolutions alone, and faster.
+def with_fixed_stats(weights: Weights, stats: np.ndarray) -> onnx.ModelProto:
+    """The ONNX model of a style with LN statistics [L, 2] built in: convolutions only, hence faster.
 
     Raises:
-        InputError: as `build`.
+        InputError: see `build`.
     """
-    g = Folded(weights, statistics)
+    g = Folded(weights, stats)
     cartoon = _cartoonizer(g)
     return _model(g, [_image("image")], [cartoon])
 
 
 def _cartoonizer(g: Nodes) -> onnx.ValueInfoProto:
-    """All nodes of G(E(x)); its output."""
+    """Appends all nodes of G(E(x)); returns its output."""
     network, style = require_cartoonizer(g.weights).network, g.weights.style
     encoder, generator = network["encoder"], network["generator"]
     z, channels = ENCODERS[encoder["name"]](g, encoder["channels"])

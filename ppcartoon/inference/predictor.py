@@ -18,7 +18,7 @@ from . import engines, tiling
 
 Source = str | os.PathLike | np.ndarray | Image.Image
 DEFAULT_STYLE = "peppercarrot"
-MEMORY = 1.5 * 2**30  # bytes that the network may take at once, if the machine has more
+MEMORY = 1.5 * 2**30  # bytes that one run of the network may use, if the machine has them
 
 
 class CartoonPredictor:
@@ -29,21 +29,21 @@ class CartoonPredictor:
 
     Args:
         style: a shipped style, see `ppcartoon.weights.manifest()`.
-        weights_file: a weights file of one's own instead of a style.
+        weights_file: a .safetensors weights file of your own, instead of a style.
         engine: "auto", "openvino", "onnx", "paddle", "tensorrt" or "paddle-dygraph", see
             `ppcartoon.inference.engines.create`.
         device: "auto", "cpu" or "gpu".
-        precision: "auto", "fp32", "bf16" or "fp16", likewise.
+        precision: "auto", "fp32", "bf16" or "fp16", see there.
         threads: CPU threads, all cores by default.
-        batch_size: how many images of one size go through the network at once, for GPUs.
-        tile: "auto": images that would take more than `MEMORY` are made of tiles, as large as that allows; pixels of a
-            tile's side for all images larger than a tile; 0: never.
+        batch_size: how many images of one size run through the network together, for GPUs.
+        tile: a number: larger images are processed in tiles of that many pixels a side; "auto": only images that need
+            more than `MEMORY`, in tiles as large as that allows; 0: no tiles.
 
     Raises:
-        InputError: there is no such style, engine or device, or the weights are not to be trusted.
+        InputError: the style, engine or device does not exist, or the weights file cannot be used.
     """
 
-    smaller = "--tile auto"  # what to use where memory is short
+    smaller = "--tile auto"  # what an error suggests if an image needs too much memory
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class CartoonPredictor:
         tile: int | Literal["auto"] = "auto",
     ) -> None:
         if tile not in ("auto", 0) and tile < tiling.SMALLEST:
-            raise InputError(f"tile {tile}: too small, take at least {tiling.SMALLEST} pixels, auto, or 0 for none")
+            raise InputError(f"tile {tile}: too small, use at least {tiling.SMALLEST} pixels, auto, or 0 for none")
         self.weights = weights.load_style(style) if weights_file is None else weights.load(Path(weights_file))
         self.engine = engines.create(self.weights, engine, device, threads, precision)
         self.batch_size, self.tile = batch_size, tile
@@ -68,13 +68,13 @@ class CartoonPredictor:
     @overload
     def __call__(self, image: Sequence[Source]) -> list[np.ndarray]: ...
     def __call__(self, image: Source | Sequence[Source]) -> np.ndarray | list[np.ndarray]:
-        """Cartoonizes an image, or each of a list.
+        """Cartoonizes one image, or each image of a list.
 
         Args:
             image: path, RGB uint8 array [H, W, 3] or PIL image; transparency is ignored.
 
         Returns:
-            RGB uint8 array [H, W, 3] of the image's height and width (as seen: EXIF orientation is applied); a list of
+            RGB uint8 array [H, W, 3] of the image's height and width after its EXIF orientation is applied; a list of
             them for a list.
 
         Raises:
@@ -84,8 +84,16 @@ class CartoonPredictor:
             return self._cartoonize([_rgb(each) for each in image])
         return self._cartoonize([_rgb(image)])[0]
 
-    def blended(self, photo: np.ndarray, given: np.ndarray | None, share: float) -> tuple[np.ndarray, np.ndarray]:
-        """As `Engine.run_blended`, for an RGB uint8 array [H, W, 3], or as `Engine.measured` if nothing is given.
+    def with_stats(self, photo: np.ndarray, stats: np.ndarray | None, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+        """The cartoon of a photo, and the LN statistics used: alpha * those of the photo + (1 - alpha) * `stats`.
+
+        Args:
+            photo: RGB uint8 [H, W, 3].
+            stats: LN statistics, float32 [1, L, 2], as returned for another photo; ignored if alpha is 1.
+            alpha: in [0, 1].
+
+        Returns:
+            RGB uint8 [H, W, 3] and float32 [1, L, 2].
 
         Raises:
             InputError: the photo is too large for this machine's memory.
@@ -94,74 +102,70 @@ class CartoonPredictor:
         tile = self.tile_size(height, width)
         with _as_input_error():
             if tile:
-                if given is None:
-                    statistics = self._sampled(photo)[None]
-                elif share == 0:
-                    statistics = given
-                else:
-                    statistics = np.float32(share * self._sampled(photo, tiling.SAMPLES // 4) + (1 - share) * given)
-                return tiling.cartoonize(self.engine, photo, tile, statistics[0]), statistics
+                if alpha == 1:
+                    stats = self._sampled_stats(photo)[None]
+                elif alpha > 0:
+                    own = self._sampled_stats(photo, tiling.SAMPLES // 4)
+                    stats = np.float32(alpha * own + (1 - alpha) * stats)
+                return tiling.cartoonize_tiles(self.engine, photo, tile, stats[0]), stats
             padded = images.to_network(images.pad(photo)[None])
-            if given is None:
-                cartoons, statistics = self.engine.measured(padded)
-            else:
-                cartoons, statistics = self.engine.run_blended(padded, given, share)
-        return np.ascontiguousarray(images.from_network(cartoons)[0, :height, :width]), statistics
+            cartoons, stats = self.engine.run_blended(padded, stats, alpha)
+        return np.ascontiguousarray(images.from_network(cartoons)[0, :height, :width]), stats
 
     def _cartoonize(self, photos: list[np.ndarray]) -> list[np.ndarray]:
         cartoons: list[np.ndarray] = [photo[:0] for photo in photos]
         for shape in dict.fromkeys(photo.shape for photo in photos):
-            alike = [i for i, photo in enumerate(photos) if photo.shape == shape]
+            indices = [i for i, photo in enumerate(photos) if photo.shape == shape]
             tile, step = self.tile_size(*shape[:2]), self._max_batch(*shape[:2])
-            for start in range(0, len(alike), step):
-                batch = alike[start : start + step]
+            for start in range(0, len(indices), step):
+                batch = indices[start : start + step]
                 with _as_input_error():
                     for i, cartoon in zip(batch, self._run([photos[i] for i in batch], tile)):
                         cartoons[i] = cartoon
         return cartoons
 
     def _run(self, photos: list[np.ndarray], tile: int) -> Iterable[np.ndarray]:
-        """Cartoons of photos of one shape, by tiles unless `tile` is 0."""
+        """Cartoons of photos of one shape, in tiles unless `tile` is 0."""
         if tile:
-            return [tiling.cartoonize(self.engine, photo, tile, self._sampled(photo)) for photo in photos]
+            return [tiling.cartoonize_tiles(self.engine, photo, tile, self._sampled_stats(photo)) for photo in photos]
         height, width = photos[0].shape[:2]
         outputs = self.engine(images.to_network(np.stack([images.pad(photo) for photo in photos])))
         return np.ascontiguousarray(images.from_network(outputs[:, :, :height, :width]))
 
-    def _sampled(self, photo: np.ndarray, count: int = tiling.SAMPLES) -> np.ndarray:
-        """The LN statistics [L, 2] of a photo [H, W, 3], measured on about so many samples of it, as memory allows."""
-        return tiling.statistics(self.engine, photo, min(count, int(self._pixels() / tiling.SIDE**2)))
+    def _sampled_stats(self, photo: np.ndarray, count: int = tiling.SAMPLES) -> np.ndarray:
+        """LN statistics [L, 2] of a photo [H, W, 3], from about `count` samples, or fewer if memory is short."""
+        return tiling.sampled_stats(self.engine, photo, min(count, int(self._pixels() / tiling.SIDE**2)))
 
     def _pixels(self, memory: float = MEMORY) -> float:
-        """How many pixels the network can take at once, in so many bytes."""
-        channels = max(self.weights.network["generator"]["channels"], 16)  # narrower ones spend it on their images
+        """How many pixels the network can process at once in `memory` bytes."""
+        channels = max(self.weights.network["generator"]["channels"], 16)  # below 16 the images need most memory
         return memory / (self.engine.bytes_per_pixel * channels)
 
     def _max_batch(self, height: int, width: int) -> int:
         return max(1, min(self.batch_size, int(self._pixels() / (height * width))))
 
     def tile_size(self, height: int, width: int) -> int:
-        """The side of the tiles, in pixels, that an image is made of; 0 where it is made whole.
+        """Side in pixels of the tiles that an image is processed in; 0 for an image that is processed whole.
 
         Raises:
-            InputError: that takes more memory than this machine has; the system would end the process.
+            InputError: the image needs more memory than this machine has.
         """
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        largest = self._pixels(min(MEMORY, there / 4))
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        largest = self._pixels(min(MEMORY, memory / 4))
         if self.tile == "auto":
             tile, whole = max(int(largest**0.5) - 2 * tiling.MARGIN, tiling.SMALLEST), height * width <= largest
         else:
             tile, whole = self.tile, self.tile == 0 or max(height, width) <= self.tile
-        taken = (height, width) if whole else (min(side, tile + 2 * tiling.MARGIN) for side in (height, width))
-        if math.prod(taken) > self._pixels(0.9 * there):
+        size = (height, width) if whole else (min(side, tile + 2 * tiling.MARGIN) for side in (height, width))
+        if math.prod(size) > self._pixels(0.9 * memory):
             what = f"{width}x{height} needs" if whole else f"tile {tile}: needs"
-            raise InputError(f"{what} more than the {there / 1e9:.0f} GB of memory here: use {self.smaller}")
+            raise InputError(f"{what} more than the {memory / 1e9:.0f} GB of memory here: use {self.smaller}")
         return 0 if whole else tile // 4 * 4
 
 
 @contextmanager
 def _as_input_error() -> Iterator[None]:
-    """Turns what a runtime raises, each its own for a full memory, into an InputError."""
+    """Turns errors of a runtime into InputErrors; each runtime raises another one if memory runs out."""
     try:
         yield
     except Exception as error:
@@ -170,7 +174,7 @@ def _as_input_error() -> Iterator[None]:
 
 
 def _rgb(image: Source) -> np.ndarray:
-    """RGB uint8 [H, W, 3] of whatever a caller has."""
+    """RGB uint8 [H, W, 3] of a path, array or PIL image."""
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
             raise InputError(f"an RGB uint8 array [H, W, 3] is expected, got {image.dtype} {list(image.shape)}")

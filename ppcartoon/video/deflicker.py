@@ -65,9 +65,9 @@ class Deflicker:
         before, self._gray = self._gray, gray
         change = 1.0 if before is None or before.shape != gray.shape else _change(before, gray)
         self._kept *= min(1 - change, math.exp(-max(time - self._time, 0.0) / TIME_CONSTANT))
-        share = 1 - self._kept if self._kept <= 1 - MIN_UPDATE else 0.0
-        cartoon, self._statistics = self._predictor.blended(frame, None if share == 1 else self._statistics, share)
-        self._kept = 1.0 if share else self._kept
+        alpha = 1 - self._kept if self._kept <= 1 - MIN_UPDATE else 0.0
+        cartoon, self._statistics = self._predictor.with_stats(frame, self._statistics, alpha)
+        self._kept = 1.0 if alpha else self._kept
         self._time = time
         if change == 1 or min(gray.shape) < MIN_SIDE:
             self._cartoon = np.float32(cartoon)

@@ -1,1 +1,1 @@
-"""A page in the browser that makes cartoons of photos and films."""
+"""A web page that makes cartoons of photos and videos."""

@@ -1,4 +1,4 @@
-"""What Gradio would do, and must not here: as ASGI around its application, and by its environment."""
+"""Restricts what Gradio serves and sends: an ASGI wrapper around its application, and environment variables."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 API = "/gradio_api/"
-READ = re.compile(  # what the page itself asks for; Gradio's descriptions, monitoring, proxy and editor stay shut
+GET_PATHS = re.compile(  # those that the page needs; Gradio's API description, monitoring, proxy and editor are blocked
     r"/|/theme\.css|/favicon\.ico|/manifest\.json|/(assets|static)/.+"
     rf"|{API}(heartbeat/\w+|queue/data|upload_progress)"
 )
 UPLOAD = API + "upload"
-WRITTEN = (UPLOAD, *(API + name for name in ("queue/join", "run/predict", "cancel")))
-SMALL = 1 << 16  # bytes of a request without a file, and of what surrounds one
+POST_PATHS = (UPLOAD, *(API + name for name in ("queue/join", "run/predict", "cancel")))
+SMALL = 1 << 16  # bytes of a request without a file, and of the overhead of an upload
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' "
     "'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; form-action 'self'; "
@@ -35,7 +35,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 log = logging.getLogger(__name__)
-TURN = {  # of Gradio and its libraries, which read them when they are imported
+ENVIRONMENT = {  # Gradio and its libraries read it when they are imported
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_SHARE": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -43,28 +43,29 @@ TURN = {  # of Gradio and its libraries, which read them when they are imported
 }
 
 
-def prepare(folder: Path) -> None:
-    """To be called before Gradio is imported: no telemetry, and all its files go to `folder`."""
-    os.environ.update(TURN, GRADIO_TEMP_DIR=str(folder))
+def prepare_environment(folder: Path) -> None:
+    """Disables Gradio's telemetry and moves its files to `folder`; call this before Gradio is imported."""
+    os.environ.update(ENVIRONMENT, GRADIO_TEMP_DIR=str(folder))
 
 
 class Guard:
-    """Lets through what the page asks for, and refuses all else with a sentence.
+    """Passes on the requests that the page makes, and refuses all others with a sentence.
 
-    Refused are hosts that are not this machine's (DNS rebinding), requests from pages of others, all addresses that
-    the page does not need, files that were not uploaded here (paths of this machine, and URLs, which Gradio would
-    fetch), and bodies that are too large, before they are read. The page may load nothing from elsewhere.
+    Refused are foreign host names (DNS rebinding), requests from other sites (CSRF), paths that the page does not need,
+    files that were not uploaded here (local paths, and URLs, which Gradio would fetch), and bodies that are too large,
+    before they are read. A content security policy keeps the page from loading anything from elsewhere.
 
     Args:
         app: Gradio's application.
-        place: where it is served.
-        folder: the only one whose files are given out.
-        largest: bytes of an uploaded file.
+        address: where it is served.
+        folder: the only folder whose files are served.
+        max_upload: bytes of an uploaded file.
     """
 
-    def __init__(self, app: Application, place: ListenAddress, folder: Path, largest: int) -> None:
-        self.app, self.folder, self.largest = app, folder, largest
-        self.host = re.compile(rf"({'|'.join(map(re.escape, place.names))})(:\d+)?" if place.names else ".*")
+    def __init__(self, app: Application, address: ListenAddress, folder: Path, max_upload: int) -> None:
+        self.app, self.folder, self.max_upload = app, folder, max_upload
+        names = address.names
+        self.host = re.compile(rf"({'|'.join(map(re.escape, names))})(:\d+)?" if names else ".*")
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -76,83 +77,86 @@ class Guard:
             receive, refusal = await self._read(receive)
         if refusal:
             if refusal[0] == 413:
-                await _drain(receive, 4 * self.largest)
+                await _drain(receive, 4 * self.max_upload)
             return await _answer(send, *refusal)
 
-        begun = False
+        started = False
 
-        async def guarded(message: Message) -> None:
-            nonlocal begun
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
-                begun = True
+                started = True
                 message["headers"] = [*message["headers"], *((k.encode(), v.encode()) for k, v in HEADERS.items())]
             await send(message)
 
         try:
-            await self.app(scope, receive, guarded)
-        except Exception as error:  # of a request that the page does not make
+            await self.app(scope, receive, send_with_headers)
+        except Exception as error:  # Gradio raises errors on requests that the page does not make
             log.error("%s: %s", printable(scope["path"]), printable(f"{type(error).__name__}: {error}"))
-            if not begun:
+            if not started:
                 await _answer(send, 500, "This request could not be answered.")
 
     def _refusal(self, scope: Message) -> tuple[int, str] | None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         host, origin, path = headers.get("host", ""), headers.get("origin"), scope["path"]
         if not self.host.fullmatch(host):
-            return 400, "This page is not found under that name."
+            return 400, "This page has another host name."
         if origin and origin.partition("://")[2] != host:
-            return 403, "This page takes nothing from pages of others."
+            return 403, "This page does not accept requests from other sites."
         if scope["method"] in ("GET", "HEAD"):
             prefix = API + "file="
-            ours = self._ours(path.removeprefix(prefix)) if path.startswith(prefix) else READ.fullmatch(path)
-            return None if ours else (404, "There is nothing here.")
-        if scope["method"] != "POST" or path not in WRITTEN:
-            return 404, "There is nothing here."
+            if path.startswith(prefix):
+                allowed = self._in_folder(path.removeprefix(prefix))
+            else:
+                allowed = bool(GET_PATHS.fullmatch(path))
+            return None if allowed else (404, "Not found.")
+        if scope["method"] != "POST" or path not in POST_PATHS:
+            return 404, "Not found."
         length = headers.get("content-length", "")
-        if not length.isdecimal() or "transfer-encoding" in headers:  # which would override it
-            return 411, "A request has to tell its length."
-        if int(length) > SMALL + (self.largest if path == UPLOAD else 0):
-            return 413, f"The file is too large: at most {self.largest >> 20} MB are taken."
+        if not length.isdecimal() or "transfer-encoding" in headers:  # which would override the length
+            return 411, "A request needs a Content-Length, and no Transfer-Encoding."
+        if int(length) > SMALL + (self.max_upload if path == UPLOAD else 0):
+            return 413, f"The file is too large: at most {self.max_upload >> 20} MB are allowed."
         return None
 
-    def _ours(self, path: object) -> bool:
-        """Whether it is a file in our folder, whatever links and dots are in it."""
+    def _in_folder(self, path: object) -> bool:
+        """Whether a path is inside the folder after links and dots are resolved."""
         return isinstance(path, str) and "\0" not in path and Path(path).resolve().is_relative_to(self.folder)
 
     async def _read(self, receive: Receive) -> tuple[Receive, tuple[int, str] | None]:
-        """Reads a small body, and looks at the files that it names; gives what gives the body again."""
+        """Reads a small body and checks the files that it names; returns a `receive` that repeats it, and a refusal."""
         body, more = b"", True
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
         try:
-            ours = all(map(self._ours, _paths(json.loads(body))))
+            allowed = all(map(self._in_folder, _paths(json.loads(body))))
         except (ValueError, RecursionError):
-            ours = False
+            allowed = False
         first = iter([{"type": "http.request", "body": body}])
 
-        async def again() -> Message:
+        async def repeat() -> Message:
             return next(first, None) or await receive()
 
-        return again, None if ours else (403, "This is no file that was uploaded here.")
+        return repeat, None if allowed else (403, "This file was not uploaded here.")
 
 
 def _paths(value: object) -> Iterator[object]:
-    """What stands under "path" anywhere in a JSON value."""
+    """All values of the key "path" anywhere in a JSON value."""
     if isinstance(value, dict):
-        yield from (each for key, each in value.items() if key == "path" and each is not None)
+        yield from (item for key, item in value.items() if key == "path" and item is not None)
         value = list(value.values())
     if isinstance(value, list):
-        for each in value:
-            yield from _paths(each)
+        for item in value:
+            yield from _paths(item)
 
 
-async def _drain(receive: Receive, most: int) -> None:
-    """Takes what a refused request still sends, within bounds: its sender may read no answer before."""
+async def _drain(receive: Receive, limit: int) -> None:
+    """Reads the rest of a refused request, up to `limit` bytes, as clients may read no answer before they sent it."""
     more = True
-    while more and most > 0:
+    while more and limit > 0:
         message = await receive()
-        most, more = most - len(message.get("body", b"")), message.get("more_body", False)
+        limit, more = limit - len(message.get("body", b"")), message.get("more_body", False)
 
 
 async def _answer(send: Send, status: int, text: str) -> None:

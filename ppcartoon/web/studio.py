@@ -1,4 +1,4 @@
-"""What becomes of an uploaded photo or film."""
+"""Makes cartoons of uploaded photos and videos."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from ..inference.predictor import CartoonPredictor
 
 ORIGINAL = "original"
 SIZES = ("384", "512", "768", "1024", ORIGINAL)  # pixels of a photo's longer side
-FILM_SIZES = ("256", "384", "512", "768")
-FASTEST = 60  # pictures a second of a film
+VIDEO_SIZES = ("256", "384", "512", "768")
+MAX_FPS = 60  # frames per second of a video
 
 
 class Limits(NamedTuple):
-    """What is taken.
+    """Limits of uploaded files.
 
     Attributes:
-        upload: MB (2^20 bytes) of a file.
-        pixels: megapixels of a photo, or of a film's picture.
-        seconds: of a film; the rest is left out.
+        upload_mb: MB (2^20 bytes) of a file.
+        megapixels: of a photo, or of a frame of a video.
+        seconds: of a video; the rest is cut off.
     """
 
-    upload: int
-    pixels: int
+    upload_mb: int
+    megapixels: int
     seconds: int
 
 
 class Studio:
-    """Makes cartoons of files that were uploaded.
+    """Makes cartoons of uploaded files, one at a time.
 
     Args:
-        predictors: by the names of their styles.
-        folder: where uploads are, and results go; no file outside is read.
-        limits: see there.
+        predictors: predictors by style name.
+        folder: the folder of uploads and results; no file outside is read.
+        limits: limits of the uploaded files.
     """
 
     def __init__(self, predictors: dict[str, CartoonPredictor], folder: Path, limits: Limits) -> None:
@@ -49,91 +49,101 @@ class Studio:
         self._closed, self._work = threading.Event(), threading.Lock()
 
     def close(self) -> None:
-        """Ends what is being made, and comes back when it has ended."""
+        """Stops the cartoon in progress, and waits for its end; later calls raise InputError."""
         self._closed.set()
         with self._work:
             pass
 
     @contextmanager
     def _working(self) -> Iterator[None]:
-        """One at a time, and none after `close`."""
+        """Holds the lock for one cartoon; raises InputError after `close`."""
         with self._work:
-            self._go_on()
+            self._check_open()
             yield
 
-    def _go_on(self) -> None:
+    def _check_open(self) -> None:
         if self._closed.is_set():
-            raise InputError("stopped, as the page is closed")
+            raise InputError("stopped because the page is closed")
 
     def photo(self, file: Path, style: str, size: str) -> tuple[Path, Path]:
-        """A photo in the size that is wanted, and its cartoon in the photo's format, or as PNG; both without metadata.
+        """Resizes a photo and makes its cartoon; both in the photo's format, else PNG, and without metadata.
 
         Args:
-            file: in the folder.
+            file: an uploaded file.
             style: a key of the predictors.
             size: one of `SIZES`.
 
+        Returns:
+            The paths of the resized photo and of the cartoon.
+
         Raises:
-            InputError: the file is no image, or too large, or something else was chosen than there is.
+            InputError: the file is no image or too large, or the style or size does not exist.
         """
         predictor = self._checked(file, style, size, SIZES)
         suffix = file.suffix.lower() if file.suffix.lower() in images.WRITABLE else ".png"
         with self._working():
-            photo = images.read(file, self.limits.pixels)
+            photo = images.read(file, self.limits.megapixels)
             photo = photo if size == ORIGINAL else images.shrink(photo, int(size))
-            self._go_on()
+            self._check_open()
             cartoon = images.Picture(predictor(photo.rgb), photo.alpha)
-            self._go_on()
+            self._check_open()
             before, after = self._new(f"{file.stem}{suffix}"), self._new(f"{file.stem}_cartoon{suffix}")
             images.write(before, photo)
             images.write(after, cartoon)
         return before, after
 
-    def film(self, file: Path, style: str, size: str, tell: Callable[[int, int | None], None]) -> tuple[Path, str]:
-        """The cartoon of a film's beginning, as MP4 that browsers play, and a remark on it.
+    def video(
+        self, file: Path, style: str, size: str, on_progress: Callable[[int, int | None], None]
+    ) -> tuple[Path, str]:
+        """Makes the cartoon of the first `limits.seconds` of a video, as an MP4 file that browsers can play.
 
         Args:
-            file: in the folder.
+            file: an uploaded file.
             style: a key of the predictors.
-            size: one of `FILM_SIZES`.
-            tell: called with the number of pictures that are done, and of all, as far as that is known.
+            size: one of `VIDEO_SIZES`.
+            on_progress: called with the number of finished frames and the total, None if it is unknown.
+
+        Returns:
+            The path of the cartoon, and a line with the number of frames, the duration and any warnings.
 
         Raises:
-            InputError: the file is no film, too large, or damaged; or PyAV or OpenCV is missing.
+            InputError: the file is no video, too large, or damaged; PyAV or OpenCV is missing; or the style or size
+                does not exist.
         """
         from ..video import pipeline
         from ..video.clips import TimeRange, VideoClip
         from ..video.deflicker import Deflicker
 
-        predictor = self._checked(file, style, size, FILM_SIZES)
+        predictor = self._checked(file, style, size, VIDEO_SIZES)
         with VideoClip(file, TimeRange(0, self.limits.seconds)) as clip:
-            (width, height), pictures = clip.reader.size, clip.frame_count
-        if width * height > self.limits.pixels * 1_000_000:
-            raise InputError(f"{width}x{height}: more than {self.limits.pixels} megapixels, which are the most here")
-        steady, done = Deflicker(predictor), 0
+            (width, height), total = clip.reader.size, clip.frame_count
+        if width * height > self.limits.megapixels * 1_000_000:
+            raise InputError(f"{width}x{height}: more than {self.limits.megapixels} megapixels, the limit of this page")
+        deflicker, done = Deflicker(predictor), 0
 
-        def cartoon(rgb: np.ndarray, time: float) -> np.ndarray:
+        def cartoonize(frame: np.ndarray, time: float) -> np.ndarray:
             nonlocal done
-            self._go_on()
-            if done == FASTEST * self.limits.seconds:
-                raise InputError(f"more than {FASTEST} pictures a second, which are the most here")
+            self._check_open()
+            if done == MAX_FPS * self.limits.seconds:
+                raise InputError(f"more than {MAX_FPS} frames per second, the limit of this page")
             done += 1
-            tell(done, pictures)
-            return steady(rgb, time)
+            on_progress(done, total)
+            return deflicker(frame, time)
 
         options = pipeline.VideoOptions(duration=self.limits.seconds, max_size=int(size))
         with self._working():
             target = self._new(f"{file.stem}_cartoon.mp4")
-            report = pipeline.process(file, target, cartoon, options)
-        remarks = [f"{report.frames} pictures, {report.seconds:.1f} s", *report.warnings]
+            report = pipeline.process(file, target, cartoonize, options)
+        remarks = [f"{report.frames} frames, {report.seconds:.1f} s", *report.warnings]
         return target, "; ".join(remarks).replace(f"{file}: ", "")
 
     def _checked(self, file: Path, style: str, size: str, sizes: tuple[str, ...]) -> CartoonPredictor:
         if not file.resolve().is_relative_to(self.folder) or not file.is_file():
-            raise InputError("this is no file that was uploaded here, or it was deleted; upload it again")
+            raise InputError("this file was not uploaded here, or was deleted; upload it again")
         if style not in list(self.predictors) or size not in sizes:
             raise InputError("choose a style and a size from the lists")
         return self.predictors[style]
 
     def _new(self, name: str) -> Path:
+        """A path for a new file, in a folder of its own."""
         return Path(tempfile.mkdtemp(dir=self.folder)) / name

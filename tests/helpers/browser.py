@@ -1,4 +1,4 @@
-"""A browser without a window, for the tests of pages."""
+"""A headless browser for tests of web pages."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,7 +15,14 @@ needs_browser = pytest.mark.skipif(
 
 @contextmanager
 def browsing(profile: Path, width: int = 1400, height: int = 1600, logs: dict[str, str] | None = None) -> Iterator:
-    """Selenium's driver of a Chromium of its own; `profile` is an empty folder, `logs` what it keeps for `get_log`."""
+    """Starts Chromium and yields its Selenium driver.
+
+    Args:
+        profile: an empty folder.
+        width: of the window, in pixels.
+        height: of the window, in pixels.
+        logs: levels of the logs that `get_log` returns.
+    """
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()

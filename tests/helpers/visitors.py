@@ -1,4 +1,4 @@
-"""The demo page as a process, and those who use it by HTTP, as the page does."""
+"""Runs the demo page as a process, and uses it by HTTP, as a browser would."""
 
 import json
 import re
@@ -10,13 +10,13 @@ import requests
 
 from tests.helpers.training_runs import ROOT
 
-WATCHED = """
+SCRIPT = """
 import sys
-def watch(event, args):
-    far = event == "socket.connect" and not str(args[1][0]).startswith(("127.", "::1", "/"))
-    if far or event == "socket.getaddrinfo" and args[0] not in (None, "127.0.0.1", "localhost"):
-        print("REACHES OUT:", event, args, file=sys.stderr)
-sys.addaudithook(watch)
+def report(event, args):
+    remote = event == "socket.connect" and not str(args[1][0]).startswith(("127.", "::1", "/"))
+    if remote or event == "socket.getaddrinfo" and args[0] not in (None, "127.0.0.1", "localhost"):
+        print("CONNECTION:", event, args, file=sys.stderr)
+sys.addaudithook(report)
 sys.path.insert(0, sys.argv.pop(1))
 from ppcartoon.__main__ import main
 sys.exit(main())
@@ -25,10 +25,10 @@ sys.exit(main())
 
 @contextmanager
 def demo(folder, *options):
-    """The page's process and address; whatever it would send to other machines is on its stderr."""
+    """Starts the page; yields its process and address. Connections to other machines are reported on its stderr."""
     folder.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-c", WATCHED, str(ROOT), "demo", "--port", "0", *map(str, options)],
+        [sys.executable, "-c", SCRIPT, str(ROOT), "demo", "--port", "0", *map(str, options)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={"TMPDIR": str(folder), "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
     try:
@@ -41,31 +41,31 @@ def demo(folder, *options):
 
 
 class Visitor:
-    """Somebody with a page open."""
+    """A user with an open page."""
 
-    def __init__(self, address, name="somebody"):
+    def __init__(self, address, name="visitor"):
         self.address, self.name, self.http = address, name, requests.Session()
         self.http.trust_env = False
         text = self.http.get(address).text
         config = json.loads(re.search(r"window.gradio_config = (.*?);</script>", text)[1])
-        buttons = {each["props"].get("elem_id"): each["id"] for each in config["components"]}
+        buttons = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
         self.functions = {
             kind: next(d["id"] for d in config["dependencies"] if d["targets"] == [[buttons[f"make-{kind}"], "click"]])
-            for kind in ("photo", "film")
+            for kind in ("photo", "video")
         }
 
     def upload(self, name, data):
-        """The answer to an upload."""
+        """Uploads a file; returns the response."""
         return self.http.post(f"{self.address}/gradio_api/upload", files={"files": (name, data)})
 
     def join(self, kind, path, style, size, to="queue/join"):
-        """The answer to a click, with the path of an upload, or of something else."""
+        """Clicks the button, with the path of an upload or any other path; returns the response."""
         file = path and {"path": path, "meta": {"_type": "gradio.FileData"}}
         body = {"data": [file, style, size], "fn_index": self.functions[kind], "session_hash": self.name}
         return self.http.post(f"{self.address}/gradio_api/{to}", json=body)
 
     def results(self):
-        """The outcome of all that was joined: each an output, or a sentence."""
+        """Waits for all clicks; returns the outputs or the error message of each."""
         found = []
         with self.http.get(
             f"{self.address}/gradio_api/queue/data", params={"session_hash": self.name}, stream=True
@@ -79,14 +79,14 @@ class Visitor:
                     return found
 
     def make(self, kind, name, data, style="tiny", size="384"):
-        """The outputs for a file, or the sentence that says why there are none."""
+        """Uploads a file and makes its cartoon; returns the outputs, or the error message."""
         (path,) = self.upload(name, data).json()
         assert self.join(kind, path, style, size).ok
         (result,) = self.results()
         return result
 
     def get(self, file):
-        """The bytes of an output."""
+        """Downloads an output; returns its bytes."""
         answer = self.http.get(f"{self.address}/gradio_api/file={file['path']}")
         assert answer.ok
         return answer.content

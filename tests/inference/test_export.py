@@ -1,4 +1,4 @@
-"""Exported files give the package's cartoons in other runtimes, say what they are, and appear all or not at all."""
+"""Export: files make the same cartoons in other runtimes, describe themselves, and are written all or none."""
 
 import dataclasses
 import json
@@ -28,13 +28,13 @@ def run(*arguments):
 
 @pytest.fixture(scope="module")
 def tiny(tiny_file) -> weights.Weights:
-    """As they are in the file, in float16."""
+    """Weights as they are in the file, in float16."""
     return weights.load(tiny_file)
 
 
 @pytest.fixture(scope="module")
 def exported(tiny_file, tmp_path_factory) -> Path:
-    """A folder with all formats that this Paddle writes."""
+    """A folder with all formats that the installed Paddle writes."""
     folder = tmp_path_factory.mktemp("exported") / "new"
     done = run("--weights", tiny_file, "-o", folder)
     assert done.returncode == 0, done.stderr
@@ -67,7 +67,7 @@ def programs(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("tiny.*") if path.suffix in (".json", ".pdmodel")]
 
 
-def test_writes_all_that_this_paddle_can(exported):
+def test_writes_all_formats_of_the_installed_paddle(exported):
     wanted = {"onnx/tiny.onnx"}
     if not paddle.__version__.startswith("2."):
         wanted |= {"paddle/tiny.json", "paddle/tiny.pdiparams", "paddle/tiny.yml"}
@@ -77,7 +77,7 @@ def test_writes_all_that_this_paddle_can(exported):
 
 
 @pytest.mark.parametrize("batch", [image(), image(3, 16, 12)], ids=["1x24x40", "3x16x12"])
-def test_any_size_in_every_runtime(exported, tiny, batch):
+def test_all_runtimes_agree_for_any_image_size(exported, tiny, batch):
     path = exported / "onnx" / "tiny.onnx"
     wanted = engines.create(tiny, "onnx", "cpu")(batch)
     assert wanted.std() > 0.05
@@ -89,7 +89,7 @@ def test_any_size_in_every_runtime(exported, tiny, batch):
         np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
 
 
-def test_onnx_is_valid_and_says_what_it_is(exported, tiny):
+def test_onnx_is_valid_and_has_its_description(exported, tiny):
     model = onnx.load(exported / "onnx" / "tiny.onnx", load_external_data=False)
     onnx.checker.check_model(model, full_check=True)
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
@@ -100,19 +100,19 @@ def test_onnx_is_valid_and_says_what_it_is(exported, tiny):
     assert export.description(tiny)["attribution"] == "nobody"
 
 
-def test_paddle_models_have_it_beside_them(exported, tiny):
+def test_paddle_models_have_a_yml_description(exported, tiny):
     for program in programs(exported):
         read = yaml.safe_load(program.with_suffix(".yml").read_text(encoding="utf-8"))
         assert read == export.description(tiny)
         assert json.loads(read["network"]) == tiny.network
 
 
-def test_files_do_not_tell_of_this_machine(exported):
+def test_files_contain_no_paths_of_python_code(exported):
     for path in exported.rglob("*.*"):
         assert b".py" not in path.read_bytes(), path
 
 
-def test_texts_of_any_kind_survive(tiny, tmp_path):
+def test_descriptions_keep_special_characters(tiny, tmp_path):
     odd = dataclasses.replace(tiny, style="../Été: a/b", attribution='"Ann" \\ 漫画: #1 🐈')
     kind = export.possible()[0][-1]
     (done,) = export.export(odd, tmp_path, [kind])
@@ -120,30 +120,30 @@ def test_texts_of_any_kind_survive(tiny, tmp_path):
     assert yaml.safe_load(done.path.with_suffix(".yml").read_text(encoding="utf-8"))["attribution"] == odd.attribution
 
 
-def test_a_style_without_a_name_gets_one(tiny, tmp_path):
+def test_a_style_without_a_name_gets_a_file_name(tiny, tmp_path):
     export.export(dataclasses.replace(tiny, style=""), tmp_path, ["onnx"])
     assert files(tmp_path) == {"onnx/_.onnx"}
 
 
-def test_cartoons_that_differ_replace_nothing(tiny, tmp_path, monkeypatch):
+def test_nothing_is_replaced_if_cartoons_differ(tiny, tmp_path, monkeypatch):
     old = tmp_path / "onnx" / "tiny.onnx"
     old.parent.mkdir()
     old.write_bytes(b"old")
     create = engines.create
     monkeypatch.setattr(engines, "create", lambda *args: lambda photos: create(*args)(photos) + np.float32(2e-3))
-    with pytest.raises(InputError, match=r"tiny\.onnx: ONNX Runtime gives cartoons that differ by 2\.0e-03"):
+    with pytest.raises(InputError, match=r"tiny\.onnx: cartoons by ONNX Runtime differ by 2\.0e-03"):
         export.export(tiny, tmp_path, export.possible()[0])
     assert files(tmp_path) == {"onnx/tiny.onnx"}
     assert old.read_bytes() == b"old"
 
 
-def test_cartoons_of_no_number_are_refused(tiny, tmp_path, monkeypatch):
+def test_nan_cartoons_are_refused(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "create", lambda *args: lambda photos: np.full_like(photos, np.nan))
     with pytest.raises(InputError, match="nothing was written"):
         export.export(tiny, tmp_path, ["onnx"])
 
 
-def test_where_one_file_cannot_be_written_none_is(tiny, tmp_path):
+def test_no_file_is_written_if_one_cannot_be_written(tiny, tmp_path):
     kind = export.possible()[0][-1]
     (tmp_path / kind).write_text("mine")
     with pytest.raises(InputError, match="a file is there, where a folder is needed"):
@@ -151,8 +151,8 @@ def test_where_one_file_cannot_be_written_none_is(tiny, tmp_path):
     assert files(tmp_path) == {kind}
 
 
-def test_paddle_s_failure_is_one_line(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(export.sys, "path", [])  # the other process then finds the package nowhere
+def test_a_failure_of_paddle_is_one_line(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(export.sys, "path", [])  # so that the subprocess cannot import the package
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
         InputError, match=r"Paddle cannot save it \(ModuleNotFoundError: No module named 'ppcartoon'\)$"
@@ -161,7 +161,7 @@ def test_paddle_s_failure_is_one_line(tiny, tmp_path, monkeypatch):
     assert files(tmp_path) == set()
 
 
-def test_without_paddle_there_is_onnx_and_a_line_on_the_rest(tiny, tmp_path, monkeypatch):
+def test_without_paddle_only_onnx_is_possible_and_a_remark_names_the_rest(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
     formats, remark = export.possible()
     assert formats == ["onnx"] and "pip install paddlepaddle" in remark
@@ -172,20 +172,20 @@ def test_without_paddle_there_is_onnx_and_a_line_on_the_rest(tiny, tmp_path, mon
 
 
 @pytest.mark.parametrize("version, formats", [("2.6.2", ["onnx", "paddle-lite"]), ("3.3.1", ["onnx", "paddle"])])
-def test_a_paddle_that_lacks_a_form_says_so(monkeypatch, version, formats):
+def test_paddle_versions_that_cannot_write_a_format(monkeypatch, version, formats):
     monkeypatch.setattr(paddle, "__version__", version)
-    there, remark = export.possible()
-    assert there == formats and remark.startswith(f"Paddle {version} does not write paddle")
+    available, remark = export.possible()
+    assert available == formats and remark.startswith(f"Paddle {version} does not write paddle")
 
 
-def test_without_scikit_image_photos_are_drawn(monkeypatch):
+def test_without_scikit_image_drawn_photos_are_compared(monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
     drawn = export._photos()
     assert [photos.shape for photos in drawn] == [(2, 3, 256, 256), (1, 3, 192, 320)]
     assert all(photos.std() > 0.1 for photos in drawn)
 
 
-def test_the_tool_says_in_one_line_what_is_wrong(tiny, tmp_path):
+def test_the_command_reports_an_error_in_one_line(tiny, tmp_path):
     path = tmp_path / "broken.safetensors"
     tensors = {name: tensor for name, tensor in tiny.tensors.items() if name != "generator.out.weight"}
     weights.save(path, dataclasses.replace(tiny, tensors=tensors))
@@ -198,7 +198,7 @@ def test_the_tool_says_in_one_line_what_is_wrong(tiny, tmp_path):
     assert files(tmp_path) == {"broken.safetensors"}
 
 
-def test_ended_by_a_signal_it_leaves_nothing(tiny_file, tmp_path):
+def test_sigterm_leaves_no_files(tiny_file, tmp_path):
     work = tmp_path / "work"
     work.mkdir()
     command = [*TOOL, "--weights", tiny_file, "-o", tmp_path / "exported"]

@@ -1,4 +1,4 @@
-"""Which file becomes which."""
+"""Mapping of input files to output paths."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_recursion_keeps_the_structure_and_leaves_out_hidden_files(tree):
     assert len(found) == 4
 
 
-def test_names_that_would_collide_stay_apart(tree):
+def test_output_names_are_unique(tree):
     assert targets("in", ext="png") == {
         "in/a.jpg": "out/a_jpg.png",
         "in/a.png": "out/a_png.png",
@@ -42,11 +42,11 @@ def test_names_that_would_collide_stay_apart(tree):
     assert len(set(targets("in", "other").values())) == 4
 
 
-def test_globs_files_and_duplicates(tree):
+def test_globs_and_files_list_each_file_once(tree):
     assert targets("in/a.*", "in/a.png") == {"in/a.jpg": "out/a.jpg", "in/a.png": "out/a.png"}
 
 
-def test_a_name_with_brackets_is_a_name(tree):
+def test_an_existing_name_with_brackets_is_no_glob(tree):
     Path("in/[1].png").touch()
     assert targets("in/[1].png") == {"in/[1].png": "out/[1].png"}
 
@@ -61,28 +61,28 @@ def test_a_single_image_may_name_its_file(tree):
         targets("in", output="y.jpg")
 
 
-def test_a_file_of_another_format_is_not_taken_for_a_folder(tree):
+def test_an_output_file_of_another_format_is_refused(tree):
     with pytest.raises(InputError, match=r"y\.gif: cannot write this format; choose from \.jpg"):
         targets("in/a.png", output="y.gif")
     assert targets("in/a.png", output="v1.5") == {"in/a.png": "v1.5/a.png"}
 
 
-def test_pipes_are_left_out_and_broken_links_are_not(tree):
+def test_pipes_are_skipped_and_broken_links_are_not(tree):
     os.mkfifo("in/pipe")
     os.symlink("nowhere", "in/link")
     assert "in/pipe" not in targets("in") and "in/link" in targets("in")
 
 
-def test_the_output_inside_the_input_is_not_read_again(tree):
+def test_an_output_folder_inside_the_input_is_skipped(tree):
     Path("in/out").mkdir()
     Path("in/out/old.png").touch()
     assert "in/out/old.png" not in targets("in", output="in/out", recursive=True)
     assert str(tree / "in/out/old.png") not in targets(str(tree / "in"), output="in/out", recursive=True)
 
 
-def test_a_recursive_output_folder_with_photos_in_it_is_safe(tree):
-    """in/sub/a.png is no source, being in the output folder, and yet somebody's photo."""
-    with pytest.raises(InputError, match=r"in/sub/a\.png: is there, inside an input; --skip-existing"):
+def test_photos_in_an_output_folder_inside_the_input_are_not_replaced(tree):
+    """in/sub/a.png is no source, as it is in the output folder, but may be a photo of the user."""
+    with pytest.raises(InputError, match=r"in/sub/a\.png: exists inside an input folder; .* --skip-existing"):
         targets("in", output="in/sub", recursive=True)
     jobs = plan(["in"], Path("in/sub"), recursive=True, skip_existing=True)
     assert {str(job.target): job.skip for job in jobs} == {
@@ -92,15 +92,15 @@ def test_a_recursive_output_folder_with_photos_in_it_is_safe(tree):
     }
 
 
-def test_a_glob_does_not_read_the_output_again(tree):
+def test_a_glob_skips_the_output_folder(tree):
     for _ in range(2):
-        assert len(targets("**/*.png", output="made")) == 3
-        Path("made").mkdir(exist_ok=True)
-        Path("made/a.png").touch()
+        assert len(targets("**/*.png", output="new")) == 3
+        Path("new").mkdir(exist_ok=True)
+        Path("new/a.png").touch()
     assert targets("in/*.png", output=".") == {"in/a.png": "a.png"}
 
 
-def test_nor_does_the_shell_s_star(tree):
+def test_a_list_by_the_shell_skips_the_output_folder(tree):
     Path("in/output").mkdir()
     Path("in/output/a.png").touch()
     assert list(targets("in/a.png", "in/output", output="in/output")) == ["in/a.png"]
@@ -113,11 +113,11 @@ def test_links_to_one_file_are_two_images(tree):
     assert len(targets("in/a.png", "in/link.png")) == 2
 
 
-def test_one_file_by_several_names_is_taken_once(tree):
+def test_one_file_by_several_paths_is_listed_once(tree):
     assert len(targets("in/a.png", "./in/a.png", str(tree / "in/a.png"), "in/../in/a.png")) == 1
 
 
-def test_loops_of_links_end(tree):
+def test_link_loops_terminate(tree):
     os.symlink("loop", "in/loop")
     os.symlink(".", "in/sub/self")
     assert "in/loop" in targets("in", recursive=True)
@@ -125,18 +125,18 @@ def test_loops_of_links_end(tree):
 
 
 @pytest.mark.parametrize("output", ["in", "./in", "in/../in"])
-def test_an_output_never_replaces_an_input(tree, output):
+def test_an_output_that_would_replace_an_input_is_refused(tree, output):
     with pytest.raises(InputError, match="would replace an input"):
         targets("in", output=output)
 
 
-def test_nor_through_a_link(tree):
+def test_an_output_that_would_replace_an_input_through_a_link_is_refused(tree):
     os.symlink("in", "link")
     with pytest.raises(InputError, match="would replace an input"):
         targets("in", output="link")
 
 
-def test_missing_and_empty(tree):
+def test_missing_and_empty_inputs_are_refused(tree):
     with pytest.raises(InputError, match=r"nowhere\*: no such file or folder"):
         targets("nowhere*")
     Path("empty/sub").mkdir(parents=True)
@@ -144,7 +144,7 @@ def test_missing_and_empty(tree):
         targets("empty")
 
 
-def test_a_suffix_cannot_leave_the_folder(tree):
+def test_a_suffix_with_a_path_is_refused(tree):
     with pytest.raises(InputError, match="--suffix"):
         targets("in", suffix="/../../x")
 
@@ -154,14 +154,16 @@ def write_gif(path, frames):
     pictures[0].save(path, save_all=True, append_images=pictures[1:])
 
 
-def test_films_keep_their_format_where_it_can_be_written(tree):
+def test_videos_keep_their_format_if_it_can_be_written(tree):
     for name in ("a.mkv", "b.MOV", "c.avi", "d.ts", "e.webm"):
         (tree / "in" / name).touch()
     write_gif("in/f.gif", 3)
     write_gif("in/g.gif", 1)
     (tree / "in/h.gif").write_text("no GIF")
     jobs = plan(["in"], Path("out"))
-    found = {job.source.name: (job.target.name, job.film) for job in jobs if job.source.suffix not in (".png", ".jpg")}
+    found = {
+        job.source.name: (job.target.name, job.is_video) for job in jobs if job.source.suffix not in (".png", ".jpg")
+    }
     assert found == {
         "a.mkv": ("a.mkv", True),
         "b.MOV": ("b.MOV", True),
@@ -175,13 +177,13 @@ def test_films_keep_their_format_where_it_can_be_written(tree):
     }
 
 
-def test_ext_is_for_those_that_can_have_it(tree):
+def test_ext_applies_to_photos_or_to_videos(tree):
     (tree / "in/c.avi").touch()
     assert targets("in/a.jpg", "in/c.avi", ext="webm") == {"in/a.jpg": "out/a.jpg", "in/c.avi": "out/c.webm"}
     assert targets("in/a.jpg", "in/c.avi", ext="webp") == {"in/a.jpg": "out/a.webp", "in/c.avi": "out/c.mp4"}
 
 
-def test_numbered_images_are_one_film(tree):
+def test_numbered_images_are_one_video(tree):
     for number in (1, 2):
         Path(f"in/{number:03d}.tif").touch()
     assert targets("in/%03d.tif") == {"in/%03d.tif": "out/%03d.png"}
@@ -191,20 +193,20 @@ def test_numbered_images_are_one_film(tree):
         targets("in/%02d.tif")
 
 
-def test_a_film_may_become_numbered_images_and_a_photo_may_not(tree):
+def test_a_video_can_be_written_as_numbered_images_and_a_photo_cannot(tree):
     Path("c.avi").touch()
     assert targets("c.avi", output="x/%05d.png") == {"c.avi": "x/%05d.png"}
-    for source, output, said in [
-        ("in/a.png", "x/%d.png", "numbered images are for films"),
+    for source, output, message in [
+        ("in/a.png", "x/%d.png", "numbered images need a video as the input"),
         ("in/a.png", "x.mp4", r"x\.mp4: cannot write this format; choose from \.jpg"),
         ("c.avi", "x.png", r"x\.png: cannot write this format; choose from \.mp4"),
         ("c.avi", "x.avi", r"x\.avi: cannot write this format; choose from \.mp4"),
     ]:
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             targets(source, output=output)
 
 
-def test_numbered_images_never_replace_an_input(tree):
+def test_numbered_images_that_would_replace_an_input_are_refused(tree):
     for number in (1, 2):
         Path(f"in/{number}.png").touch()
     Path("c.avi").touch()
@@ -213,7 +215,7 @@ def test_numbered_images_never_replace_an_input(tree):
             targets(*inputs, output=output)
 
 
-def test_a_name_with_a_percent_sign_is_a_name(tree):
+def test_an_existing_name_with_a_percent_sign_is_no_pattern(tree):
     for name in ("100%d.png", "100%d.mp4"):
         Path("in", name).touch()
     assert targets("in/100%d.png", "in/100%d.mp4") == {

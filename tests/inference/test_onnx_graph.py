@@ -1,4 +1,4 @@
-"""The ONNX graph against Paddle's Cartoonizer."""
+"""The ONNX graphs agree with Paddle's Cartoonizer."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ NETWORKS = {
         "encoder": {"name": "CartoonLossDiscriminator", "channels": 8},
         "generator": {"in_channels": 32, "channels": 6},
     },
-    "n-layer": {  # where in_channels = 4 channels the first inverted residual adds its input, too
+    "n-layer": {  # with in_channels = 4 channels, the first inverted residual has a skip connection, too
         "encoder": {"name": "CartoonLossNLayerDiscriminator", "channels": 8},
         "generator": {"in_channels": 16, "channels": 4},
     },
@@ -52,7 +52,7 @@ def image(n=2, height=36, width=20):
 
 
 @paddle.no_grad()
-def test_agrees_with_paddle(pair):
+def test_the_graph_agrees_with_paddle(pair):
     net, weights = pair
     wanted = net(paddle.to_tensor(image())).numpy()
     assert wanted.std() > 0.05
@@ -71,21 +71,21 @@ def test_measured_statistics_agree_with_paddle(pair):
 
 
 @paddle.no_grad()
-@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_blended_statistics_agree_with_paddle(pair, share):
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
+def test_blended_statistics_agree_with_paddle(pair, alpha):
     net, weights = pair
     own = Statistics()
     net(paddle.to_tensor(image()[:1]), own)
-    mixed = Statistics(own.used(), share)
+    mixed = Statistics(own.used(), alpha)
     wanted = net(paddle.to_tensor(image()), mixed).numpy()
-    given = {"given": own.used().numpy(), "share": np.float32([share])}
+    given = {"given": own.used().numpy(), "alpha": np.float32([alpha])}
     cartoon, used = run(onnx_graph.build(weights, "blended"), image=image(), **given)
     np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
     np.testing.assert_allclose(used, np.broadcast_to(mixed.used().numpy(), used.shape), rtol=1e-3, atol=1e-4)
 
 
 @paddle.no_grad()
-def test_given_statistics_agree_with_paddle_and_nothing_is_measured(pair):
+def test_given_statistics_agree_with_paddle_and_none_are_measured(pair):
     net, weights = pair
     own = Statistics()
     net(paddle.to_tensor(image()[:1]), own)
@@ -108,26 +108,26 @@ def test_folded_statistics_agree_with_paddle(pair):
     np.testing.assert_allclose(cartoon, wanted, atol=1e-4)
 
 
-def test_statistics_together_are_those_of_the_whole_without_its_borders(pair):
-    """Of one image the sample is nearly all; of two, it is their joint mean and variance in the first LN."""
+def test_pooled_statistics_are_those_of_all_images_without_borders(pair):
+    """Of one image, close to its own; of two images, their joint mean and variance in the first LN."""
     _, weights = pair
     large = image(2, 258, 258)
     _, whole = run(onnx_graph.build(weights, "measured"), image=large[:, :, :256, :256])
-    (each,) = run(onnx_graph.build(weights, "together"), image=large[:1])
+    (each,) = run(onnx_graph.build(weights, "pooled"), image=large[:1])
     deviation = np.sqrt(whole[0, :, 1])
     assert (np.abs(each[0, :, 0] - whole[0, :, 0]) < 0.1 * deviation).all()
     np.testing.assert_allclose(each[0, :, 1], whole[0, :, 1], rtol=0.3)
 
     dark = np.concatenate([large[:1], large[1:] / 4 - 0.5])
-    alone = [run(onnx_graph.build(weights, "together"), image=x[None])[0][0, 0] for x in dark]
-    (joint,) = run(onnx_graph.build(weights, "together"), image=dark)
+    alone = [run(onnx_graph.build(weights, "pooled"), image=x[None])[0][0, 0] for x in dark]
+    (joint,) = run(onnx_graph.build(weights, "pooled"), image=dark)
     (m0, v0), (m1, v1) = alone
     np.testing.assert_allclose(joint[0, 0], [(m0 + m1) / 2, (v0 + v1) / 2 + (m0 - m1) ** 2 / 4], rtol=1e-3)
 
 
 @paddle.no_grad()
 def test_statistics_of_large_images_are_exact(tiny_weights):
-    """16 million values: a plain float32 sum over them is per mille to percents off."""
+    """16 million values: one float32 sum over them is off by up to percents."""
     x = np.random.default_rng(0).random((1, 16, 1024, 1024), np.float32)
     mean, variance = x.mean(dtype=np.float64), x.var(dtype=np.float64)
     statistics = Statistics()
@@ -146,7 +146,7 @@ def test_statistics_of_large_images_are_exact(tiny_weights):
 
 
 @paddle.no_grad()
-def test_shipped_style_agrees_with_paddle():
+def test_the_shipped_style_agrees_with_paddle():
     weights = load_style("peppercarrot")
     net = Cartoonizer(**weights.network)
     net.set_state_dict(weights.tensors)
@@ -154,11 +154,11 @@ def test_shipped_style_agrees_with_paddle():
     np.testing.assert_allclose(cartoon, net(paddle.to_tensor(image(1, 64, 96))).numpy(), atol=1e-4)
 
 
-def test_the_encoders_are_the_same_everywhere():
+def test_graph_networks_and_weights_know_the_same_encoders():
     assert set(onnx_graph.ENCODERS) == set(networks.ENCODERS) == set(ENCODERS)
 
 
-def test_names_who_made_the_style(tiny_weights):
+def test_metadata_has_the_attribution(tiny_weights):
     properties = {p.key: p.value for p in onnx_graph.build(tiny_weights).metadata_props}
     assert properties == {"style": "tiny", "attribution": "nobody", "licence": "CC0"}
 
@@ -174,7 +174,7 @@ def test_names_who_made_the_style(tiny_weights):
         (lambda t: t.update(stranger=np.zeros(3, np.float32)), "does not have these tensors: .'stranger'"),
     ],
 )
-def test_refuses_tensors_that_are_not_the_network_s(tiny_weights, change, message):
+def test_tensors_that_do_not_fit_the_network_are_refused(tiny_weights, change, message):
     tensors = dict(tiny_weights.tensors)
     change(tensors)
     with pytest.raises(InputError, match=message):

@@ -1,4 +1,4 @@
-"""CartoonPredictor: what goes in, what comes out."""
+"""CartoonPredictor: inputs, outputs and limits."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,12 +13,12 @@ from tests.helpers.samples import photo
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (3, 3), (5, 7), (1, 200), (16, 16), (33, 62)])
-def test_the_size_stays(predictor, size):
+def test_a_cartoon_has_the_size_of_its_image(predictor, size):
     cartoon = predictor(photo(*size))
     assert cartoon.shape == (*size, 3) and cartoon.dtype == np.uint8
 
 
-def test_path_array_and_image_are_the_same(predictor, tmp_path):
+def test_paths_arrays_and_pil_images_give_the_same_cartoon(predictor, tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(photo(24, 36)).save(path)
     wanted = predictor(photo(24, 36))
@@ -27,7 +27,7 @@ def test_path_array_and_image_are_the_same(predictor, tmp_path):
         assert (predictor(source) == wanted).all()
 
 
-def test_a_list_gives_a_list_in_order_whatever_the_batch(tiny_file, predictor):
+def test_a_list_gives_a_list_in_order_for_any_batch_size(tiny_file, predictor):
     photos = [photo(24, 36, 1), photo(16, 16, 2), photo(24, 36, 3), photo(23, 35, 4), photo(24, 36, 5)]
     wanted = [predictor(p) for p in photos]
     for got in (predictor(photos), ppcartoon.CartoonPredictor(weights_file=tiny_file, batch_size=2)(photos)):
@@ -37,7 +37,7 @@ def test_a_list_gives_a_list_in_order_whatever_the_batch(tiny_file, predictor):
     assert predictor([]) == []
 
 
-def test_threads_share_a_predictor(predictor):
+def test_a_predictor_may_be_called_from_several_threads(predictor):
     photos = [photo(20 + 4 * i, 40, i) for i in range(8)]
     wanted = [predictor(p) for p in photos]
     with ThreadPoolExecutor(4) as pool:
@@ -56,12 +56,12 @@ def test_threads_share_a_predictor(predictor):
         ("nowhere.png", r"nowhere\.png: cannot be read \(No such file"),
     ],
 )
-def test_wrong_input_is_named(predictor, image, message):
+def test_invalid_images_are_refused(predictor, image, message):
     with pytest.raises(InputError, match=message):
         predictor(image)
 
 
-def test_without_tiles_an_image_beyond_the_memory_is_refused_before_it_is_tried(tiny_file, monkeypatch):
+def test_an_image_that_needs_too_much_memory_is_refused_before_it_runs(tiny_file, monkeypatch):
     whole = ppcartoon.CartoonPredictor(weights_file=tiny_file, tile=0)
     monkeypatch.setattr(whole.engine, "bytes_per_pixel", 1e12)
     with pytest.raises(InputError, match=r"100x200 needs more than the .* GB of memory here: use --tile auto"):
@@ -80,19 +80,19 @@ def test_without_tiles_an_image_beyond_the_memory_is_refused_before_it_is_tried(
         (130, {(128, 128): 0, (100, 131): 128, (2000, 2000): 128}),
     ],
 )
-def test_which_images_are_made_of_tiles(tiny_file, monkeypatch, tile, sizes):
+def test_tile_sizes_by_image_size(tiny_file, monkeypatch, tile, sizes):
     predictor = ppcartoon.CartoonPredictor(weights_file=tiny_file, tile=tile)
     monkeypatch.setattr(predictor, "_pixels", lambda memory=module.MEMORY: 400_000 * memory / module.MEMORY)
     assert {size: predictor.tile_size(*size) for size in sizes} == sizes
 
 
-def test_a_tile_too_small_is_refused(tiny_file):
-    with pytest.raises(InputError, match="tile 60: too small, take at least 64 pixels, auto, or 0 for none"):
+def test_a_small_tile_is_refused(tiny_file):
+    with pytest.raises(InputError, match="tile 60: too small, use at least 64 pixels, auto, or 0 for none"):
         ppcartoon.CartoonPredictor(weights_file=tiny_file, tile=60)
 
 
 def test_the_shipped_style_makes_a_cartoon():
-    """Recognisable (correlated with the photo), yet changed, and with fewer small differences than the photo."""
+    """Correlated with the photo, yet changed, and with less noise than the photo."""
     from skimage import data
 
     cat = data.chelsea()[:256, :256]

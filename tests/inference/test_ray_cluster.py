@@ -1,4 +1,4 @@
-"""A Ray cluster of two nodes on this machine, which nobody else can reach."""
+"""Cartoons by a Ray cluster of two nodes on this machine, on loopback only."""
 
 import importlib
 import os
@@ -14,20 +14,20 @@ import pytest
 from PIL import Image
 
 from ppcartoon import InputError
-from ppcartoon.inference.batch import Options
+from ppcartoon.inference.batch import BatchOptions
 from ppcartoon.inference.jobs import plan
-from ppcartoon.inference.ray_cluster import jobs as planning
+from ppcartoon.inference.ray_cluster import jobs as cluster_jobs
 from ppcartoon.inference.ray_cluster import run
 from tests.helpers.samples import photo
 
 
 @pytest.fixture(scope="module")
 def address():
-    """Starts the cluster; a short path, since Ray's sockets lie there."""
+    """Starts the cluster, in a folder with a short path, as sockets need one."""
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_TMPDIR", folder)  # or Ray would note the cluster as the current one of this machine
+        patch.setenv("RAY_TMPDIR", folder)  # so that Ray does not register the cluster for this machine
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback alone
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback only
         from ray.cluster_utils import Cluster
 
         nodes = Cluster()
@@ -42,7 +42,7 @@ def address():
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    """30 photos in two folders, and two files that are none."""
+    """30 photos in two folders, and two files that are no photos."""
     monkeypatch.chdir(tmp_path)
     Path("photos/sub").mkdir(parents=True)
     for i in range(30):
@@ -57,7 +57,7 @@ def outputs(folder="cartoons"):
 
 
 def fragile():
-    """A worker that an image kills once; made here, so that Ray sends its code and not its name."""
+    """A worker class that dies once at an image; local, so that Ray sends its code and not its name."""
 
     class Fragile(run.Worker):
         def _write(self, target, photo, rgb):
@@ -71,10 +71,10 @@ def fragile():
     return Fragile
 
 
-def test_every_image_comes_out_once_though_a_worker_dies(photos, address, tiny_file, predictor, capfd, monkeypatch):
+def test_every_image_is_written_once_even_if_a_worker_dies(photos, address, tiny_file, predictor, capfd, monkeypatch):
     monkeypatch.setattr(run, "Worker", fragile())
     options = {"weights_file": tiny_file, "threads": 1}
-    made, skipped, failures = run.run(["photos"], "cartoons", address, options, Options(), recursive=True)
+    made, skipped, failures = run.run(["photos"], "cartoons", address, options, BatchOptions(), recursive=True)
     Path("cartoons/sub/killed once").unlink()
     assert (made, skipped) == (30, 0)
     failed = {"words.png", "sub/half.png"}
@@ -83,18 +83,20 @@ def test_every_image_comes_out_once_though_a_worker_dies(photos, address, tiny_f
     for name in outputs():
         assert (np.asarray(Image.open(f"cartoons/{name}")) == predictor(photos / name)).all()
     out, err = capfd.readouterr()
-    assert out == "" and sorted(err.splitlines()) == sorted(f"ppcartoon: {at}: {why}" for at, why in failures)
+    assert out == "" and sorted(err.splitlines()) == sorted(
+        f"ppcartoon: {source}: {message}" for source, message in failures
+    )
 
     for name in failed:
         (photos / name).unlink()
     before = {path: path.stat().st_mtime_ns for path in Path("cartoons").rglob("*.png")}
-    again = run.run(["photos"], "cartoons", address, options, Options(), recursive=True, skip_existing=True)
+    again = run.run(["photos"], "cartoons", address, options, BatchOptions(), recursive=True, skip_existing=True)
     assert again == (0, 30, [])
     assert {path: path.stat().st_mtime_ns for path in Path("cartoons").rglob("*.png")} == before
 
 
-def test_an_image_that_kills_its_workers_takes_no_others_along(photos, tiny_file, monkeypatch):
-    """Ray's part is played here: a task of which a worker dies gives nothing."""
+def test_an_image_that_kills_its_worker_fails_alone(photos, tiny_file, monkeypatch):
+    """Ray is simulated: a task whose worker dies has no results."""
     sizes = []
 
     def results(jobs, batch, size, arguments):
@@ -107,18 +109,18 @@ def test_an_image_that_kills_its_workers_takes_no_others_along(photos, tiny_file
     monkeypatch.setattr(run, "_results", results)
     monkeypatch.setattr(run, "_connected", nullcontext)
     options = {"weights_file": tiny_file, "batch_size": 8}
-    made, _, failures = run.run(["photos"], "cartoons", "auto", options, Options(), recursive=True)
+    made, _, failures = run.run(["photos"], "cartoons", "auto", options, BatchOptions(), recursive=True)
     assert sizes == [(32, 8, 8), (8, 1, 1)]
     assert made == 31
     assert failures == [(f"{photos.resolve()}/sub/13.png", failures[0][1])] and "its worker died" in failures[0][1]
 
 
-def test_a_list_and_a_uri_in_batches(photos, address, tiny_file, predictor):
+def test_a_list_to_a_uri_in_batches(photos, address, tiny_file, predictor):
     lines = ["photos/0.png", f"file://{photos.resolve()}/sub/1.png", "photos/2.png"]
     Path("list.txt").write_text("\n".join(lines))
-    wanted = Options(max_size=40, side_by_side=True)
+    batch_options = BatchOptions(max_size=40, side_by_side=True)
     options = {"weights_file": tiny_file, "batch_size": 2}
-    result = run.run(["@list.txt"], f"file://{Path.cwd()}/made", address, options, wanted, suffix="_c")
+    result = run.run(["@list.txt"], f"file://{Path.cwd()}/made", address, options, batch_options, suffix="_c")
     assert result == (3, 0, [])
     assert outputs("made") == {"0_c.png", "sub/1_c.png", "2_c.png"}
     pair = np.asarray(Image.open("made/0_c.png"))
@@ -130,23 +132,23 @@ def test_a_list_and_a_uri_in_batches(photos, address, tiny_file, predictor):
 @pytest.mark.parametrize(
     "options, message", [({"threads": 99}, "has 99 CPUs$"), ({"device": "gpu"}, "has 1 CPUs and a GPU$")]
 )
-def test_what_no_node_has_is_not_waited_for(photos, address, tiny_file, options, message):
+def test_resources_that_no_node_has_are_an_error(photos, address, tiny_file, options, message):
     with pytest.raises(InputError, match=message):
-        run.run(["photos"], "cartoons", address, {"weights_file": tiny_file} | options, Options())
+        run.run(["photos"], "cartoons", address, {"weights_file": tiny_file} | options, BatchOptions())
 
 
-def test_an_output_that_cannot_be_written_leaves_no_use_in_going_on(photos, tiny_file):
+def test_an_output_that_cannot_be_written_is_fatal(photos, tiny_file):
     Path("file").touch()
-    worker = run.Worker({}, tiny_file.read_bytes(), Options())
-    jobs, _ = planning.plan(["photos"], "file", recursive=False, suffix="", ext="auto", skip_existing=False)
-    said = worker(jobs.slice(14)).to_pylist()  # the last photo, and words.png
-    assert [row["fatal"] for row in said] == [True, False]
-    assert said[0]["message"].endswith("file: a file is there, where a folder is needed")
+    worker = run.Worker({}, tiny_file.read_bytes(), BatchOptions())
+    jobs, _ = cluster_jobs.plan(["photos"], "file", recursive=False, suffix="", ext="auto", skip_existing=False)
+    results = worker(jobs.slice(14)).to_pylist()  # the last photo, and words.png
+    assert [row["fatal"] for row in results] == [True, False]
+    assert results[0]["message"].endswith("file: a file is there, where a folder is needed")
 
 
-def test_workers_that_cannot_be_made_say_why(photos, tiny_file):
-    worker = run.Worker({"engine": "onnx", "device": "gpu"}, tiny_file.read_bytes(), Options())
-    jobs, _ = planning.plan(["photos"], "made", recursive=False, suffix="", ext="auto", skip_existing=False)
+def test_a_worker_without_a_predictor_reports_the_error_for_each_job(photos, tiny_file):
+    worker = run.Worker({"engine": "onnx", "device": "gpu"}, tiny_file.read_bytes(), BatchOptions())
+    jobs, _ = cluster_jobs.plan(["photos"], "made", recursive=False, suffix="", ext="auto", skip_existing=False)
     assert {(row["fatal"], row["message"][:31]) for row in worker(jobs).to_pylist()} == {
         (True, "engine onnx runs on the CPU: us")
     }
@@ -154,12 +156,12 @@ def test_workers_that_cannot_be_made_say_why(photos, tiny_file):
 
 def planned(inputs, output, **options):
     options = {"recursive": True, "suffix": "", "ext": "auto", "skip_existing": False} | options
-    jobs, skipped = planning.plan(inputs, output, **options)
+    jobs, skipped = cluster_jobs.plan(inputs, output, **options)
     return {os.fsdecode(job["source"]): os.fsdecode(job["target"]) for job in jobs.to_pylist()}, skipped
 
 
 @pytest.mark.parametrize("ext", ["auto", "png"])
-def test_names_are_those_of_a_single_machine(tmp_path, monkeypatch, ext):
+def test_output_names_are_those_of_inference_jobs(tmp_path, monkeypatch, ext):
     monkeypatch.chdir(tmp_path)
     for name in ("a.png", "a.jpg", "a.tif", "sub/a.tif", "sub/a.png", "sub/deep/a.gif", os.fsdecode(b"\xff.png")):
         Path("in", name).parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +173,7 @@ def test_names_are_those_of_a_single_machine(tmp_path, monkeypatch, ext):
     assert planned(inputs, "out", ext=ext) == (expected, 0)
 
 
-def test_a_million_of_one_name_takes_no_square_of_the_time(tmp_path):
+def test_many_files_of_one_name_take_linear_time(tmp_path):
     (tmp_path / "list.txt").write_text("\n".join(f"s3://bucket{i}/a.png" for i in range(20000)))
     start = time.process_time()
     jobs, _ = planned([f"@{tmp_path}/list.txt"], "s3://bucket/out")
@@ -179,11 +181,11 @@ def test_a_million_of_one_name_takes_no_square_of_the_time(tmp_path):
     assert time.process_time() - start < 5
 
 
-def test_outputs_replace_no_photos(photos):
+def test_outputs_that_would_replace_inputs_are_refused(photos):
     for output in ("photos", "photos/../photos"):
         with pytest.raises(InputError, match="would replace an input"):
             planned(["photos"], output)
-    with pytest.raises(InputError, match="photos/sub: has files, inside an input"):
+    with pytest.raises(InputError, match="photos/sub: has files and is inside an input folder"):
         planned(["photos"], "photos/sub")
     jobs, skipped = planned(["photos"], "photos/sub", skip_existing=True)
     assert len(jobs) + skipped == 16
@@ -199,13 +201,13 @@ def test_outputs_replace_no_photos(photos):
         ("ray://127.0.0.1:10001", "Ray Data does not run through Ray Client"),
     ],
 )
-def test_addresses_where_no_cluster_is(photos, tiny_file, address, message):
+def test_addresses_without_a_cluster_are_refused(photos, tiny_file, address, message):
     with pytest.raises(InputError, match=message):
-        run.run(["photos"], "cartoons", address, {"weights_file": tiny_file}, Options())
+        run.run(["photos"], "cartoons", address, {"weights_file": tiny_file}, BatchOptions())
     assert not Path("cartoons").exists()
 
 
-def test_without_ray(monkeypatch):
+def test_a_missing_ray_is_an_error_with_the_pip_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r'pip install "ppcartoon\[ray\]"'):
         importlib.reload(run)

@@ -1,4 +1,4 @@
-"""What is written comes back, and what changes an image's size says the truth about it: for any image."""
+"""Property tests of images: written files can be read back, and resizing, padding and conversion are consistent."""
 
 import io
 
@@ -31,7 +31,7 @@ def same(a, b):
 
 @tries(60)
 @given(picture=pictures())
-def test_a_png_is_lossless(tmp_path_factory, picture):
+def test_png_is_lossless(tmp_path_factory, picture):
     path = tmp_path_factory.getbasetemp() / "round.png"
     images.write(path, picture)
     same(images.read(path), picture)
@@ -39,7 +39,7 @@ def test_a_png_is_lossless(tmp_path_factory, picture):
 
 @tries(60)
 @given(picture=pictures(), kind=st.sampled_from(["WEBP", "TIFF", "TGA"]))
-def test_lossless_files_of_others_are_read_to_the_last_bit(picture, kind):
+def test_lossless_files_of_other_programs_are_read_exactly(picture, kind):
     rgb, alpha = picture
     image = Image.fromarray(rgb if alpha is None else np.dstack(picture))
     buffer = io.BytesIO()
@@ -52,7 +52,7 @@ def test_lossless_files_of_others_are_read_to_the_last_bit(picture, kind):
 
 @tries(60)
 @given(picture=pictures(), suffix=st.sampled_from(sorted(images.WRITABLE)), quality=st.integers(1, 100))
-def test_every_format_keeps_size_and_transparency(tmp_path_factory, picture, suffix, quality):
+def test_all_formats_keep_size_and_transparency(tmp_path_factory, picture, suffix, quality):
     path = tmp_path_factory.getbasetemp() / f"round{suffix}"
     images.write(path, picture, quality)
     back = images.read(path)
@@ -65,7 +65,7 @@ def test_every_format_keeps_size_and_transparency(tmp_path_factory, picture, suf
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_bands_change_nothing(monkeypatch, kind):
+def test_decoding_in_bands_changes_nothing(monkeypatch, kind):
     for data in FILES[kind]:
         with Image.open(io.BytesIO(data)) as image:
             whole = images.decode(image)
@@ -75,19 +75,19 @@ def test_bands_change_nothing(monkeypatch, kind):
 
 
 @tries(100)
-@given(width=st.integers(1, 300), height=st.integers(1, 300), most=st.integers(1, 300), alpha=st.booleans())
-def test_shrinking_keeps_the_ratio_and_no_side_vanishes(width, height, most, alpha):
+@given(width=st.integers(1, 300), height=st.integers(1, 300), limit=st.integers(1, 300), alpha=st.booleans())
+def test_shrinking_keeps_the_aspect_ratio_and_at_least_one_pixel(width, height, limit, alpha):
     gray = np.zeros((height, width), np.uint8)
-    small = images.shrink(images.Picture(np.dstack([gray] * 3), gray if alpha else None), most)
-    size, scale = np.array(small.rgb.shape[:2]), min(1, most / max(width, height))
-    assert size.max() == min(most, max(width, height)) and size.min() >= 1
+    small = images.shrink(images.Picture(np.dstack([gray] * 3), gray if alpha else None), limit)
+    size, scale = np.array(small.rgb.shape[:2]), min(1, limit / max(width, height))
+    assert size.max() == min(limit, max(width, height)) and size.min() >= 1
     assert (np.abs(size - np.maximum(1, scale * np.array([height, width]))) <= 0.5).all()
     assert small.alpha is None if not alpha else small.alpha.shape == tuple(size)
 
 
 @tries(100)
 @given(image=st.tuples(SIDES, SIDES, st.just(3)).flatmap(lambda shape: arrays(np.uint8, shape)), multiple=SIDES)
-def test_padding_adds_what_lacks_and_cutting_gives_the_image_back(image, multiple):
+def test_padding_rounds_sizes_up_and_keeps_the_image(image, multiple):
     padded = images.pad(image, multiple)
     for before, after in zip(image.shape[:2], padded.shape[:2]):
         assert after % multiple == 0 and 0 <= after - before < multiple
@@ -97,7 +97,7 @@ def test_padding_adds_what_lacks_and_cutting_gives_the_image_back(image, multipl
 
 @tries(30)
 @given(image=pictures())
-def test_the_network_s_numbers_are_the_image_s(image):
+def test_to_network_and_from_network_are_inverse(image):
     network = images.to_network(image.rgb[None])
     assert np.abs(network).max() <= 1
     assert (images.from_network(network)[0] == image.rgb).all()

@@ -1,4 +1,4 @@
-"""Files by path and by URI. A folder that pyarrow.fs serves under s3://bucket stands for the bucket."""
+"""Files by path and by URI; a local folder, served by pyarrow.fs as s3://bucket, replaces the bucket."""
 
 import os
 from pathlib import Path
@@ -35,7 +35,7 @@ def found(text, output="s3://bucket/out", recursive=True):
     return dict(jobs.find(text, output, recursive))
 
 
-def test_a_bucket_is_searched_as_a_folder_is(bucket):
+def test_a_bucket_is_searched_like_a_folder(bucket):
     assert found("s3://bucket/in", "s3://bucket/in/out") == {
         "s3://bucket/in/a.png": "a.png",
         "s3://bucket/in/sub/b c.png": "sub/b c.png",
@@ -44,7 +44,7 @@ def test_a_bucket_is_searched_as_a_folder_is(bucket):
     assert found("s3://bucket/in/a.png") == {"s3://bucket/in/a.png": "a.png"}
 
 
-def test_options_of_the_file_system_follow_a_question_mark(bucket):
+def test_file_system_options_after_a_question_mark_are_kept(bucket):
     (source,) = found("s3://bucket/in?region=x", recursive=False)
     assert source == "s3://bucket/in/a.png?region=x"
     assert (storage.read(source).rgb == photo(4, 6)).all()
@@ -58,7 +58,7 @@ def test_objects_are_read_and_written(bucket):
     assert os.listdir(bucket / "new") == ["x.png"]
 
 
-def test_what_cannot_be_written_leaves_nothing(bucket):
+def test_a_failed_write_leaves_no_temporary_file(bucket):
     (bucket / "out/x.png").mkdir(parents=True)
     (bucket / "out/x.png/full").touch()
     with pytest.raises(OutputError, match=r"s3://bucket/out/x\.png: cannot be written"):
@@ -67,7 +67,7 @@ def test_what_cannot_be_written_leaves_nothing(bucket):
 
 
 @pytest.mark.parametrize("name, reason", [("none.png", "cannot be read"), ("words.png", "not an image")])
-def test_objects_that_are_no_images(bucket, name, reason):
+def test_objects_that_are_no_images_are_refused(bucket, name, reason):
     (bucket / "words.png").write_text("words")
     with pytest.raises(InputError, match=reason):
         storage.read(f"s3://bucket/{name}")
@@ -84,7 +84,7 @@ def test_objects_that_are_no_images(bucket, name, reason):
         ("@empty.txt", r"empty\.txt: an empty list"),
     ],
 )
-def test_mistakes_are_one_line(bucket, monkeypatch, text, message):
+def test_invalid_inputs_are_errors_of_one_line(bucket, monkeypatch, text, message):
     Path("empty.txt").write_text("\n")
     if text.startswith("gopher"):
         monkeypatch.undo()
@@ -93,7 +93,7 @@ def test_mistakes_are_one_line(bucket, monkeypatch, text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_list_keeps_places_below_what_its_lines_share(bucket):
+def test_paths_of_a_list_are_relative_to_the_folder_that_its_lines_share(bucket):
     Path("list.txt").write_text(f"behind/in/a.png\n\nfile://{bucket}/in/sub/b c.png\n{bucket}/other/c.png\n")
     assert found("@list.txt") == {
         str(bucket / "in/a.png"): "in/a.png",
@@ -104,6 +104,6 @@ def test_a_list_keeps_places_below_what_its_lines_share(bucket):
     assert set(found("@list.txt").values()) == {"s3/x.png", "gs/bucket/x.png"}
 
 
-def test_paths_are_those_of_all_nodes_whatever_links_lead_there(bucket):
+def test_absolute_paths_have_no_links(bucket):
     os.symlink("behind", "link")
     assert storage.absolute("link/in") == str(bucket / "in") == storage.absolute(f"file://{bucket}/sub/../in")

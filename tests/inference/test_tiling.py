@@ -1,4 +1,4 @@
-"""Tiles: what they cover, that they are exact with the whole's statistics, and how near they come by samples."""
+"""Tiles cover the image, are exact with the whole image's statistics, and close to it with sampled ones."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from tests.helpers.samples import photo
 
 @pytest.mark.parametrize("tile", [64, 100, 512])
 @pytest.mark.parametrize("length", [1, 3, 64, 65, 151, 152, 153, 500, 1023, 4096])
-def test_spans_cover_a_length_once_and_take_in_all_that_the_network_sees(length, tile):
+def test_spans_cover_a_length_once_with_the_receptive_field_as_margin(length, tile):
     spans = list(tiling.spans(length, tile))
     padded = length + -length % 4
     assert [x for span in spans for x in range(span.low, span.high)] == list(range(length))
@@ -27,14 +27,14 @@ def test_spans_cover_a_length_once_and_take_in_all_that_the_network_sees(length,
 
 @pytest.mark.parametrize("encoder", ["CartoonLossDiscriminator", "CartoonLossNLayerDiscriminator"])
 @pytest.mark.parametrize("size", [(200, 301), (97, 402), (5, 300)])
-def test_with_the_whole_s_statistics_tiles_are_exact(tiny_weights, size, encoder):
+def test_tiles_are_exact_with_the_statistics_of_the_whole_image(tiny_weights, size, encoder):
     if encoder == "CartoonLossNLayerDiscriminator":
         tiny_weights = n_layer(tiny_weights)
     engine = engines.create(tiny_weights, "onnx", "cpu")
     image = photo(*size)
     padded = ppcartoon.images.pad(image)
-    whole, statistics = engine.measured(to_network(padded[None]))
-    tiles = tiling.cartoonize(engine, image, 64, statistics[0])
+    whole, stats = engine.run_blended(to_network(padded[None]), None, 1.0)
+    tiles = tiling.cartoonize_tiles(engine, image, 64, stats[0])
     wanted = from_network(whole)[0, : size[0], : size[1]]
     assert wanted.std() > 10
     assert np.abs(tiles.astype(int) - wanted).max() <= 1
@@ -55,27 +55,28 @@ def n_layer(like):
 
 
 def large_photo(size):
-    """A photo with as much noise as cameras give."""
+    """A photo with the noise of a camera."""
     image = transform.resize(data.astronaut(), (size, size), order=3)
     return np.uint8(np.clip(255 * image + np.random.default_rng(0).normal(0, 4, image.shape), 0, 255))
 
 
-def test_tiles_by_samples_come_near_the_whole_and_show_no_seams():
-    """PSNR to the whole of 40 dB; gradients across the borders of tiles within 3% of the whole's there."""
+def test_tiles_with_sampled_statistics_are_close_to_the_whole_and_without_seams():
+    """At least 40 dB PSNR; gradients across the borders of tiles within 3% of the whole image's."""
     image = large_photo(1024)
-    made = [ppcartoon.CartoonPredictor(tile=tile)(image).astype(float) for tile in (0, 256)]
-    whole, tiles = made
+    cartoons = [ppcartoon.CartoonPredictor(tile=tile)(image).astype(float) for tile in (0, 256)]
+    whole, tiles = cartoons
     assert 10 * np.log10(255**2 / np.square(tiles - whole).mean()) >= 40
     borders = [span.low for span in tiling.spans(1024, 256)][1:]
     assert borders == [256, 512, 768]
     gradients = [
-        np.mean([np.abs(x[b] - x[b - 1]).mean() + np.abs(x[:, b] - x[:, b - 1]).mean() for b in borders]) for x in made
+        np.mean([np.abs(x[b] - x[b - 1]).mean() + np.abs(x[:, b] - x[:, b - 1]).mean() for b in borders])
+        for x in cartoons
     ]
     assert gradients[1] == pytest.approx(gradients[0], rel=0.03)
 
 
 @pytest.mark.parametrize("size", [(3000, 96), (50, 4000), (400, 700)])
-def test_samples_are_spread_over_the_image(size):
+def test_samples_are_spread_evenly_over_the_image(size):
     y, x = np.mgrid[: size[0], : size[1]]
     image = np.uint8(np.stack([255 * y / size[0], 255 * x / size[1], 0 * x], -1))
     samples = tiling._samples(image, 144)

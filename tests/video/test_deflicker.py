@@ -41,7 +41,7 @@ def through(predictor, frames, rate=RATE):
 
 
 def alone(predictor, frame):
-    return predictor.blended(frame, None, 1)[0]
+    return predictor.with_stats(frame, None, 1)[0]
 
 
 def flicker(frames, step=0.0):
@@ -133,23 +133,23 @@ def test_statistics_follow_time_and_not_the_number_of_frames(predictor):
         for i in range(count):
             cartoonize(dark + 60, 7 + 0.1 * (i + 1) / count)
         found.append(cartoonize._statistics[0, 0])  # of the first LN, whose input does not depend on others
-    start, end = (predictor.blended(each, None, 1)[1][0, 0] for each in (dark, dark + 60))
+    start, end = (predictor.with_stats(each, None, 1)[1][0, 0] for each in (dark, dark + 60))
     for each in found:
         np.testing.assert_allclose((each - start) / (end - start), 1 - math.exp(-0.2), atol=0.03)
 
 
 def test_statistics_are_left_until_a_change_of_them_is_due(predictor, monkeypatch):
-    shares = []
+    alphas = []
 
-    def blended(frame, given, share):
-        shares.append(share)
-        return CartoonPredictor.blended(predictor, frame, given, share)
+    def with_stats(frame, stats, alpha):
+        alphas.append(alpha)
+        return CartoonPredictor.with_stats(predictor, frame, stats, alpha)
 
-    monkeypatch.setattr(predictor, "blended", blended)
+    monkeypatch.setattr(predictor, "with_stats", with_stats)
     through(predictor, [CUP] * 13 + [CAT])
-    assert shares[0] == shares[-1] == 1
-    taken = [share for share in shares[1:-1] if share]
-    assert 2 < len(taken) < 7 and all(deflicker.DUE <= share < 2 * deflicker.DUE for share in taken)
+    assert alphas[0] == alphas[-1] == 1
+    blended = [alpha for alpha in alphas[1:-1] if alpha]
+    assert 2 < len(blended) < 7 and all(deflicker.DUE <= alpha < 2 * deflicker.DUE for alpha in blended)
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (1, 40), (15, 3), (16, 16), (17, 200), (31, 500), (32, 33)])

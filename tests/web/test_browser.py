@@ -1,4 +1,4 @@
-"""The demo page as people see it in a browser."""
+"""The demo page in a browser."""
 
 import json
 
@@ -12,21 +12,21 @@ from tests.helpers.browser import browsing, needs_browser
 from tests.helpers.samples import photo
 from tests.helpers.visitors import demo
 
-SHOWN = {  # scripts that give the sizes of what is there to be compared or played
+SHOWN = {  # scripts that return the sizes of the displayed photo and cartoon, or of the video
     "photo": """
-        const pictures = [...document.querySelectorAll("#photo-shown img")];
-        return pictures.length == 2 && pictures.every((img) => img.complete) &&
-            pictures.map((img) => [img.naturalWidth, img.naturalHeight]);
+        const images = [...document.querySelectorAll("#photo-shown img")];
+        return images.length == 2 && images.every((img) => img.complete) &&
+            images.map((img) => [img.naturalWidth, img.naturalHeight]);
     """,
-    "film": """
-        const video = document.querySelector("#film-shown video");
+    "video": """
+        const video = document.querySelector("#video-shown video");
         return video && video.readyState >= 2 && [video.videoWidth, video.videoHeight, Math.round(video.duration)];
     """,
 }
 
 
 class Browser:
-    """Somebody at the page in Chromium."""
+    """A user of the page in Chromium."""
 
     def __init__(self, driver, address, folder):
         from selenium.webdriver.support.wait import WebDriverWait
@@ -41,13 +41,13 @@ class Browser:
         self.until("#make-photo")
 
     def until(self, selector):
-        """The first element that a selector finds and that is seen, when there is one."""
+        """Waits for the first visible element of a selector."""
         return self.wait.until(
             lambda driver: next((e for e in driver.find_elements("css selector", selector) if e.is_displayed()), None)
         )
 
     def shown(self, kind):
-        """The sizes of what is shown, when it is."""
+        """Waits for the result; returns its sizes."""
         return self.wait.until(lambda driver: driver.execute_script(SHOWN[kind]))
 
     def drop(self, kind, path):
@@ -61,17 +61,17 @@ class Browser:
         self.wait.until(lambda _: self.until(f"input[aria-label^={label}]").get_property("value") == option)
 
     def download(self, kind, name):
-        """Makes it, and gives the file when it has come."""
+        """Makes a cartoon, downloads it, and returns the path of the file."""
         self.until(f"#make-{kind}").click()
-        self.shown(kind)  # the button moves until then
+        self.shown(kind)  # before that, the button moves
         self.until(f"#download-{kind}:not([disabled])").click()
         self.wait.until(lambda _: (self.folder / name).exists())
         return self.folder / name
 
-    def asked(self):
-        """The addresses of all requests so far."""
+    def requested(self):
+        """The URLs of all requests so far."""
         logged = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))
-        return [each["params"]["request"]["url"] for each in logged if each["method"] == "Network.requestWillBeSent"]
+        return [event["params"]["request"]["url"] for event in logged if event["method"] == "Network.requestWillBeSent"]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_a_photo_is_uploaded_compared_and_downloaded(browser, tmp_path):
 
 
 @needs_browser
-def test_errors_are_sentences(browser, tmp_path):
+def test_errors_are_shown_as_sentences(browser, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     browser.open()
     browser.until("#make-photo").click()
@@ -112,18 +112,18 @@ def test_errors_are_sentences(browser, tmp_path):
 
 
 @needs_browser
-def test_a_film_plays(browser, tmp_path):
+def test_a_video_is_uploaded_played_and_downloaded(browser, tmp_path):
     videos.write(tmp_path / "clip.mp4", videos.scenes(1, 2, 3))
     browser.open()
     browser.driver.find_elements("css selector", "button[role=tab]")[-1].click()
-    browser.drop("film", tmp_path / "clip.mp4")
-    with av.open(str(browser.download("film", "clip_cartoon.mp4"))) as film:
-        assert film.streams.video[0].frames == 2 * videos.RATE
-    assert browser.shown("film") == [320, 180, 2]
+    browser.drop("video", tmp_path / "clip.mp4")
+    with av.open(str(browser.download("video", "clip_cartoon.mp4"))) as video:
+        assert video.streams.video[0].frames == 2 * videos.RATE
+    assert browser.shown("video") == [320, 180, 2]
 
 
 @needs_browser
-def test_an_example_is_taken_by_a_click(browser):
+def test_a_click_on_an_example_uploads_it(browser):
     browser.open()
     browser.until(".gallery-item").click()
     browser.until("#photo-given img")
@@ -131,13 +131,13 @@ def test_an_example_is_taken_by_a_click(browser):
 
 
 @needs_browser
-def test_it_fits_a_phone_and_asks_nobody_else(browser):
+def test_the_page_fits_a_phone_and_requests_nothing_from_other_sites(browser):
     metrics = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.open()
     browser.until("#photo-given + *")
-    width, seen = browser.driver.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
-    assert width <= seen == 360
-    asked = [url for url in browser.asked() if not url.startswith(("data:", "blob:", "chrome"))]
-    assert any("/assets/" in url for url in asked) and any("queue/join" in url for url in asked)
-    assert [url for url in asked if not url.startswith(browser.address + "/")] == []
+    width, visible = browser.driver.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    assert width <= visible == 360
+    requested = [url for url in browser.requested() if not url.startswith(("data:", "blob:", "chrome"))]
+    assert any("/assets/" in url for url in requested) and any("queue/join" in url for url in requested)
+    assert [url for url in requested if not url.startswith(browser.address + "/")] == []

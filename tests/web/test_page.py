@@ -1,4 +1,4 @@
-"""The demo page: what becomes of photos and films, and what is refused."""
+"""The demo page: cartoons of photos and videos, and refused requests."""
 
 import io
 import signal
@@ -18,7 +18,7 @@ from ppcartoon import video, weights
 from ppcartoon.cli.demo import predictors
 from ppcartoon.errors import InputError
 from ppcartoon.web import studio
-from ppcartoon.web.page import WAITING, build, in_sentences
+from ppcartoon.web.page import MAX_WAITING, build, in_sentences
 from tests.helpers import videos
 from tests.helpers.samples import photo
 from tests.helpers.training_runs import ROOT
@@ -27,7 +27,7 @@ from tests.helpers.visitors import Visitor, demo
 
 @pytest.fixture(scope="module")
 def page(tiny_file, tmp_path_factory):
-    """The folder of its temporary files, and its address."""
+    """The folder of the page's temporary files, and its address."""
     folder = tmp_path_factory.mktemp("demo") / "tmp"
     options = ["-w", tiny_file, "-s", "peppercarrot", "--max-upload", 2, "--max-pixels", 1, "--max-seconds", 2]
     with demo(folder, *options) as (_, address):
@@ -40,8 +40,9 @@ def visitor(page, request):
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
-    path = tmp_path_factory.mktemp("film") / "clip.mkv"
+def clip(tmp_path_factory):
+    """The bytes of a video of three seconds."""
+    path = tmp_path_factory.mktemp("video") / "clip.mkv"
     return videos.write(path, videos.scenes(1, 2, seconds=1.5)).read_bytes()
 
 
@@ -51,18 +52,18 @@ def encoded(image, kind="PNG", **options):
     return buffer.getvalue()
 
 
-def turned():
+def rotated_exif():
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "secret"
     return exif
 
 
 @pytest.mark.parametrize("size, expected", [("384", (216, 384)), ("original", (288, 512))])
-def test_a_photo_comes_back_upright_in_its_format_and_the_size_that_is_wanted(visitor, size, expected):
-    data = encoded(Image.fromarray(photo(288, 512)), "JPEG", exif=turned())
+def test_a_photo_is_returned_upright_in_its_format_and_the_chosen_size(visitor, size, expected):
+    data = encoded(Image.fromarray(photo(288, 512)), "JPEG", exif=rotated_exif())
     (before, after), download = visitor.make("photo", "my photo.jpg", data, size=size)
     assert download["value"]["path"] == after["path"] and after["path"].endswith("/my photo_cartoon.jpg")
-    source, cartoon = (Image.open(io.BytesIO(visitor.get(each))) for each in (before, after))
+    source, cartoon = (Image.open(io.BytesIO(visitor.get(file))) for file in (before, after))
     assert cartoon.format == "JPEG" and cartoon.size == source.size == expected and not cartoon.getexif()
     assert np.abs(np.int16(cartoon) - np.int16(source)).mean() > 5
     assert b"secret" in data and b"secret" not in visitor.get(after)
@@ -78,39 +79,39 @@ def test_transparency_is_kept_and_styles_differ(visitor):
     assert np.abs(np.int16(cartoons[0]) - np.int16(cartoons[1]))[..., :3].mean() > 5
 
 
-def test_of_a_film_the_beginning_comes_back_as_what_browsers_play(visitor, film):
-    video, download, remark = visitor.make("film", "clip.mkv", film, size="256")
-    assert remark == f"{2 * videos.RATE} pictures, 2.0 s"
+def test_the_beginning_of_a_video_is_returned_in_a_format_that_browsers_play(visitor, clip):
+    video, download, remark = visitor.make("video", "clip.mkv", clip, size="256")
+    assert remark == f"{2 * videos.RATE} frames, 2.0 s"
     assert download["value"]["path"].endswith("/clip_cartoon.mp4")
-    with av.open(io.BytesIO(visitor.get(download["value"]))) as made:
-        stream = made.streams.video[0]
+    with av.open(io.BytesIO(visitor.get(download["value"]))) as cartoon:
+        stream = cartoon.streams.video[0]
         assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
         assert (stream.width, stream.height, stream.frames) == (256, 144, 2 * videos.RATE)
     assert video["path"] == download["value"]["path"]
 
 
 @pytest.mark.parametrize(
-    "kind, name, data, said",
+    "kind, name, data, message",
     [
         ("photo", "a.jpg", b"no image at all", "not an image that can be read here"),
         ("photo", "a.png", encoded(Image.fromarray(photo(64, 64)))[:200], "cannot be read"),
         ("photo", "a.png", encoded(Image.new("1", (1500, 1000))), "1500x1000: more than 1 megapixels"),
-        ("film", "a.mp4", b"no film at all", "not a video that FFmpeg can read"),
+        ("video", "a.mp4", b"no video at all", "not a video that FFmpeg can read"),
     ],
 )
-def test_a_file_that_cannot_be_used_gives_a_sentence(page, visitor, kind, name, data, said):
+def test_a_file_that_cannot_be_used_gives_an_error_without_paths(page, visitor, kind, name, data, message):
     sentence = visitor.make(kind, name, data)
     assert (
         sentence.startswith(f"{name}: ")
-        and said in sentence
+        and message in sentence
         and str(page[0]) not in sentence
         and "Traceback" not in sentence
     )
 
 
-def test_a_film_with_large_pictures_is_refused_before_it_is_decoded(visitor, tmp_path):
+def test_a_video_with_large_frames_is_refused_before_it_is_decoded(visitor, tmp_path):
     path = videos.write(tmp_path / "large.mp4", [np.zeros((900, 1200, 3), np.uint8)])
-    assert "1200x900: more than 1 megapixels" in visitor.make("film", "large.mp4", path.read_bytes())
+    assert "1200x900: more than 1 megapixels" in visitor.make("video", "large.mp4", path.read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -118,31 +119,31 @@ def test_a_film_with_large_pictures_is_refused_before_it_is_decoded(visitor, tmp
     [("../x", "384"), ("tiny", "99999"), (["tiny"], "384"), ("tiny", None)],
     ids=["style", "size", "list", "none"],
 )
-def test_what_is_in_no_list_cannot_be_chosen(visitor, style, size):
+def test_unknown_styles_and_sizes_are_refused(visitor, style, size):
     data = encoded(Image.fromarray(photo(32, 32)))
     assert visitor.make("photo", "a.png", data, style, size) == "a.png: choose a style and a size from the lists"
 
 
-def test_a_click_without_a_file_gives_a_sentence(visitor):
+def test_a_click_without_a_file_gives_an_error(visitor):
     assert visitor.join("photo", None, "tiny", "384").ok
     assert visitor.results() == ["Drop a file first."]
 
 
-def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(page, visitor):
+def test_a_file_that_is_too_large_is_refused_and_not_kept(page, visitor):
     before = sorted(page[0].rglob("*"))
-    for size, said in ((2**21 + 1, "maximum allowed size"), (2**23, "at most 2 MB")):  # as it comes, and as announced
+    for size, message in ((2**21 + 1, "maximum allowed size"), (2**23, "at most 2 MB")):  # by Gradio, by the guard
         answer = visitor.upload("a.png", bytes(size))
-        assert answer.status_code == 413 and said in answer.text
+        assert answer.status_code == 413 and message in answer.text
     assert sorted(page[0].rglob("*")) == before
 
 
-def test_neither_files_of_this_machine_nor_urls_are_taken(page, visitor, web, tmp_path):
+def test_local_files_and_urls_are_refused(page, visitor, web, tmp_path):
     url = web.put("/a.png", encoded(Image.fromarray(photo(32, 32))))
     (tmp_path / "a.png").write_bytes(web.files["/a.png"])
-    (ours,) = page[0].iterdir()
+    (folder,) = page[0].iterdir()
     outside = [
         str(tmp_path / "a.png"),
-        f"{ours}/../../{tmp_path.name}/a.png",
+        f"{folder}/../../{tmp_path.name}/a.png",
         url,
         f"file://{tmp_path}/a.png",
         "a\0b",
@@ -150,20 +151,20 @@ def test_neither_files_of_this_machine_nor_urls_are_taken(page, visitor, web, tm
     ]
     for path in outside:
         answer = visitor.join("photo", path, "tiny", "384")
-        assert (answer.status_code, answer.text) == (403, "This is no file that was uploaded here.")
+        assert (answer.status_code, answer.text) == (403, "This file was not uploaded here.")
         given = visitor.http.get(f"{visitor.address}/gradio_api/file={path}")
         assert given.status_code in (400, 404) and b"PNG" not in given.content
-    (ours / "link.png").symlink_to(tmp_path / "a.png")
-    assert visitor.join("photo", str(ours / "link.png"), "tiny", "384").status_code == 403
+    (folder / "link.png").symlink_to(tmp_path / "a.png")
+    assert visitor.join("photo", str(folder / "link.png"), "tiny", "384").status_code == 403
     assert web.log == []
 
 
-def test_pages_of_others_and_what_the_page_does_not_need_are_refused(page):
+def test_other_sites_and_paths_that_the_page_does_not_need_are_refused(page):
     def status(path="/", method="GET", **headers):
         return requests.request(method, page[1] + path, headers=headers, proxies={"http": ""}).status_code
 
     assert status() == 200 and status(Host="localhost") == 200
-    assert status(Host="evil.example") == 400  # its name made to mean this machine
+    assert status(Host="evil.example") == 400  # DNS rebinding
     join = "/gradio_api/queue/join"
     assert status(join, "POST", Origin="http://evil.example") == 403
     assert status(join, "POST", Origin="null") == 403
@@ -173,54 +174,54 @@ def test_pages_of_others_and_what_the_page_does_not_need_are_refused(page):
         assert status(path, "POST") == 404
 
 
-def test_clicks_wait_for_each_other_and_too_many_are_told_so(visitor, film):
-    (path,) = visitor.upload("clip.mkv", film).json()
-    answers = [visitor.join("film", path, "tiny", "256").status_code for _ in range(2 * WAITING + 4)]
-    taken = answers.count(200)
-    assert set(answers) == {200, 503} and taken >= WAITING
-    assert visitor.join("film", path, "tiny", "256", "run/predict").status_code == 404  # past those who wait
+def test_requests_are_queued_and_too_many_are_refused(visitor, clip):
+    (path,) = visitor.upload("clip.mkv", clip).json()
+    answers = [visitor.join("video", path, "tiny", "256").status_code for _ in range(2 * MAX_WAITING + 4)]
+    accepted = answers.count(200)
+    assert set(answers) == {200, 503} and accepted >= MAX_WAITING
+    assert visitor.join("video", path, "tiny", "256", "run/predict").status_code == 404  # would bypass the queue
     results = visitor.results()
-    assert len({video["path"] for video, _, _ in results}) == len(results) == taken
+    assert len({video["path"] for video, _, _ in results}) == len(results) == accepted
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_cleanly_amid_a_film_and_has_told_nobody(tmp_path, tiny_file, film, number):
+def test_a_signal_during_a_video_ends_the_page_cleanly_and_nothing_was_sent(tmp_path, tiny_file, clip, number):
     with demo(tmp_path / "tmp", "-w", tiny_file) as (process, address):
         visitor = Visitor(address)
-        (path,) = visitor.upload("clip.mkv", film).json()
+        (path,) = visitor.upload("clip.mkv", clip).json()
         for _ in range(8):
-            assert visitor.join("film", path, "tiny", "768").ok
+            assert visitor.join("video", path, "tiny", "768").ok
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, "", "")
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_film_with_too_many_pictures_is_stopped(predictor, film, tmp_path, monkeypatch):
-    monkeypatch.setattr(studio, "FASTEST", videos.RATE - 1)
-    (tmp_path / "clip.mkv").write_bytes(film)
-    making = studio.Studio({"tiny": predictor}, tmp_path, studio.Limits(2, 1, 1))
-    told = []
-    with pytest.raises(InputError, match="more than 11 pictures a second"):
-        making.film(tmp_path / "clip.mkv", "tiny", "256", lambda *done: told.append(done))
-    assert told == [(number, videos.RATE) for number in range(1, videos.RATE)]
+def test_a_video_with_too_many_frames_is_stopped(predictor, clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(studio, "MAX_FPS", videos.RATE - 1)
+    (tmp_path / "clip.mkv").write_bytes(clip)
+    page_studio = studio.Studio({"tiny": predictor}, tmp_path, studio.Limits(2, 1, 1))
+    progress = []
+    with pytest.raises(InputError, match="more than 11 frames per second"):
+        page_studio.video(tmp_path / "clip.mkv", "tiny", "256", lambda *done: progress.append(done))
+    assert progress == [(number, videos.RATE) for number in range(1, videos.RATE)]
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["clip.mkv"]
 
 
-def test_what_nobody_expected_is_told_in_general_and_logged_in_a_line(caplog):
+def test_an_unexpected_error_gives_a_general_message_and_a_line_in_the_log(caplog):
     with pytest.raises(gradio.Error) as caught, in_sentences(Path("/folder/<b>.png")):
         raise RuntimeError("<secret>")
     assert caught.value.message.startswith("&lt;b&gt;.png: something went wrong") and "secret" not in str(caught.value)
     assert caplog.messages == ["<b>.png: RuntimeError: <secret>"]
 
 
-def test_without_opencv_the_film_tab_says_what_to_install(predictor, tmp_path, monkeypatch):
+def test_without_opencv_the_video_tab_says_what_to_install(predictor, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     monkeypatch.delitem(sys.modules, "ppcartoon.video.deflicker", raising=False)
     monkeypatch.delattr(video, "deflicker", raising=False)
     page = build(studio.Studio({"tiny": predictor}, tmp_path, studio.Limits(1, 1, 1)), [], None)
-    ids = {each["props"].get("elem_id"): each for each in page.config["components"]}
-    assert "make-photo" in ids and "make-film" not in ids
+    ids = {component["props"].get("elem_id") for component in page.config["components"]}
+    assert "make-photo" in ids and "make-video" not in ids
     assert 'videos need OpenCV: pip install "ppcartoon[video]"' in str(page.config["components"])
 
 
@@ -228,30 +229,30 @@ def python(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
 
 
-def test_without_gradio_it_says_what_to_install_and_help_needs_it_not():
+def test_without_gradio_an_error_says_what_to_install_and_help_works():
     start = "import sys; sys.modules['gradio'] = None; from ppcartoon.__main__ import main; sys.exit(main(%s))"
     done = python(start % ["demo", "--port", "0"])
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == "ppcartoon demo: gradio is not installed; this needs: pip install 'ppcartoon[web]'\n"
-    for wanted, said in ((["demo", "--help"], "--max-upload"), (["--help"], "ppcartoon demo")):
-        done = python(start % wanted)
-        assert done.returncode == 0 and said in " ".join(done.stdout.split())
+    for arguments, text in ((["demo", "--help"], "--max-upload"), (["--help"], "ppcartoon demo")):
+        done = python(start % arguments)
+        assert done.returncode == 0 and text in " ".join(done.stdout.split())
 
 
-def test_weights_that_cannot_be_used_and_names_that_are_taken_are_told(tmp_path, tiny_file):
+def test_invalid_weights_and_duplicate_style_names_are_refused(tmp_path, tiny_file):
     (tmp_path / "peppercarrot.safetensors").write_bytes(b"none")
-    for styles, files, said in (
+    for styles, files, message in (
         ([], [tmp_path / "peppercarrot.safetensors"], "peppercarrot.safetensors: "),
-        (["peppercarrot"], [tmp_path / "peppercarrot.safetensors"], "several styles of this name"),
-        ([], [tiny_file, tiny_file], "several styles of this name"),
+        (["peppercarrot"], [tmp_path / "peppercarrot.safetensors"], "several styles have this name"),
+        ([], [tiny_file, tiny_file], "several styles have this name"),
         (["peppercarot"], [], "did you mean peppercarrot"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             predictors(styles, files)
     assert list(predictors([], [tiny_file])) == ["tiny"] and list(predictors([], [])) == list(weights.manifest())
 
 
-def test_where_it_cannot_listen_is_one_line():
+def test_a_port_in_use_is_an_error_of_one_line():
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         done = subprocess.run([sys.executable, ROOT / "tools/demo.py", "--port", port], capture_output=True, text=True)

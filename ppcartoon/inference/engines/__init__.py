@@ -1,6 +1,6 @@
-"""One call, several runtimes: float32 [N, 3, H, W] in [-1, 1], H and W multiples of 4 -> the cartoons, likewise.
+"""One interface to several runtimes: images float32 [N, 3, H, W] in [-1, 1] -> cartoons of the same shape and range.
 
-Engines take several calls at once from several threads.
+H and W are multiples of 4. An engine may be called from several threads at the same time.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from . import paddle_engines
 from .onnx_engines import OnnxRuntime, OpenVino, has_bf16
 
 Network = Callable[[np.ndarray], np.ndarray]
-PSNR = 38.0  # dB that bf16 must agree with fp32 to, or "auto" does not take it
+MIN_PSNR = 38.0  # dB between bf16 and fp32; below it, precision "auto" is fp32
 
 
 class Engine(Protocol):
-    """A network that is ready to run.
+    """A network, ready to run.
 
     Attributes:
-        name: as `create` takes it.
-        description: by what it runs, in a few words.
-        bytes_per_pixel: of memory at its peak, for each channel of G's width and each image of a batch.
+        name: the `engine` argument of `create`.
+        description: runtime, device and precision, in a few words.
+        bytes_per_pixel: peak memory per pixel, per channel of G's width and per image of a batch.
     """
 
     name: str
@@ -37,20 +37,20 @@ class Engine(Protocol):
 
     def __call__(self, images: np.ndarray) -> np.ndarray: ...
 
-    def measured(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cartoons, and the LN statistics [N, L, 2] of each image."""
+    def run_blended(self, images: np.ndarray, stats: np.ndarray | None, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+        """Cartoons, and the LN statistics [N, L, 2] used: alpha * those of each image + (1 - alpha) * `stats`.
 
-    def run_blended(self, images: np.ndarray, stats: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-        """Cartoons, and the LN statistics [N, L, 2] behind them: `share` of each image's own, the rest `stats`.
-
-        With a share of 0 nothing has to be measured, which may be faster.
+        Args:
+            images: float32 [N, 3, H, W].
+            stats: mean and variance of the L layer norms, float32 [N or 1, L, 2]; ignored if alpha is 1.
+            alpha: in [0, 1]. With 0, nothing is measured, which is faster.
         """
 
-    def with_fixed_stats(self, statistics: np.ndarray) -> Network:
+    def with_fixed_stats(self, stats: np.ndarray) -> Network:
         """The network with LN statistics [L, 2] built in, for the tiles of an image."""
 
     def pooled_stats(self, samples: np.ndarray) -> np.ndarray:
-        """LN statistics [L, 2] of the image that these [N, 3, H, W] are samples of."""
+        """LN statistics [L, 2] over all samples [N, 3, H, W] of one image."""
 
 
 NAMES = ("auto", OpenVino.name, OnnxRuntime.name, *paddle_engines.NAMES)
@@ -64,26 +64,25 @@ def create(
     threads: int | None = None,
     precision: str = "auto",
 ) -> Engine:
-    """The engine for a device.
+    """Creates an engine.
 
     Args:
-        weights: what it runs.
-        engine: "auto": the fastest that works, on a CPU OpenVINO where it is installed and ONNX Runtime elsewhere, on a
-            GPU Paddle; "openvino"; "onnx"; "paddle": Paddle Inference; "tensorrt": the same with TensorRT, on a GPU;
-            "paddle-dygraph".
-        device: "auto" (a GPU where Paddle sees one), "cpu" or "gpu".
-        threads: on the CPU, all cores by default; Paddle's dygraph takes OMP_NUM_THREADS instead.
-        precision: "fp32"; "bf16", for OpenVINO on CPUs that have it; "fp16", for Paddle Inference on a GPU; "auto":
-            bf16 with OpenVINO where the CPU has it and these weights agree with fp32 to `PSNR`, else fp32.
+        weights: the weights of the network.
+        engine: "auto": the fastest that works, on a CPU OpenVINO if it is installed, else ONNX Runtime, on a GPU
+            Paddle; "openvino"; "onnx"; "paddle": Paddle Inference; "tensorrt": Paddle Inference with TensorRT, on a
+            GPU; "paddle-dygraph".
+        device: "auto" (a GPU if Paddle finds one), "cpu" or "gpu".
+        threads: CPU threads, all cores by default; "paddle-dygraph" reads OMP_NUM_THREADS instead.
+        precision: "fp32"; "bf16", for OpenVINO on CPUs that support it; "fp16", for Paddle Inference on a GPU; "auto":
+            bf16 with OpenVINO if the CPU supports it and cartoons reach `MIN_PSNR` against fp32, else fp32.
 
     Raises:
-        InputError: what was asked for does not exist here.
+        InputError: the engine, device or precision is unknown or not available.
     """
     for value, known, what in ((engine, NAMES, "engine"), (precision, PRECISIONS, "precision")):
         if value not in known:
             raise InputError(f"{what} {value!r}: unknown, choose from {', '.join(known)}")
-    ours = (OnnxRuntime.name, OpenVino.name)
-    if device == "gpu" and engine in ours:
+    if device == "gpu" and engine in (OnnxRuntime.name, OpenVino.name):
         raise InputError(f"engine {engine} runs on the CPU: use --engine paddle for a GPU")
     if engine in paddle_engines.NAMES or (engine == "auto" and device != "cpu" and paddle_engines.gpu()):
         return paddle_engines.create(weights, engine, device, threads or cores(), precision)
@@ -105,7 +104,7 @@ def _on_cpu(weights: Weights, engine: str, threads: int, precision: str) -> Engi
                 f"OpenVINO cannot run here ({str(error).strip().splitlines()[-1]}): use --engine onnx"
             ) from error
     if engine == "auto" and importlib.util.find_spec("openvino"):
-        with suppress(Exception):  # one that is broken, or not for this CPU, must not keep anybody from ONNX Runtime
+        with suppress(Exception):  # broken, or built for another CPU: fall back to ONNX Runtime
             return _openvino(weights, threads, precision)
     return OnnxRuntime(weights, threads)
 
@@ -113,13 +112,13 @@ def _on_cpu(weights: Weights, engine: str, threads: int, precision: str) -> Engi
 def _openvino(weights: Weights, threads: int, precision: str) -> OpenVino:
     if precision == "bf16" or (precision == "auto" and has_bf16()):
         bf16 = OpenVino(weights, threads, "bf16")
-        if precision == "bf16" or agreement(bf16, OnnxRuntime(weights, threads)) >= PSNR:
+        if precision == "bf16" or agreement(bf16, OnnxRuntime(weights, threads)) >= MIN_PSNR:
             return bf16
     return OpenVino(weights, threads, "fp32")
 
 
 def agreement(one: Network, other: Network) -> float:
-    """PSNR in dB of two networks' cartoons of an image of waves and noise, as 8-bit images count it."""
+    """PSNR in dB between two networks' cartoons of a synthetic image of waves and noise."""
     y, x = np.mgrid[0:1:128j, 0:1:128j]
     waves = np.stack([np.sin(9 * x), np.cos(7 * y), np.sin(20 * x * y)]) * 0.8
     image = np.float32(waves + np.random.default_rng(0).normal(0, 0.1, waves.shape)).clip(-1, 1)[None]

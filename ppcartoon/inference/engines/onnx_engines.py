@@ -1,4 +1,4 @@
-"""The engines that take the ONNX graphs: ONNX Runtime and OpenVINO, on the CPU."""
+"""CPU engines that run the ONNX graphs: ONNX Runtime and OpenVINO."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Outputs = tuple[np.ndarray, ...]
 
 
-class _OfGraphs:
-    """What the engines that take ONNX graphs have in common; each graph is compiled when it is first needed."""
+class _OnnxEngine:
+    """Base class of the ONNX engines; each graph is compiled when it is first needed."""
 
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
@@ -31,7 +31,7 @@ class _OfGraphs:
         self._own = self._compile(onnx_graph.build(weights))
 
     def _compile(self, model: onnx.ModelProto) -> Callable[..., Outputs]:
-        """A function of the graph's inputs by name, to its outputs."""
+        """Compiles a graph into a function from its inputs, by name, to its outputs."""
         raise NotImplementedError
 
     @cached_property
@@ -49,25 +49,25 @@ class _OfGraphs:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self._own(image=images)[0]
 
-    def measured(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        cartoons, statistics = self._measured(image=images)
-        return cartoons, statistics
-
-    def run_blended(self, images: np.ndarray, stats: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-        if share == 0:
+    def run_blended(self, images: np.ndarray, stats: np.ndarray | None, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+        if alpha == 0:
             return self._given(image=images, given=stats)[0], stats
-        cartoons, statistics = self._blended(image=images, given=stats, share=np.float32([share]))
-        return cartoons, statistics
+        if alpha == 1:  # measured more exactly than in the blended graph
+            cartoons, used = self._measured(image=images)
+        else:
+            cartoons, used = self._blended(image=images, given=stats, alpha=np.float32([alpha]))
+        return cartoons, used
 
-    def with_fixed_stats(self, statistics: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        run = self._compile(onnx_graph.with_fixed_stats(self._weights, statistics))
+    def with_fixed_stats(self, stats: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        run = self._compile(onnx_graph.with_fixed_stats(self._weights, stats))
         return lambda images: run(image=images)[0]
 
     def pooled_stats(self, samples: np.ndarray) -> np.ndarray:
-        return self._compile(onnx_graph.build(self._weights, "together"))(image=samples)[0][0]
+        run = self._compile(onnx_graph.build(self._weights, "pooled"))
+        return run(image=samples)[0][0]
 
 
-class OnnxRuntime(_OfGraphs):
+class OnnxRuntime(_OnnxEngine):
     """ONNX Runtime on the CPU."""
 
     name, bytes_per_pixel = "onnx", 25
@@ -78,22 +78,22 @@ class OnnxRuntime(_OfGraphs):
         super().__init__(weights)
 
     def _compile(self, model: onnx.ModelProto) -> Callable[..., Outputs]:
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
-        options.enable_mem_pattern = False  # or it plans ahead for twice the memory, and keeps it
+        options.enable_mem_pattern = False  # else memory use doubles, and is not freed
         options.log_severity_level = 3  # errors only
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
         return lambda **inputs: session.run(None, inputs)
 
 
-class OpenVino(_OfGraphs):
+class OpenVino(_OnnxEngine):
     """OpenVINO on the CPU.
 
     Raises:
-        InputError: precision is "bf16", and the CPU has no instructions for it.
+        InputError: OpenVINO is not installed, or the precision is "bf16" and the CPU does not support it.
     """
 
     name = "openvino"
@@ -101,12 +101,12 @@ class OpenVino(_OfGraphs):
     def __init__(self, weights: Weights, threads: int, precision: str) -> None:
         self._core = core()
         if precision == "bf16" and not has_bf16():
-            raise InputError("precision bf16: this CPU does not compute in it: use --precision fp32")
+            raise InputError("precision bf16: this CPU does not support it: use --precision fp32")
         self._settings = {
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
-            "CPU_RUNTIME_CACHE_CAPACITY": "128",  # layers prepared for sizes seen; of 5000 memory would grow for long
+            "CPU_RUNTIME_CACHE_CAPACITY": "128",  # layers kept by input size; the default of 5000 uses much memory
         }
         self.bytes_per_pixel = {"fp32": 22.5, "bf16": 11.5}[precision]
         self.description = f"OpenVINO in {precision} on {threads} CPU threads"
@@ -131,7 +131,7 @@ def core() -> openvino.Core:
     Raises:
         InputError: OpenVINO is not installed.
     """
-    sys.modules.setdefault("openvino_telemetry", None)  # which would report to Intel; OpenVINO has a stub for it
+    sys.modules.setdefault("openvino_telemetry", None)  # no reports to Intel; OpenVINO then uses its own stub
     try:
         import openvino
     except ImportError as error:
@@ -140,5 +140,5 @@ def core() -> openvino.Core:
 
 
 def has_bf16() -> bool:
-    """Whether OpenVINO finds a CPU with instructions for bf16 (avx512_bf16 or AMX)."""
+    """Whether the CPU supports bf16 (avx512_bf16 or AMX), according to OpenVINO."""
     return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -1,4 +1,4 @@
-"""Paddle as an engine: eagerly, and through Paddle Inference, on CPUs and GPUs."""
+"""Engines that run on Paddle: dygraph (eager) and Paddle Inference, on CPUs and GPUs."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
     from paddle.inference import Config
     from paddle.nn import Layer
 
-ONEDNN_BROKEN = "3.3."  # there oneDNN's fused convolution ends the process with a segmentation fault on this network
+ONEDNN_BROKEN = "3.3."  # in these versions oneDNN's fused convolution crashes (SIGSEGV) on this network
 IMAGE = {"image": [None, 3, None, None]}
-NO_GPU = "device gpu: no GPU that an installed paddlepaddle-gpu can use; leave --device out for the CPU"
+NO_GPU = "device gpu: no GPU that an installed paddlepaddle-gpu can use; omit --device for the CPU"
 
 
 class _Paddle:
-    """What both have in common: the statistics of samples are measured by ONNX Runtime, once for a large image."""
+    """Base class of the Paddle engines; ONNX Runtime measures pooled statistics, once per large image."""
 
     def __init__(self, weights: Weights, device: str, threads: int) -> None:
         self._weights, self._device, self._threads = weights, device, threads
         self._paddle, self._lock = paddle(), threading.Lock()
 
-    def run_blended(self, images: np.ndarray, stats: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    def run_blended(self, images: np.ndarray, stats: np.ndarray | None, alpha: float) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError
 
-    def with_fixed_stats(self, statistics: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        return lambda images: self.run_blended(images, statistics[None], 0.0)[0]
+    def with_fixed_stats(self, stats: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda images: self.run_blended(images, stats[None], 0.0)[0]
 
     def pooled_stats(self, samples: np.ndarray) -> np.ndarray:
         return OnnxRuntime(self._weights, self._threads).pooled_stats(samples)
 
 
 class PaddleDygraph(_Paddle):
-    """Paddle, eagerly: the reference for the others."""
+    """Paddle dygraph: the reference for the other engines."""
 
     name, bytes_per_pixel = "paddle-dygraph", 40
 
@@ -57,24 +57,17 @@ class PaddleDygraph(_Paddle):
         super().__init__(weights, device, threads)
         self._network = cartoonizer(weights, device)
         self._place = self._network.generator.out.weight.place
-        self.description = "Paddle dygraph on " + (
-            "the GPU" if device == "gpu" else f"{os.environ['OMP_NUM_THREADS']} CPU threads"
-        )
+        where = "the GPU" if device == "gpu" else f"{os.environ['OMP_NUM_THREADS']} CPU threads"
+        self.description = f"Paddle dygraph on {where}"
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         with self._lock, self._paddle.no_grad():
             return self._network(self._tensor(images)).numpy()
 
-    def run_blended(self, images: np.ndarray, stats: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-        return self._with_statistics(images, self._tensor(stats), share or None)
-
-    def measured(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self._with_statistics(images)
-
-    def _with_statistics(self, images: np.ndarray, *stats: Tensor | float | None) -> tuple[np.ndarray, np.ndarray]:
+    def run_blended(self, images: np.ndarray, stats: np.ndarray | None, alpha: float) -> tuple[np.ndarray, np.ndarray]:
         from ...models.networks import Statistics
 
-        statistics = Statistics(*stats)
+        statistics = Statistics() if alpha == 1 else Statistics(self._tensor(stats), alpha or None)
         with self._lock, self._paddle.no_grad():
             return self._network(self._tensor(images), statistics).numpy(), statistics.used().numpy()
 
@@ -83,7 +76,7 @@ class PaddleDygraph(_Paddle):
 
 
 class PaddleInference(_Paddle):
-    """Paddle Inference: on the CPU with oneDNN where it works, on a GPU in fp32 or fp16, and there with TensorRT."""
+    """Paddle Inference: on a CPU with oneDNN if that works, on a GPU in fp32 or fp16, there also with TensorRT."""
 
     name, bytes_per_pixel = "paddle", 40
 
@@ -102,36 +95,35 @@ class PaddleInference(_Paddle):
         with self._lock:
             return self._own(images)[0]
 
-    def _telling(self, **inputs: list[int | None]) -> Program:
+    def _program_with_stats(self, **inputs: list[int | None]) -> Program:
         from ...models.networks import WithStatistics
 
         return self._program(WithStatistics(cartoonizer(self._weights, self._device)), IMAGE | inputs)
 
     @cached_property
     def _measured(self) -> Program:
-        return self._telling()
-
-    def measured(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        with self._lock:
-            return tuple(self._measured(images))
+        return self._program_with_stats()
 
     @cached_property
     def _blended(self) -> Program:
-        return self._telling(given=[None, None, 2], share=[1])
+        return self._program_with_stats(given=[None, None, 2], alpha=[1])
 
-    def run_blended(self, images: np.ndarray, stats: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    def run_blended(self, images: np.ndarray, stats: np.ndarray | None, alpha: float) -> tuple[np.ndarray, np.ndarray]:
         with self._lock:
-            return tuple(self._blended(images, stats, np.float32([share])))
+            if alpha == 1:
+                return tuple(self._measured(images))
+            return tuple(self._blended(images, stats, np.float32([alpha])))
 
 
 class Program:
-    """A saved model in Paddle Inference; called with its inputs in order, it gives a list of its outputs.
+    """A saved model, loaded by Paddle Inference: a function from its inputs, in order, to a list of its outputs.
 
     Args:
-        path: of its .json or .pdmodel; the .pdiparams is beside it.
-        device: "cpu" or "gpu"; with `threads` on the CPU.
+        path: the .json or .pdmodel file; the .pdiparams file is next to it.
+        device: "cpu" or "gpu".
+        threads: CPU threads; ignored on a GPU.
         precision: "fp32", or "fp16" on a GPU.
-        tensorrt: whether TensorRT runs what it can, on a GPU.
+        tensorrt: run supported operators with TensorRT, on a GPU.
     """
 
     def __init__(self, path: Path, device: str, threads: int, precision: str = "fp32", tensorrt: bool = False) -> None:
@@ -140,15 +132,15 @@ class Program:
         config.disable_glog_info()
         if device == "gpu":
             set_gpu(config, precision, tensorrt)
-            where = f"the GPU{' with TensorRT' * tensorrt} in {precision}"
+            where = f"the GPU with TensorRT in {precision}" if tensorrt else f"the GPU in {precision}"
         elif version.startswith(ONEDNN_BROKEN):
             config.set_cpu_math_library_num_threads(threads)
             config.disable_mkldnn()
-            where = f"{threads} CPU threads without oneDNN, which Paddle {version} breaks"
+            where = f"{threads} CPU threads without oneDNN, which crashes in Paddle {version}"
         else:
             config.set_cpu_math_library_num_threads(threads)
             config.enable_mkldnn()
-            config.set_mkldnn_cache_capacity(1)  # memory would grow with each new image size
+            config.set_mkldnn_cache_capacity(1)  # else memory grows with each new image size
             where = f"{threads} CPU threads"
         self.description = f"Paddle Inference on {where}"
         self._predictor = inference.create_predictor(config)
@@ -172,21 +164,28 @@ def restore_threads() -> None:
 
 
 def set_gpu(config: Config, precision: str, tensorrt: bool) -> None:
-    """Tells Paddle Inference to run on the GPU."""
+    """Configures Paddle Inference to run on the GPU."""
     kinds = importlib.import_module("paddle.inference").PrecisionType
     kind = kinds.Half if precision == "fp16" else kinds.Float32
-    config.enable_use_gpu(256, 0, kind)  # MB to begin with, and which GPU
+    config.enable_use_gpu(256, 0, kind)  # initial memory pool in MB, index of the GPU
     if tensorrt:
         config.enable_tensorrt_engine(1 << 30, 1, 3, kind, False, False)
-        sizes = ([1, 3, 64, 64], [4, 3, 2048, 2048], [1, 3, 256, 256])  # least, most, and what it is tuned for
+        sizes = ([1, 3, 64, 64], [4, 3, 2048, 2048], [1, 3, 256, 256])  # minimum, maximum, optimum
         config.set_trt_dynamic_shape_info(*({"image": size} for size in sizes))
 
 
 def save(network: Layer, prefix: Path, **shapes: list[int | None]) -> Path:
-    """Saves PREFIX.pdiparams and a program with such inputs; gives the path of that: .json, or .pdmodel on Paddle 2."""
+    """Saves PREFIX.pdiparams and a program; returns the program's path: .json, or .pdmodel with Paddle 2.
+
+    Args:
+        network: the network to save.
+        prefix: path without an ending.
+        shapes: the network's inputs by name, in order; None stands for any size.
+    """
     specs = [paddle().static.InputSpec(shape, "float32", name) for name, shape in shapes.items()]
     paddle().jit.save(network, str(prefix), input_spec=specs)
-    return next(path for ending in (".json", ".pdmodel") if (path := prefix.with_suffix(ending)).exists())
+    program = prefix.with_suffix(".json")
+    return program if program.exists() else prefix.with_suffix(".pdmodel")
 
 
 TENSORRT = "tensorrt"
@@ -194,10 +193,10 @@ NAMES = (PaddleInference.name, TENSORRT, PaddleDygraph.name)
 
 
 def create(weights: Weights, engine: str, device: str, threads: int, precision: str) -> PaddleDygraph | PaddleInference:
-    """As `engines.create`, for "auto" on a GPU and the engines of `NAMES`.
+    """Same as `engines.create`, for "auto" on a GPU and for the engines in `NAMES`.
 
     Raises:
-        InputError: Paddle, the GPU or TensorRT is not there, or the precision is not the engine's.
+        InputError: Paddle, the GPU or TensorRT is not available, or the engine does not support the precision.
     """
     if not importlib.util.find_spec("paddle"):
         raise InputError(f"engine {engine}: Paddle is not installed; pip install paddlepaddle==3.2.2, or the GPU build")
@@ -206,7 +205,8 @@ def create(weights: Weights, engine: str, device: str, threads: int, precision: 
     device = "gpu" if device != "cpu" and gpu() else "cpu"
     on_gpu = device == "gpu" and engine != PaddleDygraph.name
     if precision not in ("auto", "fp32") and not (precision == "fp16" and on_gpu):
-        raise InputError(f"engine {engine} computes in fp32{' or fp16' * on_gpu}: leave --precision {precision} out")
+        supported = "fp32 or fp16" if on_gpu else "fp32"
+        raise InputError(f"engine {engine} computes in {supported}: omit --precision {precision}")
     precision = "fp32" if precision == "auto" else precision
     if engine == PaddleDygraph.name:
         return PaddleDygraph(weights, device, threads)
@@ -215,29 +215,29 @@ def create(weights: Weights, engine: str, device: str, threads: int, precision: 
         raise InputError("engine tensorrt: needs a GPU and a Paddle that was built with TensorRT: use --engine paddle")
     if engine != "auto":
         return PaddleInference(weights, device, threads, precision, engine == TENSORRT)
-    for kind in [TENSORRT] * tensorrt + [PaddleInference.name]:
+    for use_tensorrt in (True, False) if tensorrt else (False,):
         try:
-            made = PaddleInference(weights, device, threads, precision, kind == TENSORRT)
-            made(np.zeros((1, 3, 64, 64), np.float32))
-            return made
-        except Exception:  # each build of Paddle has its own for GPUs that it has no kernels for
+            candidate = PaddleInference(weights, device, threads, precision, use_tensorrt)
+            candidate(np.zeros((1, 3, 64, 64), np.float32))
+            return candidate
+        except Exception:  # builds of Paddle raise various errors on GPUs that they have no kernels for
             continue
     return PaddleDygraph(weights, device, threads)
 
 
 def gpu() -> bool:
-    """Whether Paddle can use a GPU; Paddle is only imported where there is a driver."""
+    """Whether Paddle can use a GPU; imports Paddle only if there is a driver."""
     if not (shutil.which("nvidia-smi") and importlib.util.find_spec("paddle")):
         return False
     try:
         device = paddle().device
-    except InputError:  # a broken Paddle must not keep anybody from ONNX Runtime
+    except InputError:  # Paddle is broken; the CPU engines still work
         return False
     return device.is_compiled_with_cuda() and device.cuda.device_count() > 0
 
 
 def paddle() -> ModuleType:
-    """Imports Paddle without its remarks on compilers and graphs.
+    """Imports Paddle without its warnings about compilers.
 
     Raises:
         InputError: it cannot be imported.
@@ -247,13 +247,13 @@ def paddle() -> ModuleType:
         warnings.filterwarnings("ignore", message="No ccache found")
         try:
             return importlib.import_module("paddle")
-        except ImportError as error:  # Paddle needs setuptools, for one, and does not say so to pip
+        except ImportError as error:  # e.g. setuptools, which Paddle needs but does not declare
             raise InputError(f"Paddle is installed but cannot be imported: {error}") from error
 
 
 def cartoonizer(weights: Weights, device: str) -> Layer:
     """The Paddle network with its weights on a device."""
-    onnx_graph.build(weights)  # which checks the tensors before Paddle allocates any
+    onnx_graph.build(weights)  # checks the tensors before Paddle allocates memory
     from ...models.networks import Cartoonizer
 
     network = Cartoonizer(**weights.network).to(device=device)

@@ -1,11 +1,11 @@
-"""Which images become which cartoons, where there may be millions: files, folders, lists and buckets."""
+"""Maps millions of images to cartoons: files, folders, lists and buckets."""
 
 from __future__ import annotations
 
 import os
 import posixpath
 from collections.abc import Iterator
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,100 +19,117 @@ from . import storage
 def plan(
     inputs: list[str], output: str, *, recursive: bool, suffix: str, ext: str, skip_existing: bool
 ) -> tuple[pa.Table, int]:
-    """What is to be done, as columns index, source and target (bytes), and the number of cartoons that may stay.
+    """The jobs, and the number of cartoons that exist and are kept.
+
+    Args:
+        inputs: see `find`.
+        output: a folder, or its URI.
+        recursive: see `inference.jobs.plan`.
+        suffix: see there.
+        ext: see there.
+        skip_existing: see there.
+
+    Returns:
+        A table with a row per job and columns index (int), source and target (bytes); the number of skipped jobs.
 
     Raises:
-        InputError: as `plan.plan` does.
+        InputError: see `inference.jobs.plan`.
     """
     check_suffix(suffix)
-    if not storage.is_uri(output := storage.absolute(output)):
+    output = storage.absolute(output)
+    if not storage.is_uri(output):
         output = os.path.realpath(output)
     if Path(output).suffix.lower() in IMAGE_ENDINGS and not os.path.isdir(output):
         raise InputError(f"{output}: a cluster writes into a folder; give one as the output")
     found: set[str] = set()
-    folders: dict[str, list[str]] = {}  # where cartoons go, and their sources
+    folders: dict[str, list[str]] = {}  # sources by their folder in the output
     for text in inputs:
         if len(inputs) > 1 and storage.absolute(text) == output:
-            continue  # the shell's * has found the output folder
-        inside = recursive and storage.contains(storage.absolute(text), output)
-        if inside and not skip_existing and any(storage.listing(output, True)):
-            raise InputError(f"{output}: has files, inside an input; --skip-existing keeps them, or remove them")
+            continue  # the shell expanded * to a list that contains the output folder
+        output_in_input = recursive and storage.contains(storage.absolute(text), output)
+        if output_in_input and not skip_existing and any(storage.list_files(output, True)):
+            raise InputError(
+                f"{output}: has files and is inside an input folder; remove them, or keep them by --skip-existing"
+            )
         for source, relative in find(text, output, recursive):
             if source not in found:
                 found.add(source)
                 folders.setdefault(posixpath.dirname(relative), []).append(source)
 
-    there = set(storage.listing(output, True)) if skip_existing else ()
+    existing = set(storage.list_files(output, True)) if skip_existing else ()
 
     def pairs() -> Iterator[tuple[bytes, bytes]]:
         for folder, sources in folders.items():
             relative = [posixpath.join(folder, storage.name(source)) for source in sources]
             for source, name in zip(sources, names(relative, suffix, ext)):
-                if (target := storage.below(output, name)) in found:
+                target = storage.join(output, name)
+                if target in found:
                     raise InputError(f"{target}: would replace an input; choose another --output or a --suffix")
-                if name not in there:
+                if name not in existing:
                     yield os.fsencode(source), os.fsencode(target)
 
-    todo, columns = pairs(), ("source", "target")
-    chunks = iter(lambda: list(islice(todo, 1 << 16)), [])
-    tables = [pa.table(dict(zip(columns, zip(*chunk)))) for chunk in chunks]
-    jobs = pa.concat_tables([pa.schema([(name, pa.binary()) for name in columns]).empty_table(), *tables])
+    remaining = pairs()
+    tables = [pa.schema([("source", pa.binary()), ("target", pa.binary())]).empty_table()]
+    while chunk := list(islice(remaining, 1 << 16)):  # not all of a million paths as Python objects at once
+        sources, targets = zip(*chunk)
+        tables.append(pa.table({"source": sources, "target": targets}))
+    jobs = pa.concat_tables(tables)
     return jobs.add_column(0, "index", [np.arange(len(jobs))]), len(found) - len(jobs)
 
 
 def find(text: str, output: str, recursive: bool) -> Iterator[tuple[str, str]]:
-    """The files of one input, each with the path that it has below that input.
+    """The location of each file of one input, with its path relative to that input.
 
     Args:
-        text: a file, a folder, a glob pattern, a URI of an object or a folder, or @FILE: a text file with a path or URI
-            a line, which have their paths below the folder that all share.
-        output: a place that is left out.
-        recursive: go into subfolders.
+        text: a file, a folder, a glob pattern, a URI of an object or a folder, or @FILE: a text file with one path or
+            URI per line; relative paths then start at the folder that all lines share.
+        output: a folder that is skipped.
+        recursive: search subfolders.
 
     Raises:
-        InputError: there are none, or they cannot be read.
+        InputError: there are no files, or they cannot be read.
     """
+    location = storage.absolute(text)
     if text.startswith("@"):
-        yield from _listed(text[1:])
-    elif storage.is_uri(place := storage.absolute(text)):
-        yield from _stored(place, output, recursive)
+        yield from _from_list(text[1:])
+    elif storage.is_uri(location):
+        yield from _from_uri(location, output, recursive)
     else:
-        yield from (
-            (storage.absolute(str(path)), str(relative)) for path, relative in search(place, Path(output), recursive)
-        )
+        for path, relative in search(location, Path(output), recursive):
+            yield storage.absolute(str(path)), str(relative)
 
 
-def _listed(file: str) -> Iterator[tuple[str, str]]:
+def _from_list(file: str) -> Iterator[tuple[str, str]]:
     try:
         lines = [storage.absolute(line) for line in Path(file).read_text("utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read as a list of images ({error})") from error
     if not lines:
-        raise InputError(f"{file}: an empty list; give a path or URI a line")
-    shared = takewhile(lambda pair: pair[0] == pair[1], zip(min(lines), max(lines)))
-    root = posixpath.dirname("".join(letter for letter, _ in shared))
-    yield from ((line, _tidy(line[len(root) :])) for line in lines)
+        raise InputError(f"{file}: an empty list; give one path or URI per line")
+    root = posixpath.dirname(posixpath.commonprefix(lines))
+    yield from ((line, _inside(line[len(root) :])) for line in lines)
 
 
-def _stored(place: str, output: str, recursive: bool) -> Iterator[tuple[str, str]]:
-    system, path = storage.locate(place)
+def _from_uri(uri: str, output: str, recursive: bool) -> Iterator[tuple[str, str]]:
+    system, path = storage.locate(uri)
     try:
         is_file = system.get_file_info(path).is_file
     except OSError as error:
-        raise InputError(f"{place}: {storage.first_line(error)}") from error
+        raise InputError(f"{uri}: {storage.first_line(error)}") from error
     if is_file:
-        yield place, storage.name(place)
+        yield uri, storage.name(uri)
         return
     empty = True
-    for relative in storage.listing(place, recursive):
-        source = storage.below(place, relative)
+    for relative in storage.list_files(uri, recursive):
+        source = storage.join(uri, relative)
         if not storage.contains(output, source) and not any(part.startswith(".") for part in relative.split("/")):
             empty = False
-            yield source, _tidy(relative)
+            yield source, _inside(relative)
     if empty:
-        raise InputError(f"{place}: no files there" + ("" if recursive else "; --recursive looks into subfolders"))
+        advice = "" if recursive else "; --recursive searches its subfolders"
+        raise InputError(f"{uri}: no files there{advice}")
 
 
-def _tidy(path: str) -> str:
-    """A path that stays below the folder it is joined to."""
+def _inside(path: str) -> str:
+    """A relative path without "..", so that it stays inside the folder it is joined to."""
     return posixpath.normpath("/" + path.replace("://", "/")).lstrip("/")

@@ -1,9 +1,10 @@
-"""Images by the million into cartoons on a Ray cluster: Ray Data, with a predictor in each worker."""
+"""Cartoonizes millions of images on a Ray cluster, by Ray Data with a predictor in each worker."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import os
 import signal
 import socket
@@ -24,12 +25,12 @@ if not all(importlib.util.find_spec(name) for name in ("ray", "pyarrow")):
     raise InputError('a cluster needs Ray: pip install "ppcartoon[ray]"')
 import pyarrow as pa
 
-from ..batch import Options
+from ..batch import BatchOptions
 from .jobs import plan
 from .worker import Worker
 
-THREADS = 4  # of a worker: several workers make more of a machine than one with many threads
-TRIES = 3  # for a task whose worker dies
+THREADS = 4  # per worker: several workers are faster than one with many threads
+TRIES = 3  # of a task whose worker dies
 
 
 def run(
@@ -37,45 +38,47 @@ def run(
     output: str,
     address: str,
     predictor_options: dict,
-    wanted: Options,
+    options: BatchOptions,
     *,
     recursive: bool = False,
     suffix: str = "",
     ext: str = "auto",
     skip_existing: bool = False,
 ) -> tuple[int, int, list[tuple[str, str]]]:
-    """Cartoonizes all images of the inputs, and names those that fail as they do.
+    """Cartoonizes all images of the inputs; reports failures on stderr.
 
     Args:
-        inputs: see `bulk.find`. Paths have to mean the same on every node.
-        output: a folder, or a URI of one. The names in it are those that `plan.plan` gives.
-        address: "auto" (the cluster that this machine belongs to), "local" (one on this machine, for as long as it
-            takes), or host:port.
-        predictor_options: of the `CartoonPredictor` of each worker. It takes as many of the cluster's CPUs as it has
-            `threads`, and a GPU where the device is "gpu"; any other device is the CPU here.
-        wanted: of the cartoons.
-        recursive, suffix, ext, skip_existing: as in `plan.plan`.
+        inputs: see `jobs.find`. Paths must be valid on every node.
+        output: a folder, or its URI; file names as in `inference.jobs.plan`.
+        address: "auto" (the cluster of this machine), "local" (a temporary cluster on this machine), or host:port.
+        predictor_options: arguments of each worker's `CartoonPredictor`. A worker reserves `threads` CPUs, and a GPU if
+            the device is "gpu"; any other device means the CPU.
+        options: how cartoons are made and written.
+        recursive, suffix, ext, skip_existing: see `inference.jobs.plan`.
 
     Returns:
-        The number of cartoons made, that of those that were there already, and the sources and messages of failures.
+        The number of cartoons made, the number of existing ones, and the source and message of each failure.
 
     Raises:
-        InputError: nothing can be done as asked.
+        InputError: inputs, weights or options are invalid, or the cluster cannot be used.
         OutputError: a cartoon cannot be written.
     """
     from tqdm import tqdm
 
-    options = {"style": DEFAULT_STYLE, "weights_file": None, "batch_size": 1, "threads": None} | predictor_options
-    options["device"] = "gpu" if options.get("device") == "gpu" else "cpu"
-    style, file = options.pop("style"), options.pop("weights_file")
-    weights.load_style(style) if file is None else weights.require_cartoonizer(
-        weights.load(Path(file))
-    )  # mistakes show here
-    arguments = (options, Path(file or weights.folder() / f"{style}.safetensors").read_bytes(), wanted)
+    defaults = {"style": DEFAULT_STYLE, "weights_file": None, "batch_size": 1, "threads": None}
+    predictor_options = defaults | predictor_options
+    predictor_options["device"] = "gpu" if predictor_options.get("device") == "gpu" else "cpu"
+    style, file = predictor_options.pop("style"), predictor_options.pop("weights_file")
+    if file is None:
+        file = weights.folder() / f"{style}.safetensors"
+        weights.load_style(style)  # checks the weights before a cluster is joined
+    else:
+        weights.require_cartoonizer(weights.load(Path(file)))
+    arguments = (predictor_options, Path(file).read_bytes(), options)
     jobs, skipped = plan(inputs, output, recursive=recursive, suffix=suffix, ext=ext, skip_existing=skip_existing)
     failures: list[tuple[str, str]] = []
-    left = np.ones(len(jobs), bool)
-    if not left.any():
+    unfinished = np.ones(len(jobs), bool)
+    if not len(jobs):
         return 0, skipped, failures
 
     def fail(index: int, message: str) -> None:
@@ -83,37 +86,40 @@ def run(
         bar.write(f"ppcartoon: {failures[-1][0]}: {message}", file=sys.stderr)
 
     with _connected(address), tqdm(total=len(jobs), unit="image", disable=None) as bar:
-        batch = options["batch_size"]
-        rounds = [(batch, max(batch, min(64, 1 + len(jobs) // 1000))), (1, 1)]
-        for sizes in rounds:  # what is left undone may only have shared a worker with the image that this died of
-            rest = jobs.filter(pa.array(left))
-            for index, message, fatal in _results(rest, *sizes, arguments) if len(rest) else ():
+        batch = predictor_options["batch_size"]
+        task = max(batch, min(64, 1 + len(jobs) // 1000))
+        # The second round retries, one by one, images whose worker died, perhaps because of another image in its task.
+        for batch_size, task_size in ((batch, task), (1, 1)):
+            remaining = jobs.filter(pa.array(unfinished))
+            if not len(remaining):
+                break
+            for index, message, fatal in _results(remaining, batch_size, task_size, arguments):
                 if fatal:
                     raise OutputError(message)
-                left[index] = False
+                unfinished[index] = False
                 bar.update()
                 if message:
                     fail(index, message)
-        for index in np.flatnonzero(left):
-            fail(index, "its worker died or broke down each time; if memory is short, use --max-size")
+        for index in np.flatnonzero(unfinished):
+            fail(index, "its worker died or failed each time; if memory is short, use --max-size")
     return len(jobs) - len(failures), skipped, failures
 
 
 @contextmanager
 def _connected(address: str) -> Iterator[None]:
-    """Joins a cluster, quietly, and leaves it.
+    """Joins a cluster without Ray's messages, and leaves it after the block.
 
     Raises:
-        InputError: that cannot be done, or no worker can start.
+        InputError: the cluster cannot be joined, or no worker can start.
     """
     if address.startswith("ray://"):
         raise InputError(f"{address}: Ray Data does not run through Ray Client; start this on a node with --ray auto")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of what it will do one day
-    settings = {"runtime_env": {"py_modules": [str(Path(__file__).parents[2])]}}  # other nodes may lack this package
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # avoids a warning about a future default
+    settings = {"runtime_env": {"py_modules": [str(Path(__file__).parents[2])]}}  # for nodes without this package
     if address == "local":
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # on any system: listens to this machine alone
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # on any system: listens on loopback only
         settings["include_dashboard"] = False
     elif address != "auto":
         _check_reachable(address)
@@ -127,8 +133,8 @@ def _connected(address: str) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"Ray at {address}: {str(error).splitlines()[0]}") from error
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)  # Ray has put its own there
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # where Ray tells of each worker that dies
+        signal.signal(signal.SIGTERM, handler)  # Ray has replaced it
+    with open(os.devnull, "w") as null, redirect_stdout(null):  # Ray prints a message for each worker that dies
         try:
             yield
         except RayError as error:
@@ -139,20 +145,20 @@ def _connected(address: str) -> Iterator[None]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Drops what the libraries beneath Python write to standard error."""
+    """Discards standard error, also that of C++ libraries."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(null)
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself would try for longer, and tell less."""
+    """Fails sooner than Ray would, and with a clearer message."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
@@ -161,10 +167,10 @@ def _check_reachable(address: str) -> None:
 
 
 def _results(jobs: pa.Table, batch: int, size: int, arguments: tuple) -> Iterator[tuple[int, str, bool]]:
-    """Runs jobs in tasks of `size`, and gives what `Worker` says of each job as it comes.
+    """Runs jobs in tasks of `size`, in batches of `batch`; yields index, message and fatal of each job, see `Worker`.
 
     Raises:
-        InputError: no node has what a worker needs; Ray would wait for one.
+        InputError: no node has the CPUs or the GPU of a worker; Ray would wait forever.
     """
     import ray.data
 
@@ -173,20 +179,22 @@ def _results(jobs: pa.Table, batch: int, size: int, arguments: tuple) -> Iterato
     context.max_errored_blocks = -1
     context.max_consecutive_actor_init_deaths = TRIES
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    options = arguments[0]
+    predictor_options, weights_data, options = arguments
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    threads = options["threads"] or int(min([THREADS, *filter(None, (node.get("CPU") for node in nodes))]))
-    gpus = int(options["device"] == "gpu")
-    room = sum(int(min(node.get("CPU", 0) // threads, node.get("GPU", 0) if gpus else np.inf)) for node in nodes)
-    if not room:
-        raise InputError(f"no node of the cluster has {threads} CPUs" + " and a GPU" * gpus)
+    cpus = [node["CPU"] for node in nodes if node.get("CPU")]
+    threads = predictor_options["threads"] or int(min([THREADS, *cpus]))
+    gpus = 1 if predictor_options["device"] == "gpu" else 0
+    capacity = sum(int(min(node.get("CPU", 0) // threads, node.get("GPU", 0) if gpus else np.inf)) for node in nodes)
+    if not capacity:
+        needed = f"{threads} CPUs and a GPU" if gpus else f"{threads} CPUs"
+        raise InputError(f"no node of the cluster has {needed}")
     blocks = ray.data.from_arrow([jobs.slice(i, size) for i in range(0, len(jobs), size)])
-    workers = min(room, -(-len(jobs) // size))  # and more where a cluster grows
-    with warnings.catch_warnings():  # that Ray 2.64 will have no limit of retries
+    workers = min(capacity, math.ceil(len(jobs) / size))  # the minimum; a cluster that grows gets more
+    with warnings.catch_warnings():  # about unlimited retries in Ray 2.64
         warnings.simplefilter("ignore")
         results = blocks.map_batches(
             Worker,
-            fn_constructor_args=(options | {"threads": threads}, *arguments[1:]),
+            fn_constructor_args=(predictor_options | {"threads": threads}, weights_data, options),
             compute=ray.data.ActorPoolStrategy(min_size=workers, max_tasks_in_flight_per_actor=min(size, 2)),
             batch_size=batch,
             batch_format="pyarrow",

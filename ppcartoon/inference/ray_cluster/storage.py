@@ -1,6 +1,6 @@
-"""Files by path or by URI (s3://, gs://, abfs://, hdfs://, file://): found, read and written alike.
+"""Lists, reads and writes files by location: a local path or a URI (s3://, gs://, abfs://, hdfs://, file://).
 
-The path of a URI is taken as it stands, without percent-encoding. Options of the file system may follow, as in
+The path of a URI is not percent-decoded. Options of the file system may follow it, such as
 s3://bucket/photos?region=eu-west-1; see pyarrow.fs.FileSystem.from_uri.
 """
 
@@ -22,14 +22,21 @@ from ...errors import InputError, OutputError
 from ...images import Picture
 from ...utils.files import atomic
 
-ATOMIC = ("s3", "gcs", "abfs")  # where an object appears whole or not at all
+ATOMIC = ("s3", "gcs", "abfs")  # file systems whose writes are atomic
 
-_real = functools.lru_cache(os.path.realpath)
-_filesystem = functools.cache(lambda root: fs.FileSystem.from_uri(root))
+
+@functools.lru_cache
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+@functools.cache
+def _filesystem(root: str) -> tuple[fs.FileSystem, str]:
+    return fs.FileSystem.from_uri(root)
 
 
 def absolute(text: str) -> str:
-    """The place that a user means: a path from the root whose folders are no links, or a URI."""
+    """A URI as it is; a path as an absolute path whose folders contain no links."""
     text = text.removeprefix("file://")
     if is_uri(text):
         return text
@@ -37,32 +44,33 @@ def absolute(text: str) -> str:
     return os.path.join(_real(folder), name)
 
 
-def is_uri(place: str) -> bool:
-    return "://" in place
+def is_uri(location: str) -> bool:
+    return "://" in location
 
 
-def below(place: str, relative: str) -> str:
-    """The place of what has the path `relative` in the folder `place`."""
-    folder, mark, options = place.partition("?") if is_uri(place) else (place, "", "")
+def join(folder: str, relative: str) -> str:
+    """The location of a file by its path relative to a folder."""
+    folder, mark, options = folder.partition("?") if is_uri(folder) else (folder, "", "")
     return f"{folder.rstrip('/')}/{relative}{mark}{options}"
 
 
-def name(place: str) -> str:
-    return posixpath.basename(place.partition("?")[0] if is_uri(place) else place)
+def name(location: str) -> str:
+    """The file name."""
+    return posixpath.basename(location.partition("?")[0] if is_uri(location) else location)
 
 
-def contains(folder: str, place: str) -> bool:
-    """Whether a place is below a folder, and not the folder itself."""
+def contains(folder: str, location: str) -> bool:
+    """Whether a location is inside a folder; False for the folder itself."""
     if is_uri(folder):
-        folder, place = folder.partition("?")[0], place.partition("?")[0]
-    return place.rstrip("/").startswith(folder.rstrip("/") + "/")
+        folder, location = folder.partition("?")[0], location.partition("?")[0]
+    return location.rstrip("/").startswith(folder.rstrip("/") + "/")
 
 
 def locate(uri: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a URI, and the path there.
+    """The file system of a URI, and the path in it.
 
     Raises:
-        InputError: there is no such file system, or it cannot be reached.
+        InputError: the file system is unknown or cannot be reached.
     """
     scheme, rest = uri.split("://", 1)
     rest, _, options = rest.partition("?")
@@ -74,31 +82,31 @@ def locate(uri: str) -> tuple[fs.FileSystem, str]:
     return system, posixpath.join(root, path).rstrip("/")
 
 
-def listing(place: str, recursive: bool) -> Iterator[str]:
-    """The files in a folder, by their paths below it; none where there is no such folder.
+def list_files(folder: str, recursive: bool) -> Iterator[str]:
+    """The paths of a folder's files, relative to it; none if the folder does not exist. Local folders: recursive only.
 
     Raises:
         InputError: the folder cannot be read.
     """
-    if not is_uri(place):
-        return (os.path.join(parent, name)[len(place) + 1 :] for parent, _, files in os.walk(place) for name in files)
-    system, path = locate(place)
+    if not is_uri(folder):
+        return (os.path.join(parent, name)[len(folder) + 1 :] for parent, _, files in os.walk(folder) for name in files)
+    system, path = locate(folder)
     try:
         infos = system.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=recursive))
     except OSError as error:
-        raise InputError(f"{place}: {first_line(error)}") from error
+        raise InputError(f"{folder}: {first_line(error)}") from error
     return (info.path[len(path) :].lstrip("/") for info in infos if info.is_file)
 
 
-def read(place: str) -> Picture:
-    """The image at a place.
+def read(location: str) -> Picture:
+    """Reads an image.
 
     Raises:
-        InputError: as `images.read` does, without naming the place.
+        InputError: see `images.read`; the message does not name the location.
     """
-    if not is_uri(place):
-        return images.read(Path(place))
-    system, path = locate(place)
+    if not is_uri(location):
+        return images.read(Path(location))
+    system, path = locate(location)
     try:
         with system.open_input_stream(path) as file:
             data = file.read()
@@ -107,17 +115,17 @@ def read(place: str) -> Picture:
     return images.read(io.BytesIO(data))
 
 
-def write(place: str, data: bytes) -> None:
-    """Writes a file whole or not at all.
+def write(location: str, data: bytes) -> None:
+    """Writes a file atomically.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
-    if not is_uri(place):
-        with atomic(Path(place)) as temporary:
+    if not is_uri(location):
+        with atomic(Path(location)) as temporary:
             temporary.write_bytes(data)
         return
-    system, path = locate(place)
+    system, path = locate(location)
     try:
         if system.type_name in ATOMIC:
             with system.open_output_stream(path) as file:
@@ -129,14 +137,14 @@ def write(place: str, data: bytes) -> None:
             with system.open_output_stream(temporary) as file:
                 file.write(data)
             with suppress(FileNotFoundError):
-                system.delete_file(path)  # HDFS would not replace it
+                system.delete_file(path)  # HDFS does not replace files
             system.move(temporary, path)
         except OSError:
             with suppress(OSError):
                 system.delete_file(temporary)
             raise
     except OSError as error:
-        raise OutputError(f"{place}: cannot be written ({first_line(error)})") from error
+        raise OutputError(f"{location}: cannot be written ({first_line(error)})") from error
 
 
 def first_line(error: Exception) -> str:

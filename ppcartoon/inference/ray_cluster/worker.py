@@ -1,4 +1,4 @@
-"""What a worker of a cluster does: images read, cartoonized and written, wherever they are."""
+"""A worker of a Ray cluster: reads images, cartoonizes them and writes the cartoons."""
 
 from __future__ import annotations
 
@@ -13,58 +13,67 @@ import pyarrow as pa
 
 from ... import images
 from ...errors import InputError, OutputError
-from ..batch import Options
+from ..batch import BatchOptions
 from ..predictor import CartoonPredictor
 from . import storage
 
 
 class Worker:
-    """Reads, cartoonizes and writes, in a process of Ray's.
+    """Cartoonizes batches of images in a Ray process.
 
     Args:
-        options: of its `CartoonPredictor`.
-        data: the content of a weights file.
-        wanted: of the cartoons.
+        predictor_options: arguments of its `CartoonPredictor`.
+        weights_data: the content of a weights file.
+        options: how cartoons are made and written.
     """
 
-    def __init__(self, options: dict, data: bytes, wanted: Options) -> None:
-        self.wanted, self.trouble = wanted, ""
+    def __init__(self, predictor_options: dict, weights_data: bytes, options: BatchOptions) -> None:
+        self.options, self.error = options, ""
         try:
             with tempfile.TemporaryDirectory() as folder:
-                (file := Path(folder) / "sent.safetensors").write_bytes(data)
-                self.predictor = CartoonPredictor(weights_file=file, **options)
+                file = Path(folder) / "sent.safetensors"
+                file.write_bytes(weights_data)
+                self.predictor = CartoonPredictor(weights_file=file, **predictor_options)
         except InputError as error:
-            self.trouble = str(error)
+            self.error = str(error)
 
     def __call__(self, jobs: pa.Table) -> pa.Table:
-        """Does jobs, and says so in columns index, message (empty where all is well) and fatal (no use in going on)."""
-        rows = [row | {"message": self.trouble, "fatal": bool(self.trouble)} for row in jobs.to_pylist()]
-        for row in rows if not self.trouble else ():
-            with _noting(row):
+        """Runs jobs; returns columns index, message (empty on success) and fatal (all other jobs would fail, too).
+
+        Args:
+            jobs: columns index, source and target, see `jobs.plan`.
+        """
+        rows = [row | {"message": self.error, "fatal": bool(self.error)} for row in jobs.to_pylist()]
+        if not self.error:
+            self._run(rows)
+        return pa.table({name: [row[name] for row in rows] for name in ("index", "message", "fatal")})
+
+    def _run(self, rows: list[dict]) -> None:
+        for row in rows:
+            with _recording_errors(row):
                 row["photo"] = self._read(os.fsdecode(row["source"]))
         ready = [row for row in rows if "photo" in row]
-        with _noting(*ready):
-            for row, rgb in zip(ready, self.predictor([row["photo"].rgb for row in ready]) if ready else ()):
-                with _noting(row):
+        with _recording_errors(*ready):
+            for row, rgb in zip(ready, self.predictor([row["photo"].rgb for row in ready])):
+                with _recording_errors(row):
                     self._write(os.fsdecode(row["target"]), row["photo"], rgb)
-        return pa.table({name: [row[name] for row in rows] for name in ("index", "message", "fatal")})
 
     def _read(self, source: str) -> images.Picture:
         photo = storage.read(source)
-        if self.wanted.max_size:
-            photo = images.shrink(photo, self.wanted.max_size)
-        self.predictor.tile_size(*photo.rgb.shape[:2])  # refuses what is too large
+        if self.options.max_size:
+            photo = images.shrink(photo, self.options.max_size)
+        self.predictor.tile_size(*photo.rgb.shape[:2])  # raises InputError if the photo is too large
         return photo
 
     def _write(self, target: str, photo: images.Picture, rgb: np.ndarray) -> None:
         cartoon = images.Picture(rgb, photo.alpha)
-        picture = images.side_by_side(photo, cartoon) if self.wanted.side_by_side else cartoon
-        storage.write(target, images.encode(picture, Path(target.partition("?")[0]).suffix, self.wanted.quality))
+        picture = images.side_by_side(photo, cartoon) if self.options.side_by_side else cartoon
+        storage.write(target, images.encode(picture, Path(target.partition("?")[0]).suffix, self.options.quality))
 
 
 @contextmanager
-def _noting(*rows: dict) -> Iterator[None]:
-    """Puts into rows what went wrong with them."""
+def _recording_errors(*rows: dict) -> Iterator[None]:
+    """Writes an InputError in the block into the rows, and does not raise it."""
     try:
         yield
     except InputError as error:
