@@ -130,7 +130,7 @@ def changes(film: list[np.ndarray], shift: float) -> list[float]:
 
 
 def jumps(film: list[np.ndarray]) -> list[float]:
-    """Mean absolute difference of each frame from the mean of its neighbours: none in a fade of steady speed."""
+    """Mean absolute difference of each frame from the mean of its neighbors: none in a fade of steady speed."""
     return [_mean(one / 2 + other / 2 - middle) for one, middle, other in zip(film, film[1:], film[2:])]
 
 

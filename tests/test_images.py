@@ -66,7 +66,7 @@ def test_a_transparent_gray_of_16_bits(tmp_path):
     assert (picture.rgb == GRAY[..., None]).all()
 
 
-def test_a_transparent_palette_colour(tmp_path):
+def test_a_transparent_palette_color(tmp_path):
     image = Image.fromarray(np.uint8(GRAY > 128) + 1, "P")
     image.putpalette([0, 0, 0, 10, 20, 30, 200, 100, 50])
     picture = images.read(saved(tmp_path, image, "a.gif", transparency=1))

@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     _table(commands.add_parser("table", help="Tables I and II: distances to cartoons and to photos, with the paper's"))
     _figure(commands.add_parser("figure", help="Figs. 4 to 10: photos, and what weights and methods make of them"))
     _run(commands.add_parser("run", help="the cartoons that any weights make of photos, a baseline's or ours"))
-    _gatys(commands.add_parser("gatys", help="photos in the style of an image, by optimisation (Gatys et al.)"))
+    _gatys(commands.add_parser("gatys", help="photos in the style of an image, by optimization (Gatys et al.)"))
     return p
 
 
@@ -147,8 +147,8 @@ def _gatys(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument("--skip-existing", action="store_true", help="go on after an interruption")
     p.add_argument("--vgg", metavar="FILE", help="like vgg19_no_fc.npy; random on trial (default: downloaded once)")
-    optimisation = p.add_argument_group("optimisation", argument_default=argparse.SUPPRESS)
-    add = optimisation.add_argument
+    optimization = p.add_argument_group("optimization", argument_default=argparse.SUPPRESS)
+    add = optimization.add_argument
     add("--iterations", type=common.whole_number(1), metavar="N", help="of L-BFGS, at most (default: 1000)")
     add("--init", choices=("content", "noise", "style"), help="what to start from (default: content, the photo)")
     add("--seed", type=common.whole_number(0), metavar="N", help="of the noise (default: 0)")

@@ -101,7 +101,7 @@ def export(weights: Weights, folder: Path, formats: Sequence[str]) -> list[Expor
 
 
 def description(weights: Weights) -> dict[str, str]:
-    """The description of a model: licence, network, input and output, by key."""
+    """The description of a model: license, network, input and output, by key."""
     texts = {key: getattr(weights, key) for key in ("style", "attribution", "licence", "command")}
     return texts | {"network": json.dumps(weights.network), "input": INPUT, "output": OUTPUT}
 

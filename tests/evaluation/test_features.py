@@ -23,9 +23,9 @@ SIZES = [(20, 30), (16, 16), (20, 30), (41, 17), (16, 16)]
 
 
 class Colors:
-    """Mean colours as features, which counts its calls."""
+    """Mean colors as features, which counts its calls."""
 
-    name, dimensions, is_fid = "mean colours", 3, False
+    name, dimensions, is_fid = "mean colors", 3, False
 
     def __init__(self, key="a"):
         self.key, self.batches = key, []

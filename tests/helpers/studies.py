@@ -1,4 +1,4 @@
-"""Small preference studies, in which a method is told by the colour of its outputs."""
+"""Small preference studies, in which a method is told by the color of its outputs."""
 
 import io
 import re
@@ -14,7 +14,7 @@ STYLES = "paprika", "shinkai"
 
 
 def image(color, number, height=24, width=36):
-    """Of one colour but for a pixel, by which photos differ."""
+    """Of one color but for a pixel, by which photos differ."""
     rgb = np.full((height, width, 3), color, np.uint8)
     rgb[0, 0] = number
     return rgb
@@ -30,7 +30,7 @@ def made(root: Path, photos: int = 3, styles=STYLES, methods=tuple(COLORS), heig
 
 
 def method_of(color) -> str:
-    """Whose outputs have this colour."""
+    """Whose outputs have this color."""
     return min(COLORS, key=lambda method: np.abs(np.subtract(COLORS[method], color)).sum())
 
 

@@ -1,4 +1,4 @@
-"""Films as cartoons: times, sound, colours and shapes. The cartoon is the negative, so that pixels can be checked."""
+"""Films as cartoons: times, sound, colors and shapes. The cartoon is the negative, so that pixels can be checked."""
 
 import av
 import numpy as np
@@ -114,7 +114,7 @@ def test_a_part_begins_at_the_first_picture_from_then_on(tmp_path):
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv", ".mov", ".webm"])
-def test_colours_are_bt709_and_come_back_as_they_were(tmp_path, ending):
+def test_colors_are_bt709_and_come_back_as_they_were(tmp_path, ending):
     patches = [(255, 255, 255), (0, 0, 0), (118, 118, 118), (200, 120, 60), (60, 160, 90), (60, 80, 200)]
     image = np.repeat(np.repeat(np.uint8([patches]), 64, 0), 32, 1)
     folder = tmp_path / "%d.png"

@@ -144,7 +144,7 @@ def test_key_frames_of_vp9_are_its_i_frames(tmp_path):
 def test_gifs_are_films(tmp_path):
     shots = take(videos.write(tmp_path / "a.gif", videos.scenes(0, 1, seconds=0.5), "gif", "rgb8"), "scenes")
     assert [shot.time for shot in shots] == [0, 0.5]
-    assert max(off(shot, seed) for seed, shot in enumerate(shots)) < 25  # of 256 colours for all
+    assert max(off(shot, seed) for seed, shot in enumerate(shots)) < 25  # of 256 colors for all
 
 
 @pytest.mark.parametrize("shift", [24, 0], ids=["timestamps go on", "timestamps start over"])

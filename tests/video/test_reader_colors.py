@@ -49,7 +49,7 @@ def film(path, signal, pix_fmt, coded, tags, codec="libx264", height=videos.HEIG
 
 
 def seen(path):
-    """The colours of the eight patches."""
+    """The colors of the eight patches."""
     with VideoReader(path) as video:
         (shot,) = video.shots("keyframes")
     height, width = shot.rgb.shape[:2]

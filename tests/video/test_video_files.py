@@ -46,7 +46,7 @@ def test_gifs_keep_their_delays_and_rounds(tmp_path, loop):
         assert image.info.get("loop") == loop
 
 
-def test_gifs_of_films_go_round_for_ever_in_colours_of_their_own(tmp_path):
+def test_gifs_of_films_go_round_for_ever_in_colors_of_their_own(tmp_path):
     path = videos.write(tmp_path / "a.mp4", [videos.scene(seed, 90, 160) for seed in SEEDS])
     cartoonize(path, tmp_path / "b.gif", lambda rgb, time: rgb)
     assert sum(delays(tmp_path / "b.gif")) == 500 and set(delays(tmp_path / "b.gif")) == {80, 90}
