@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..errors import InputError, OutputError, printable
+from ..errors import InputError, OutputError, naming, printable
 from . import common
 
 if TYPE_CHECKING:
@@ -190,7 +190,11 @@ def pipe(args: argparse.Namespace, predictor: dict) -> int:
     suffix = suffix or f".{'png' if args.ext == 'auto' else args.ext}"
     if suffix not in images.WRITABLE:
         raise InputError(f"{target}: one image is written as {', '.join(images.WRITABLE)}")
-    photo = images.read(io.BytesIO(sys.stdin.buffer.read()) if source == PIPE else Path(source))
+    if source == PIPE:
+        with naming("standard input"):
+            photo = images.read(io.BytesIO(sys.stdin.buffer.read()))
+    else:
+        photo = images.read(Path(source))
     photo = images.shrink(photo, args.max_size) if args.max_size else photo
     cartoon = images.Picture(CartoonPredictor(**predictor)(photo.rgb), photo.alpha)
     cartoon = images.side_by_side(photo, cartoon) if args.side_by_side else cartoon
