@@ -1,4 +1,4 @@
-"""Writes docs/api.md from the code: signatures and docstrings of the public modules. --check tells if it is current."""
+"""Generates docs/api.md from the signatures and docstrings of public modules; --check checks that it is up to date."""
 
 import ast
 import inspect
@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/api.md"
 PUBLIC = {  # what users import; everything else may change without notice
-    "Cartoons of photos and films": {
+    "Cartoons of photos and videos": {
         "inference.predictor": "CartoonPredictor",
         "video": "cartoonize",
         "video.deflicker": "Deflicker",
@@ -51,10 +51,10 @@ PUBLIC = {  # what users import; everything else may change without notice
 }
 HEAD = """# API reference
 
-What of `ppcartoon` is meant to be imported; what is not listed here may change. Written by `python docs/api.py` from
-the docstrings, and not by hand. `ppcartoon.CartoonPredictor` and `ppcartoon.InputError` are those of
-`ppcartoon.inference.predictor` and `ppcartoon.errors`. Training, evaluation and the other methods want Paddle and
-ppgan, the rest neither. Arrays are NumPy's, tensors Paddle's.
+The public API of `ppcartoon`; anything not listed here may change. This page is generated from the docstrings by
+`python docs/api.py`; do not edit it. `ppcartoon.CartoonPredictor` and `ppcartoon.InputError` are defined in
+`ppcartoon.inference.predictor` and `ppcartoon.errors`. Training, evaluation and the other methods need Paddle and
+ppgan, the rest needs neither. Arrays are NumPy arrays, tensors are Paddle tensors.
 """
 HEADING = re.compile(r"(Args|Attributes|Returns|Raises|Example):")
 ENTRY = re.compile(r" {4}(\w+): (.*)")
