@@ -39,8 +39,8 @@ setup(
         "ray": ["ray[data]>=2.40,<2.64"],
         "study": ["flask>=3.0", "matplotlib", "opencv-python-headless>=4.11", "scipy", "waitress>=3.0"],
         "web": ["av>=17", "gradio>=6", "opencv-python-headless>=4.11"],
-        # Imported by ppgan 2.1.0, our trainer and data preparation. Users install ppgan itself without its dependencies,
-        # and the build of Paddle that they need: README.md.
+        # Imported by ppgan 2.1.0, our trainer and data preparation. Users install ppgan without its dependencies, and
+        # the build of Paddle that they need: README.md.
         "train": [
             "av>=17",
             "filelock>=3.13",

@@ -82,7 +82,7 @@ def document() -> str:
 
 
 def module(name: str, names: list[str]) -> list[str]:
-    """A module: its docstring, and what of it is public, with the methods that say what they do."""
+    """The section of a module: its docstring, public names and their documented methods."""
     path = f"ppcartoon/{name.replace('.', '/')}"
     path += "/__init__.py" if (ROOT / path).is_dir() else ".py"
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
@@ -96,13 +96,13 @@ def module(name: str, names: list[str]) -> list[str]:
 
 
 def methods(node: ast.ClassDef) -> list[ast.FunctionDef]:
-    """Those with a docstring; others do what the base class says."""
+    """The public methods with a docstring; the others are documented in the base class."""
     named = [child for child in node.body if isinstance(child, ast.FunctionDef) and ast.get_docstring(child)]
     return [child for child in named if child.name[0] != "_" or child.name == "__call__"]
 
 
 def signature(node: ast.ClassDef | ast.FunctionDef) -> str:
-    """As it is written, on one line; a class has that of `__init__`, or its fields."""
+    """The signature as in the code, on one line; for a class, that of `__init__` or its fields."""
     if isinstance(node, ast.ClassDef):
         for child in node.body:
             if isinstance(child, ast.FunctionDef) and child.name == "__init__":
@@ -117,7 +117,7 @@ def signature(node: ast.ClassDef | ast.FunctionDef) -> str:
 
 
 def docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> list[str]:
-    """A docstring of Google's style as Markdown: the entries of Args and the like become a list."""
+    """A Google-style docstring as Markdown; entries of sections such as Args become a list."""
     lines, inside = [], False
     for line in inspect.cleandoc(ast.get_docstring(node) or "").splitlines():
         if heading := HEADING.fullmatch(line):
