@@ -105,7 +105,7 @@ def write_frames(path, frames, codec, options=None, colors=None, aspect=None, ma
 
 
 def write_flash(path, flash=1.0, seconds=2.0, audio_codec="aac", languages=("deu",), codec="libx264"):
-    """Writes a video that is black and silent up to `flash` seconds, then white and loud; one audio track a language."""
+    """Writes a video that is black and silent up to `flash` seconds, then white and loud, with a track per language."""
     with av.open(str(path), "w") as out:
         video = out.add_stream(codec, RATE, options={"g": "6"})
         video.height, video.width, video.pix_fmt = 48, 64, "yuv420p"

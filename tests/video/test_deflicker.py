@@ -1,4 +1,4 @@
-"""Deflicker reduces flicker without ghosts or blur; the shipped style is used where a tiny network would not flicker."""
+"""Deflicker reduces flicker without ghosts or blur; with the shipped style where a tiny network does not flicker."""
 
 import math
 
