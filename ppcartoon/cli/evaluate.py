@@ -232,7 +232,9 @@ def gatys(args: argparse.Namespace) -> int:
 
     jobs = plan([args.photo], args.output, skip_existing=args.skip_existing)
     todo = _photos(jobs)
-    options = gatys.GatysOptions(**{name: getattr(args, name) for name in gatys.GatysOptions._fields if hasattr(args, name)})
+    options = gatys.GatysOptions(
+        **{name: getattr(args, name) for name in gatys.GatysOptions._fields if hasattr(args, name)}
+    )
     start = time.perf_counter()
     failed = gatys.stylize_files(todo, args.style, options, args.vgg, args.max_size)
     return _report(args.output, jobs, failed, f"{time.perf_counter() - start:.1f} s")
