@@ -162,7 +162,7 @@ def smooth(args: argparse.Namespace) -> int:
     from ..data.edge_smoothing import smooth_folder
 
     result = smooth_folder(args.cartoons, args.output, args.jobs)
-    common.tell_all(PROGRAM, [f"{file}: {reason}" for file, reason in result.failed.items()])
+    common.tell_all(PROGRAM, [*result.failed.values()])
     existing = f", {result.existing} were there" if result.existing else ""
     failed = f", {len(result.failed)} failed" if result.failed else ""
     print(f"{result.made} smoothed cartoons in {result.folder}{existing}{failed}")

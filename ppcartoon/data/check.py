@@ -30,7 +30,7 @@ class FolderStats(NamedTuple):
         brightness: int [256], histogram of the luma of all pixels.
         bits: bool [N, 64], perceptual hashes.
         small: float32 [N, 256], luma of thumbnails of 16 x 16.
-        unreadable: the other files, with the reason.
+        unreadable: the other files, each with the message of its error.
     """
 
     files: list[Path]
@@ -145,7 +145,7 @@ def check(folders: DatasetLayout, load_size: int = 256, batch_size: int = 4, job
 
     def add(folder: Path, files: list[Path], lines: list[str]) -> FolderStats:
         result.stats[folder] = stats = measure(files, folder.name, jobs)
-        lines.extend(f"{file}: {reason}" for file, reason in stats.unreadable.items())
+        lines.extend(stats.unreadable.values())
         return stats
 
     try:

@@ -121,7 +121,7 @@ def test_images_that_cannot_be_read_are_counted_and_the_first_named(root):
     (root / "photos" / "6.png").mkdir()
     message = refusal(root)
     assert message.startswith("dataset.train.photos: 5 of 7 images cannot be used: ")
-    assert all(f"{name} (" in message for name in ("0.png", "1.png", "4.jpg")) and "5.webp" not in message
+    assert all(f"{name}: " in message for name in ("0.png", "1.png", "4.jpg")) and "5.webp" not in message
     assert "and 2 more" in message
     assert not files(root.parent / "cache")
 

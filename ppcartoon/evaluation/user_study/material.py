@@ -69,7 +69,7 @@ def read(folder: Path) -> tuple[Material, list[str]]:
         for files in (photos, *(files for methods in outputs.values() for files in methods.values()))
     ]
     looks = _look_at([file for files in wanted for file in files.values()])
-    problems += [f"{file}: {look}" for file, look in looks.items() if isinstance(look, str)]
+    problems += [look for look in looks.values() if isinstance(look, str)]
     good = {file: look for file, look in looks.items() if not isinstance(look, str)}
     sizes = {name: good[file][0] for name, file in photos.items() if file in good}
     for name, file in (item for files in wanted for item in files.items()):
