@@ -178,7 +178,7 @@ def infer(args: argparse.Namespace) -> int:
         words.append(f"{skipped} skipped, there already")
     if failed:
         words.append(f"{failed} failed")
-    print(f"{', '.join(words)}; {seconds:.1f} s, {made / seconds:.2f} a second, {remark}")
+    print(f"{', '.join(words)}; {seconds:.1f} s, {made / seconds:.2f} per second, {remark}")
     return 1 if failed else 0
 
 
@@ -235,7 +235,7 @@ def here(args: argparse.Namespace, predictor_options: dict, where: dict) -> tupl
     failed += videos(predictor, [job for job in todo if job.is_video], args)
     remark = predictor.engine.description
     if demo and failed < len(jobs):
-        remark += f"; all beside their photos in {printable(overview(jobs, args))}"
+        remark += f"; photos and cartoons together in {printable(overview(jobs, args))}"
     return len(todo) - failed, len(jobs) - len(todo), failed, remark
 
 
