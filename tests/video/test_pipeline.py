@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ppcartoon import InputError
+from ppcartoon.video import cartoonize
 from ppcartoon.video.formats import CODECS
 from ppcartoon.video.pipeline import VideoOptions, process
 from tests.helpers import videos
@@ -208,3 +209,33 @@ def test_invalid_options_are_refused_and_nothing_is_written(tmp_path, target, op
         converted(path, tmp_path / target, **options)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == [path]
+
+
+class CountingPredictor:
+    """Stands for a CartoonPredictor that returns its frames unchanged, and counts its calls."""
+
+    def __init__(self):
+        self.calls = self.blended_calls = 0
+
+    def __call__(self, rgb):
+        self.calls += 1
+        return rgb
+
+    def with_stats(self, rgb, stats, alpha):
+        self.blended_calls += 1
+        return rgb, np.zeros(1)
+
+
+@pytest.mark.parametrize("options, expected", [({}, (0, 4)), ({"deflicker": False}, (4, 0))])
+def test_cartoonize_deflickers_by_default(tmp_path, options, expected):
+    source = videos.write(tmp_path / "a.mp4", [videos.scene(i, 64, 96) for i in range(4)])
+    predictor = CountingPredictor()
+    report = cartoonize(str(source), tmp_path / "b.mp4", predictor, **options)
+    assert (report.frames, report.warnings) == (4, []) and len(frames(tmp_path / "b.mp4")) == 4
+    assert (predictor.calls, predictor.blended_calls) == expected
+
+
+def test_cartoonize_passes_its_options_on(tmp_path):
+    source = videos.write(tmp_path / "a.mp4", [videos.scene(i, 64, 96) for i in range(4)])
+    report = cartoonize(source, str(tmp_path / "b.mp4"), CountingPredictor(), VideoOptions(max_size=48, duration=0.2))
+    assert report.frames == 3 and frames(tmp_path / "b.mp4")[0].shape == (32, 48, 3)
