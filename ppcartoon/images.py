@@ -56,7 +56,7 @@ def read(source: Path | BinaryIO, max_megapixels: int | None = None) -> Picture:
         if max(image.size) > LONGEST:
             raise InputError(f"{image.width}x{image.height}: no side may be longer than {LONGEST} pixels")
         if max_megapixels and image.width * image.height > max_megapixels * 1_000_000:
-            raise InputError(f"{image.width}x{image.height}: more than {max_megapixels} megapixels, the limit here")
+            raise InputError(f"{image.width}x{image.height}: more than {max_megapixels} megapixels, the limit")
         return decode(image)
 
 
@@ -67,7 +67,7 @@ def opened(source: Path | BinaryIO) -> Iterator[Image.Image]:
     named = isinstance(source, os.PathLike)
     with naming(source) if named else nullcontext(), _decoder_errors():
         if named and os.path.exists(source) and not os.path.isfile(source):
-            raise InputError("a folder, or no file that can be read")
+            raise InputError("a folder or special file, not an image")
         # Given a path, Pillow memory-maps uncompressed TIFFs and misreads their orientation.
         with open(source, "rb") if named else source as file, Image.open(file, formats=_readable()) as image:
             yield image
@@ -81,9 +81,9 @@ def _decoder_errors() -> Iterator[None]:
     except Image.UnidentifiedImageError as error:
         raise InputError("not an image that can be read here") from error
     except Image.DecompressionBombError as error:
-        raise InputError(f"more pixels than Pillow trusts a file with ({error})") from error
+        raise InputError(f"more pixels than Pillow accepts ({error})") from error
     except MemoryError as error:
-        raise InputError("needs more memory than there is") from error
+        raise InputError("too large for the memory of this machine") from error
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror or error})") from error
     except InputError:

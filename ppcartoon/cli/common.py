@@ -22,7 +22,7 @@ SHOWN = 20  # messages of one kind in full
 
 
 def parser(program: str, description: str, examples: str, epilog: str = "") -> argparse.ArgumentParser:
-    """A parser whose help ends with examples, one a line, and the exit codes."""
+    """A parser whose help ends with examples, one per line, and the exit codes."""
     lines = "".join(f"  {line.strip()}\n" for line in examples.strip().splitlines())
     return argparse.ArgumentParser(
         program,
@@ -39,30 +39,30 @@ def run(
     resume: str = "",
     say: Callable[[str], None] | None = None,
 ) -> int:
-    """Runs a subcommand, and turns how it ends into one message and one exit code.
+    """Runs a subcommand; turns its errors into one message and an exit code.
 
     Args:
-        program: starts the message, as in "ppcartoon train".
-        command: gives 0, or 1 where some inputs failed.
-        install: what a missing library is installed with.
-        resume: added to "interrupted": what is there, and how to continue.
+        program: the start of the message, such as "ppcartoon train".
+        command: returns 0, or 1 if some inputs failed.
+        install: the command that installs missing libraries.
+        resume: appended to "interrupted": what is finished, and how to continue.
         say: writes the message; None for a line on standard error.
 
     Returns:
-        The command's own code; 2 where the request cannot be carried out; 128 plus the signal's number where a signal
-        ended it; 1 where the reader of our output has left, as `head` does.
+        The code of the command; 2 if the request cannot be carried out; 128 plus the number of a signal that ended it;
+        1 if standard output was closed, as `head` does.
     """
     say = say or (lambda message: tell(program, message))
     end_by_sigterm()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not in notebooks
-            stream.reconfigure(errors="backslashreplace")  # file names may be any bytes
+            stream.reconfigure(errors="backslashreplace")  # file names may contain any bytes
     try:
         code = command()
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would flush what is left, and fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's final flush would fail otherwise
         return 1
     except KeyboardInterrupt as error:
         say(str(error) or f"interrupted{resume}")
@@ -89,7 +89,7 @@ def tell(program: str, message: object, stream: TextIO | None = None) -> None:
 
 
 def tell_all(program: str, messages: list[str], shown: int = SHOWN, stream: TextIO | None = None) -> None:
-    """Writes the first messages, a line each, and how many more there are."""
+    """Writes the first messages, one per line, and the number of the others."""
     for message in messages[:shown]:
         tell(program, message, stream)
     if len(messages) > shown:

@@ -1,4 +1,4 @@
-"""`ppcartoon [infer]`: cartoons of photos and videos."""
+"""`ppcartoon [infer]`: turns photos and videos into cartoons."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ppcartoon photos --max-size 768 --ext webp
 ppcartoon - < photo.jpg > cartoon.png            one image, through pipes
 ppcartoon                                        sample photos, and all of them in output/overview.png
 """
-DEMO_SIZE = 384  # the shipped style was trained on small crops: here its strokes are bold
+DEMO_SIZE = 384  # pixels; small, since the strokes of the shipped style, trained on small crops, then look bold
 ENGINES = ("auto", "openvino", "onnx", "paddle", "tensorrt", "paddle-dygraph")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ENDINGS = ("auto", "png", "jpg", "webp", "mp4", "mkv", "mov", "webm", "gif")
@@ -145,7 +145,7 @@ def list_styles() -> int:
 
 
 def infer(args: argparse.Namespace) -> int:
-    """Makes cartoons of what the arguments name, and sums up in a line.
+    """Cartoonizes the inputs and prints a summary of one line.
 
     Raises:
         InputError: the request cannot be carried out.
@@ -164,7 +164,7 @@ def infer(args: argparse.Namespace) -> int:
     if args.ray is None:
         made, skipped, failed, remark = here(args, predictor, where)
     elif not args.input:
-        raise InputError("--ray: give --input; the demonstration runs on this machine")
+        raise InputError("--ray: give --input; the sample photos are cartoonized on this machine only")
     else:
         from ..inference.ray_cluster import run
 
@@ -183,16 +183,16 @@ def infer(args: argparse.Namespace) -> int:
 
 
 def pipe(args: argparse.Namespace, predictor: dict) -> int:
-    """Makes the cartoon of one image, from standard input or to standard output; says nothing.
+    """Cartoonizes one image from standard input or to standard output; prints nothing else.
 
     Raises:
-        InputError: there is not one image, or the request cannot be carried out.
+        InputError: there are several inputs, or the request cannot be carried out.
     """
     from .. import images
     from ..inference.predictor import CartoonPredictor
 
     if len(args.input) != 1:
-        raise InputError(f"{PIPE}: stands for one image, and {len(args.input)} inputs are named")
+        raise InputError(f"{PIPE}: give one image as input, not {len(args.input)}")
     source, target = args.input[0], args.output or PIPE
     suffix = Path(target).suffix.lower() if target != PIPE else ""
     suffix = suffix or f".{'png' if args.ext == 'auto' else args.ext}"
@@ -214,7 +214,7 @@ def pipe(args: argparse.Namespace, predictor: dict) -> int:
 
 
 def here(args: argparse.Namespace, predictor_options: dict, where: dict) -> tuple[int, int, int, str]:
-    """Works on this machine; gives the numbers of files made, skipped and failed, and the engine's description.
+    """Cartoonizes on this machine; returns the numbers of files made, skipped and failed, and names the engine.
 
     Raises:
         InputError: the request cannot be carried out.
@@ -240,7 +240,7 @@ def here(args: argparse.Namespace, predictor_options: dict, where: dict) -> tupl
 
 
 def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace) -> int:
-    """Makes cartoons of videos, names what is wrong with any, and gives the number of those.
+    """Cartoonizes videos; prints their warnings and errors, and returns the number of videos that have any.
 
     Raises:
         InputError: a library that videos need is missing.
@@ -269,7 +269,7 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
 
 
 def overview(jobs: list[Job], args: argparse.Namespace) -> Path:
-    """Writes all photos and their cartoons as one picture, and gives its path."""
+    """Writes all photos and their cartoons into one image, and returns its path."""
     from .. import images
     from ..utils.grid import contact_sheet
 

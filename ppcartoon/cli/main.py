@@ -1,4 +1,4 @@
-"""The command `ppcartoon`: finds the subcommand, which is `infer` where none is named."""
+"""`ppcartoon`: runs a subcommand, by default `infer`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from . import common
 
 COMMANDS = {
-    "infer": "cartoons of photos and videos",
+    "infer": "turns photos and videos into cartoons",
     "train": "trains a style",
-    "prepare": "downloads, key frames of videos, smoothed edges, checks of data",
-    "evaluate": "FID, the paper's tables and figures, other methods",
-    "export": "a style as ONNX and Paddle inference models",
-    "demo": "a page in the browser",
-    "study": "a user study: which cartoon do people prefer",
+    "prepare": "downloads, extracts, smooths and checks training data",
+    "evaluate": "computes FID, tables and figures, and runs other methods",
+    "export": "exports a style as ONNX and Paddle inference models",
+    "demo": "serves a web page that makes cartoons",
+    "study": "runs a user study on which cartoons people prefer",
 }
 
 

@@ -1,4 +1,4 @@
-"""Command `ppcartoon train`: trains a style."""
+"""`ppcartoon train`: trains a style."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ class ImageSequence:
             try:
                 yield Frame(time, images.read(path).rgb, float(self.time_base), number)
             except InputError as error:
-                self.warnings.append(f"{path.name}: {error}; skipped")
+                self.warnings.append(f"{error}; skipped")
 
 
 def resized(frames: Iterator[Frame], max_size: int | None) -> Iterator[Frame]:

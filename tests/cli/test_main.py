@@ -102,7 +102,7 @@ def test_one_image_goes_through_pipes(here, tiny_file, predictor):
     "arguments, data, said",
     [
         (["-"], b"no image", "not an image that can be read here"),
-        (["-", "photo.png"], b"", "-: stands for one image, and 2 inputs are named"),
+        (["-", "photo.png"], b"", "-: give one image as input, not 2"),
         (["-", "-o", "clip.mp4"], b"", "clip.mp4: one image is written as .jpg"),
     ],
 )

@@ -53,7 +53,7 @@ def test_check_runs_where_stdout_is_replaced_as_in_notebooks(root, monkeypatch):
 def test_a_pipe_is_no_image(root):
     pipe = root / "cartoons/pipe.png"
     os.mkfifo(pipe)
-    assert smooth_folder(root / "cartoons").failed == {pipe: f"{pipe}: a folder, or no file that can be read"}
+    assert smooth_folder(root / "cartoons").failed == {pipe: f"{pipe}: a folder or special file, not an image"}
 
 
 def test_a_folder_without_a_data_set_is_one_line(root, capsys):

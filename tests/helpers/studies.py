@@ -1,4 +1,4 @@
-"""Small preference studies, in which a method is told by the color of its outputs."""
+"""Files for small user studies, in which every method has a color of its own."""
 
 import io
 import re
@@ -14,7 +14,7 @@ STYLES = "paprika", "shinkai"
 
 
 def image(color, number, height=24, width=36):
-    """Of one color but for a pixel, by which photos differ."""
+    """An image of one color, except for a pixel that holds the number of the photo."""
     rgb = np.full((height, width, 3), color, np.uint8)
     rgb[0, 0] = number
     return rgb
@@ -30,7 +30,7 @@ def made(root: Path, photos: int = 3, styles=STYLES, methods=tuple(COLORS), heig
 
 
 def method_of(color) -> str:
-    """Whose outputs have this color."""
+    """The method whose outputs have this color."""
     return min(COLORS, key=lambda method: np.abs(np.subtract(COLORS[method], color)).sum())
 
 
@@ -39,7 +39,7 @@ def method_shown(png: bytes) -> str:
 
 
 def choices(page: str) -> list[str]:
-    """The tokens that a page has to choose from."""
+    """The tokens of the choices on a page."""
     return re.findall(r'value="([0-9a-f]{32})"', page)
 
 
