@@ -14,7 +14,7 @@ from PIL import Image
 
 from ppcartoon import InputError, images, weights
 from ppcartoon.cli import infer
-from tests.helpers.bombs import BOMBS, METADATA_BOMBS, NOT_IMAGES, TOO_LONG, ico_of, made, tiff_with
+from tests.helpers.bombs import BOMBS, METADATA_BOMBS, NOT_IMAGES, TOO_LONG, encoded, ico_of, tiff_with
 from tests.helpers.damage import outcome
 from tests.helpers.samples import photo
 
@@ -40,9 +40,9 @@ def test_image_that_would_take_too_much_memory_or_time_is_refused_before_decodin
     "data",
     [
         tiff_with(0x117, 0xFFFFFFF0),
-        ico_of(made("PNG"), 5000),
-        made("WEBP", save_all=True, lossless=True),
-        made("PNG", exif=b"MM\0*nothing"),
+        ico_of(encoded("PNG"), 5000),
+        encoded("WEBP", save_all=True, lossless=True),
+        encoded("PNG", exif=b"MM\0*nothing"),
     ],
     ids=["strip of 4 GB", "thousands of icons", "animation", "damaged EXIF"],
 )
@@ -54,10 +54,10 @@ def test_unusual_but_harmless_images_are_read(tmp_path, data):
 def test_decoders_print_nothing(tmp_path):
     """Pillow would warn and log, and libtiff print, about a large image and damaged ones."""
     files = {
-        "large.png": made("PNG"),
+        "large.png": encoded("PNG"),
         "samples.tif": tiff_with(0x115, 43),
-        "packed.tif": made("TIFF", compression="tiff_lzw").replace(b"\x80\x00", b"\xff\xff"),
-        "exif.tif": made("TIFF", exif=b"MM\0*\0\0\0\x08\0\x09"),
+        "packed.tif": encoded("TIFF", compression="tiff_lzw").replace(b"\x80\x00", b"\xff\xff"),
+        "exif.tif": encoded("TIFF", exif=b"MM\0*\0\0\0\x08\0\x09"),
     }
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
@@ -79,7 +79,7 @@ def run(tmp_path, monkeypatch, tiny_file, capsys):
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
     for i in (1, 2):
-        Path(f"photos/{i}.png").write_bytes(made("PNG"))
+        Path(f"photos/{i}.png").write_bytes(encoded("PNG"))
 
     def run(*arguments):
         code = infer.main([*map(str, arguments), "--weights", str(tiny_file)])
@@ -133,7 +133,7 @@ def test_tiny_and_very_long_photos_are_cartoonized(run, size):
 
 def test_cartoon_that_cannot_be_written_under_its_name_fails_alone(run):
     Path("output/1.png").mkdir(parents=True)
-    Path("photos/" + "n" * 250 + ".png").write_bytes(made("PNG"))
+    Path("photos/" + "n" * 250 + ".png").write_bytes(encoded("PNG"))
     shutil.copy("photos/2.png", "photos/z.png")
     code, out, err = run("-i", "photos")
     assert code == 1 and "3 cartoons in output, 1 failed" in out

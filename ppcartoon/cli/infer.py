@@ -162,7 +162,7 @@ def infer(args: argparse.Namespace) -> int:
     where = {name: getattr(args, name) for name in ("recursive", "suffix", "ext", "skip_existing")}
     start = time.perf_counter()
     if args.ray is None:
-        made, skipped, failed, remark = here(args, predictor, where)
+        made, skipped, failed, remark = run_locally(args, predictor, where)
     elif not args.input:
         raise InputError("--ray: give --input; the sample photos are cartoonized on this machine only")
     else:
@@ -213,7 +213,7 @@ def pipe(args: argparse.Namespace, predictor: dict) -> int:
     return 0
 
 
-def here(args: argparse.Namespace, predictor_options: dict, where: dict) -> tuple[int, int, int, str]:
+def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) -> tuple[int, int, int, str]:
     """Cartoonizes on this machine; returns the numbers of files made, skipped and failed, and names the engine.
 
     Raises:

@@ -94,7 +94,7 @@ class ImageSequence:
     """A time range of numbered images, with the interface of `VideoClip`.
 
     Raises:
-        InputError: there are no such images.
+        InputError: no images match the pattern.
     """
 
     def __init__(self, pattern: Path, time_range: TimeRange, rate: Fraction | None) -> None:
@@ -102,7 +102,7 @@ class ImageSequence:
         self.time_range, self.time_base, self.audio_path = time_range, 1 / self.rate, None
         self.files = members(pattern)
         if not self.files:
-            raise InputError(f"{pattern}: no such images")
+            raise InputError(f"{pattern}: no images match this pattern")
         times = (i / self.rate for i in range(len(self.files)))
         self.frame_count = sum(time_range.relative(time) is not None for time in times)
         self.warnings: list[str] = []

@@ -10,7 +10,7 @@ from tests.helpers.damage import chunk
 from tests.helpers.samples import photo
 
 
-def made(kind, **options):
+def encoded(kind, **options):
     buffer = io.BytesIO()
     Image.fromarray(photo(24, 32)).save(buffer, kind, **options)
     return buffer.getvalue()
@@ -21,7 +21,7 @@ def replaced(data, position, value):
 
 
 def with_chunk(kind, data):
-    return (png := made("PNG"))[:33] + chunk(kind, data) + png[33:]
+    return (png := encoded("PNG"))[:33] + chunk(kind, data) + png[33:]
 
 
 def png_of(width, height):
@@ -32,7 +32,7 @@ def png_of(width, height):
 
 def tiff_with(tag, value, **options):
     """A TIFF with a wrong value in one tag."""
-    data = made("TIFF", **options)
+    data = encoded("TIFF", **options)
     start = struct.unpack_from("<I", data, 4)[0] + 2
     entry = next(i for i in range(start, len(data), 12) if struct.unpack_from("<H", data, i)[0] == tag)
     is_long = struct.unpack_from("<H", data, entry + 2)[0] == TiffTags.LONG
@@ -40,7 +40,7 @@ def tiff_with(tag, value, **options):
 
 
 def jpeg_of(side):
-    data = made("JPEG")
+    data = encoded("JPEG")
     return replaced(data, data.index(b"\xff\xc0") + 5, struct.pack(">HH", side, side))
 
 
@@ -51,7 +51,7 @@ def ico_of(png, count=1):
 
 def webp_of(width, height):
     """An animation with a canvas that is far larger than its frames."""
-    data = made("WEBP", save_all=True, append_images=[Image.new("RGB", (32, 24))])
+    data = encoded("WEBP", save_all=True, append_images=[Image.new("RGB", (32, 24))])
     return replaced(data, 24, (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little"))
 
 
@@ -60,10 +60,10 @@ BOMBS = {
     "900 megapixels in a PNG": png_of(30000, 30000),
     "900 megapixels in a TIFF": tiff_with(0x100, 1 << 31),
     "65500x65500 in a JPEG": jpeg_of(65500),
-    "a GIF's canvas": replaced(made("GIF"), 6, struct.pack("<HH", 60000, 60000)),
+    "a GIF's canvas": replaced(encoded("GIF"), 6, struct.pack("<HH", 60000, 60000)),
     "a WebP's canvas": webp_of(16384, 16384),
     "a PNG in an ICO": ico_of(png_of(30000, 30000)),
-    "a BMP": replaced(made("BMP"), 18, struct.pack("<ii", 60000, 60000)),
+    "a BMP": replaced(encoded("BMP"), 18, struct.pack("<ii", 60000, 60000)),
 }
 TOO_LONG = {"WebP": webp_of(5_000_000, 24), "PNG": png_of(12, 10_000_000)}
 METADATA_BOMBS = {
@@ -74,6 +74,6 @@ NOT_IMAGES = {
     "text": b"hello",
     "HTML": b"<!DOCTYPE html><html>404</html>",
     "nothing": b"",
-    "half a JPEG": made("JPEG")[:600],
-    "the first bytes of a JPEG": made("JPEG")[:2],
+    "half a JPEG": encoded("JPEG")[:600],
+    "the first bytes of a JPEG": encoded("JPEG")[:2],
 }

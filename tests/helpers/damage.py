@@ -49,7 +49,7 @@ def interlaced():
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def made(mode, kind, **options):
+def file(mode, kind, **options):
     """The bytes of an image file."""
     image = Image.fromarray(np.dstack([photo(12, 20), photo(12, 20)[..., 0]]))
     if mode in ("I;16", "I", "F"):
@@ -74,24 +74,24 @@ def exif():
 
 MORE = {"save_all": True, "append_images": [Image.new("RGB", (20, 12), "red")]}
 FILES = {
-    "JPEG": [made("RGB", "JPEG", exif=exif(), icc_profile=PROFILE), made("CMYK", "JPEG", progressive=True)],
-    "MPO": [made("RGB", "MPO", **MORE)],
-    "PNG": [made("RGBA", "PNG", exif=exif(), icc_profile=PROFILE), made("1", "PNG"), interlaced()],
-    "PNG, 16 bits": [made("I;16", "PNG", transparency=771)],
-    "PNG, palette": [made("P", "PNG"), made("P", "PNG", save_all=True, append_images=[Image.new("P", (20, 12))])],
-    "WebP": [made("RGBA", "WEBP", exif=exif(), icc_profile=PROFILE), made("RGB", "WEBP", lossless=True, **MORE)],
-    "JPEG 2000": [made("RGBA", "JPEG2000"), made("I;16", "JPEG2000", no_jp2=True)],
-    "TIFF": [made("RGBA", "TIFF", exif=exif(), icc_profile=PROFILE), made("F", "TIFF"), made("I", "TIFF")],
-    "TIFF, packed": [made("RGB", "TIFF", compression=how) for how in ("tiff_lzw", "jpeg", "tiff_adobe_deflate")]
-    + [made("1", "TIFF", compression="group4"), made("LAB", "TIFF", compression="packbits")],
-    "BMP": [made("RGB", "BMP"), made("P", "BMP"), made("RGB", "DIB")],
-    "GIF": [made("P", "GIF"), made("RGBA", "GIF", **MORE)],
-    "PPM": [made("RGB", "PPM"), made("I", "PPM"), b"P3 2 2 255 1 2 3 4 5 6 7 8 9 10 11 12\n", made("F", "PPM")],
-    "TGA": [made("RGBA", "TGA", compression="tga_rle"), made("P", "TGA")],
-    "ICO": [made("RGBA", "ICO", sizes=[(8, 8), (12, 12)]), made("RGBA", "ICO", sizes=[(12, 12)], bitmap_format="bmp")],
+    "JPEG": [file("RGB", "JPEG", exif=exif(), icc_profile=PROFILE), file("CMYK", "JPEG", progressive=True)],
+    "MPO": [file("RGB", "MPO", **MORE)],
+    "PNG": [file("RGBA", "PNG", exif=exif(), icc_profile=PROFILE), file("1", "PNG"), interlaced()],
+    "PNG, 16 bits": [file("I;16", "PNG", transparency=771)],
+    "PNG, palette": [file("P", "PNG"), file("P", "PNG", save_all=True, append_images=[Image.new("P", (20, 12))])],
+    "WebP": [file("RGBA", "WEBP", exif=exif(), icc_profile=PROFILE), file("RGB", "WEBP", lossless=True, **MORE)],
+    "JPEG 2000": [file("RGBA", "JPEG2000"), file("I;16", "JPEG2000", no_jp2=True)],
+    "TIFF": [file("RGBA", "TIFF", exif=exif(), icc_profile=PROFILE), file("F", "TIFF"), file("I", "TIFF")],
+    "TIFF, packed": [file("RGB", "TIFF", compression=how) for how in ("tiff_lzw", "jpeg", "tiff_adobe_deflate")]
+    + [file("1", "TIFF", compression="group4"), file("LAB", "TIFF", compression="packbits")],
+    "BMP": [file("RGB", "BMP"), file("P", "BMP"), file("RGB", "DIB")],
+    "GIF": [file("P", "GIF"), file("RGBA", "GIF", **MORE)],
+    "PPM": [file("RGB", "PPM"), file("I", "PPM"), b"P3 2 2 255 1 2 3 4 5 6 7 8 9 10 11 12\n", file("F", "PPM")],
+    "TGA": [file("RGBA", "TGA", compression="tga_rle"), file("P", "TGA")],
+    "ICO": [file("RGBA", "ICO", sizes=[(8, 8), (12, 12)]), file("RGBA", "ICO", sizes=[(12, 12)], bitmap_format="bmp")],
 }  # fmt: skip
 if features.check("avif"):
-    FILES["AVIF"] = [made("RGBA", "AVIF", exif=exif(), icc_profile=PROFILE), made("RGB", "AVIF", **MORE)]
+    FILES["AVIF"] = [file("RGBA", "AVIF", exif=exif(), icc_profile=PROFILE), file("RGB", "AVIF", **MORE)]
 
 NUMBERS = [struct.pack(how, n) for how in ("<H", ">H", "<I", ">I") for n in (0, 1, 60000, 65535)] + [b"\xff" * 8]
 EDITS = st.lists(

@@ -116,7 +116,7 @@ def test_unreadable_numbered_image_is_reported_and_leaves_a_time_gap(tmp_path):
 
 
 def test_pattern_without_images_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"%04d\.png: no such images"):
+    with pytest.raises(InputError, match=r"%04d\.png: no images match this pattern"):
         process(tmp_path / "none/%04d.png", tmp_path / "a.mp4", negative)
 
 
