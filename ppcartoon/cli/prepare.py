@@ -193,6 +193,6 @@ def _configured(args: argparse.Namespace) -> tuple:
     train = loading.load(args.config_file).dataset.train
     if train.name != "UnpairedCartoonDataset":
         raise InputError(f"{args.config_file}: its images are drawn by code, there is nothing to check")
-    style = {key: args.root / name for key in ("cartoons", "smooth", "gray") if (name := getattr(train, key))}
+    style = {key: args.root / name for key in ("cartoons", "smooth") if (name := getattr(train, key))}
     folders = DatasetLayout(args.root / train.photos, [style], test_folders(args.root))
     return folders, {"load_size": train.load_size or train.size, "batch_size": train.batch_size}
