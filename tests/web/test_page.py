@@ -131,7 +131,7 @@ def test_a_click_without_a_file_gives_an_error(visitor):
 
 def test_a_file_that_is_too_large_is_refused_and_not_kept(page, visitor):
     before = sorted(page[0].rglob("*"))
-    for size, message in ((2**21 + 1, "maximum allowed size"), (2**23, "at most 2 MB")):  # by Gradio, by the guard
+    for size, message in ((2**21 + 1, "maximum allowed size"), (2**22, "at most 2 MB")):  # by Gradio, by the guard
         answer = visitor.upload("a.png", bytes(size))
         assert answer.status_code == 413 and message in answer.text
     assert sorted(page[0].rglob("*")) == before
