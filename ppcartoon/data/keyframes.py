@@ -18,6 +18,7 @@ from tqdm import tqdm
 from .. import images
 from ..errors import InputError
 from ..utils.files import remove_temporary_files
+from ..utils.grid import contact_sheet
 from ..utils.threads import threads
 from ..video.reader import Frame, VideoReader
 from .cache import center
@@ -219,5 +220,6 @@ def _contact_sheet(kept: list[Path], video: Path, folder: Path) -> Path | None:
     shown = [existing[i * len(existing) // number] for i in range(number)]
     folder = folder if folder.name else Path.cwd()
     path = folder.with_name(f"{folder.name}_{video.stem}_contact_sheet.jpg")
-    images.write(path, images.sheet([images.read(file) for file in shown], height=96, columns=20))
+    sheet = contact_sheet([images.read(file).rgb for file in shown], height=96, columns=20)
+    images.write(path, images.Picture(sheet))
     return path
