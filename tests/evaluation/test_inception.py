@@ -10,9 +10,8 @@ import pytest
 from ppcartoon.data import download
 from ppcartoon.errors import InputError
 from ppcartoon.evaluation import features, inception
-from tests.helpers import inception_file, tiny
+from tests.helpers import inception_file, tiny, torch_save
 from tests.helpers.samples import FIXTURES
-from tests.helpers.torch_save import tensors, write_zip
 
 ORACLE = os.environ.get("PPCARTOON_ORACLE")
 ARCHIVES = [FIXTURES / "inception.npz"] + ([Path(ORACLE) / "inception.npz"] if ORACLE else [])
@@ -80,7 +79,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, changed, why):
 
 
 def test_another_network_is_refused(tmp_path):
-    path = write_zip(tmp_path / "a.pth", tensors({"conv1.weight": np.zeros((64, 3, 7, 7), np.float32)}))
+    path = torch_save.write(tmp_path / "a.pth", torch_save.tensors({"conv1.weight": np.zeros((64, 3, 7, 7), np.float32)}))
     with pytest.raises(InputError, match=r"Conv2d_1a_3x3.conv.weight is missing.*not pytorch-fid's Inception-V3"):
         inception.load(path)
 
