@@ -1,1 +1,1 @@
-"""What tools/benchmark.py measures."""
+"""The measurements of tools/benchmark.py."""

@@ -1,4 +1,4 @@
-"""Two compositions of the same training step: `models.CartoonLossGANModel`, and one as ppgan's models write theirs."""
+"""A reference implementation of the training step, written in the way of ppgan's models."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 import paddle
 from paddle import Tensor
 
-from ppcartoon import register  # noqa: F401  the registries know the networks
+from ppcartoon import register  # noqa: F401  adds the networks to ppgan's registries
 from ppcartoon.models import cost, losses
 from ppcartoon.models.cartoonlossgan import CartoonLossGANModel
 
 
-class Straightforward(CartoonLossGANModel):
-    """The step as ppgan's AnimeGANV2Model composes it: a call for each kind of image, and nothing is frozen.
+class ReferenceModel(CartoonLossGANModel):
+    """The training step in the way of ppgan's AnimeGANV2Model: one call per kind of image, and nothing is frozen.
 
-    VGG and, in G's step, D gather gradients that nobody uses. All losses are on.
+    VGG19 and, in G's step, D compute gradients that are not used. All losses are on.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -53,8 +53,8 @@ class Straightforward(CartoonLossGANModel):
         optimizers[name].step()
 
 
-def straightforward_flops(model: CartoonLossGANModel, batch_size: int, size: int) -> float:
-    """Those of the convolutions in a step of `Straightforward`, counted as `cost.step_cost` does."""
+def reference_flops(model: CartoonLossGANModel, batch_size: int, size: int) -> float:
+    """Floating-point operations of the convolutions in a step of `ReferenceModel`, counted like `cost.step_cost`."""
     e, g, d, vgg = cost.forwards(model)
     flops = 2 * e.flops + 2 * (3 * g.flops - g.first) + 3 * (3 * d.flops - d.first) + 3 * d.flops
     flops += 4 * 3 * vgg.flops - 2 * vgg.first  # the photo and the gray cartoon are constant
@@ -62,21 +62,22 @@ def straightforward_flops(model: CartoonLossGANModel, batch_size: int, size: int
 
 
 def build(
-    kind: type[CartoonLossGANModel], batch_size: int, size: int, channels: int, layer: str
+    model_class: type[CartoonLossGANModel], batch_size: int, size: int, channels: int, layer: str
 ) -> CartoonLossGANModel:
-    """The model with its optimizers and a random batch, the same for both kinds; D always in eval mode.
+    """A model with optimizers and a random batch, identical for both classes, and D always in eval mode.
 
-    In train mode each call of D would move spectral norm's power iteration on, and the two call it unequally often.
+    In train mode, each call of D advances the power iteration of spectral normalization, and the two models call D
+    a different number of times.
 
     Args:
-        kind: `CartoonLossGANModel` or `Straightforward`.
-        batch_size: photos, and as many cartoons.
+        model_class: `CartoonLossGANModel` or `ReferenceModel`.
+        batch_size: number of photos and of cartoons.
         size: height and width in pixels.
-        channels: width of G, the paper's 64; D has half of it.
-        layer: of VGG19, whose weights are random.
+        channels: width of G, 64 in the paper; D has half as many.
+        layer: layer of VGG19, which has random weights.
     """
     paddle.seed(0)
-    model = kind(
+    model = model_class(
         generator={"name": "CartoonLossGenerator", "in_channels": 2 * channels, "channels": channels},
         discriminator={"name": "CartoonLossDiscriminator", "channels": channels // 2},
         vgg_layer=layer,

@@ -1,4 +1,4 @@
-"""Preparing and reading data: edge smoothing, the cache of images, and waiting for the loader."""
+"""Speed of edge smoothing and image reading, and how long training waits for data."""
 
 from __future__ import annotations
 
@@ -22,67 +22,80 @@ from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.errors import InputError
 
 from . import harness
-from .common import spread
+from .common import median_range, ratio_range, table
 
 SIZE, COUNT = 256, 100
-OURS, LOOP = "ppcartoon", "loop over the edge pixels in Python"
-LOOPED = 8  # images of a turn
+PPCARTOON, LOOP = "ppcartoon", "Python loop over the edge pixels"
+LOOP_COUNT = 8  # images per measurement of the loop
 CACHED, DECODED = "memory-mapped cache", "decoded each time"
 ROOT = Path(__file__).parents[1]
 
 
 def measure(folder: Path | None, rounds: int) -> Iterator[str]:
-    """Lines of Markdown. Rates are those of one core; ratios are to the row below, round by round.
+    """Measures all on one CPU core; yields lines of Markdown.
 
     Args:
-        folder: of cartoons, the first COUNT of which are taken; None for some drawn by code.
-        rounds: turns of each variant.
+        folder: cartoons, of which the first COUNT are used; None for synthetic ones.
+        rounds: measurements of each variant.
 
     Raises:
-        InputError: the folder has no images, or there are no rounds.
+        InputError: the folder has no images, or `rounds` is less than 1.
     """
     if rounds < 1:
-        raise InputError("--rounds is at least 1")
+        raise InputError("--rounds must be at least 1")
+    if folder:
+        cartoons = [cv2.resize(images.read(file).rgb, (SIZE, SIZE)) for file in image_files(folder)[:COUNT]]
+    else:
+        cartoons = [draw_cartoon(i, SIZE) for i in range(COUNT)]
     with tempfile.TemporaryDirectory() as work:
-        source, some = Path(work) / "cartoons", [draw_cartoon(i, SIZE) for i in range(COUNT if folder is None else 0)]
-        some += [images.read(file).rgb for file in image_files(folder)[:COUNT]] if folder else []
-        for i, rgb in enumerate(some):
-            images.write(source / f"{i:03d}.jpg", images.Picture(cv2.resize(rgb, (SIZE, SIZE))))
-        for what, prepare, names in (("smoothing", _smoothing, (OURS, LOOP)), ("reading", _reading, (CACHED, DECODED))):
-            yield from _table(what, names, harness.take(prepare, [(name, work, 1) for name in names], rounds))
+        for i, rgb in enumerate(cartoons):
+            images.write(Path(work) / "cartoons" / f"{i:03d}.jpg", images.Picture(rgb))
+        yield from _compare("edge smoothing", prepare_smoothing, (PPCARTOON, LOOP), work, rounds)
+        yield from _compare("reading", prepare_reading, (CACHED, DECODED), work, rounds)
     yield from _waiting()
 
 
-def _smoothing(name: str, work: str, threads: int) -> tuple[str, Callable[[], float]]:
-    """The share of pixels that change, and what gives the seconds an image takes from file to file.
+def _compare(title: str, prepare: Callable, names: tuple[str, str], work: str, rounds: int) -> Iterator[str]:
+    results = harness.run(prepare, [(name, work) for name in names], rounds, threads=1)
+    rows = []
+    for name, (_, seconds, _) in zip(names, results):
+        ms = [1000 * s for s in seconds]
+        speedup = ratio_range(results[-1].measurements, seconds)
+        rows.append([name, median_range(ms), f"{1000 / statistics.median(ms):.0f}", speedup])
+    return table([f"{title}, {results[0].info}", "ms per image, median (range)", "images/s", "speedup"], rows)
+
+
+def prepare_smoothing(name: str, work: str) -> tuple[str, Callable[[], float]]:
+    """Returns the share of changed pixels and a function that measures the seconds per image, from file to file.
 
     Raises:
-        RuntimeError: the two ways give different images.
+        RuntimeError: the two implementations give different images.
     """
-    cv2.setNumThreads(threads)
+    cv2.setNumThreads(1)
     source = Path(work) / "cartoons"
     files = image_files(source)
-    cartoons = [images.read(file).rgb for file in files[:LOOPED]]
-    differences = (np.abs(_loop(c[..., ::-1])[..., ::-1].astype(int) - smooth_edges(c)).max() for c in cartoons)
-    if max(differences) > 1:  # the loop cuts off fractions
-        raise RuntimeError("the two ways of smoothing give different images")
-    changed = statistics.mean((smooth_edges(c) != c).any(2).mean() for c in cartoons)
+    cartoons = [images.read(file).rgb for file in files[:LOOP_COUNT]]
+    smoothed = [smooth_edges(cartoon) for cartoon in cartoons]
+    for cartoon, expected in zip(cartoons, smoothed):
+        if np.abs(smooth_by_loop(cartoon[..., ::-1])[..., ::-1] - expected.astype(int)).max() > 1:  # it rounds down
+            raise RuntimeError("the two implementations of edge smoothing give different images")
+    changed = statistics.mean((after != before).any(2).mean() for before, after in zip(cartoons, smoothed))
 
-    def turn() -> float:
+    def measure() -> float:
         with tempfile.TemporaryDirectory(dir=work) as target:
             start = time.perf_counter()
-            if name == OURS:
-                smooth_folder(source, Path(target), threads)
+            if name == PPCARTOON:
+                smooth_folder(source, Path(target), 1)
                 return (time.perf_counter() - start) / len(files)
-            for file in files[:LOOPED]:
-                cv2.imwrite(f"{target}/{file.name}", _loop(cv2.imread(str(file))))
-            return (time.perf_counter() - start) / LOOPED
+            for file in files[:LOOP_COUNT]:
+                cv2.imwrite(f"{target}/{file.name}", smooth_by_loop(cv2.imread(str(file))))
+            return (time.perf_counter() - start) / LOOP_COUNT
 
-    return f"{changed:.0%} of the pixels change", turn
+    return f"{changed:.0%} of the pixels changed", measure
 
 
-def _loop(image: np.ndarray) -> np.ndarray:
-    """Edge smoothing as the usual scripts write it, pixel by pixel."""
+def smooth_by_loop(image: np.ndarray) -> np.ndarray:
+    """Edge smoothing of a BGR uint8 image, pixel by pixel, as in the usual scripts."""
     edges = cv2.dilate(cv2.Canny(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), *CANNY), np.ones((KERNEL, KERNEL), np.uint8))
     kernel = cv2.getGaussianKernel(KERNEL, 0)
     kernel, half = kernel @ kernel.T, KERNEL // 2
@@ -93,35 +106,24 @@ def _loop(image: np.ndarray) -> np.ndarray:
     return result
 
 
-def _reading(name: str, work: str, _: int) -> tuple[str, Callable[[], float]]:
-    """The size of the cache, and what gives the seconds until an image is there as an array of its own."""
+def prepare_reading(name: str, work: str) -> tuple[str, Callable[[], float]]:
+    """Returns the image size and a function that measures the seconds to get an image as its own array."""
     files = image_files(Path(work) / "cartoons")
     stack = ImageStack(files, SIZE, Path(work) / "stacks")
     order = np.random.default_rng(0).permutation(len(files))
 
-    def turn() -> float:
+    def measure() -> float:
         start = time.perf_counter()
         for i in order:
             np.array(stack[i] if name == CACHED else resize(images.read(files[i]).rgb, SIZE))
         return (time.perf_counter() - start) / len(order)
 
-    return f"{SIZE}x{SIZE}", turn
-
-
-def _table(what: str, names: tuple[str, ...], results: list[harness.Result]) -> Iterator[str]:
-    yield f"| {what}, {results[0].facts} | ms an image, median (range) | images/s | times as fast |"
-    yield "|---|---|---|---|"
-    for name, result in zip(names, results):
-        ms = [1000 * seconds for seconds in result.turns]
-        ratios = [slow / fast for slow, fast in zip(results[-1].turns, result.turns)]
-        yield f"| {name} | {spread(ms)} | {1000 / statistics.median(ms):.0f} | {spread(ratios)} |"
-    yield ""
+    return f"{SIZE}x{SIZE}", measure
 
 
 def _waiting() -> Iterator[str]:
-    """How long the steps of demo.yaml wait for their data, by the trainer's own account."""
-    yield "| demo.yaml, half of it in each stage | images/s, median | time spent waiting for data, median (range) |"
-    yield "|---|---|---|"
+    """The share of time that training demo.yaml waits for data, from its metrics.jsonl."""
+    rows = []
     for workers in (0, 2):
         with tempfile.TemporaryDirectory() as work:
             options = ["epochs=4", "model.init_epochs=2", "lr_scheduler.decay_epochs=0", "enable_visualdl=false"]
@@ -131,6 +133,9 @@ def _waiting() -> Iterator[str]:
             if done.returncode:
                 raise InputError(f"training failed: {done.stderr.splitlines()[-1]}")
             lines = (Path(work) / "demo" / "metrics.jsonl").read_text().splitlines()
-        steps = [row for row in map(json.loads, lines) if "data_share" in row]
-        rate = statistics.median(row["images_per_second"] for row in steps)
-        yield f"| {workers} workers | {rate:.2f} | {spread([100 * row['data_share'] for row in steps])} % |"
+        steps = [step for step in map(json.loads, lines) if "data_share" in step]
+        speed = statistics.median(step["images_per_second"] for step in steps)
+        waiting = median_range([100 * step["data_share"] for step in steps])
+        rows.append([f"{workers} workers", f"{speed:.2f}", f"{waiting} %"])
+    header = ["demo.yaml, half in each stage", "images/s, median", "time spent waiting for data, median (range)"]
+    yield from table(header, rows)

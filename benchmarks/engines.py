@@ -1,4 +1,4 @@
-"""The engines side by side, at several sizes and batches, and beside what one would run instead."""
+"""Speed, memory and precision of the engines, compared with plain ONNX Runtime and PaddleGAN."""
 
 from __future__ import annotations
 
@@ -9,104 +9,112 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from . import common, harness
-from .common import Subject, number, ratios, spread, table
+from .common import Style, format_number, median_range, ratio_range, table
 
 WARM_UP = 2
-HEIGHT, WIDTH, PHOTOS = 384, 512, 4  # of the photos on which precisions are compared
-OURS = {
+HEIGHT, WIDTH, PHOTOS = 384, 512, 4  # photos on which precisions are compared
+ENGINES = {
     "openvino-bf16": ("openvino", "bf16"),
     "openvino-fp32": ("openvino", "fp32"),
     "onnx": ("onnx", "fp32"),
     "paddle": ("paddle", "fp32"),
     "paddle-dygraph": ("paddle-dygraph", "fp32"),
 }
-RIVALS = {"plain-onnx": common.PLAIN, "paddlegan": common.PADDLEGAN}
-NAMES = (*OURS, *RIVALS)
+REFERENCES = {"plain-onnx": common.PLAIN, "paddlegan": common.PADDLEGAN}
+NAMES = (*ENGINES, *REFERENCES)
 
 
 def measure(
-    subject: Subject, names: list[str] | None, sizes: list[int], batches: list[int], rounds: int, threads: int
+    style: Style, names: list[str] | None, sizes: list[int], batches: list[int], rounds: int, threads: int
 ) -> Iterator[str]:
-    """Lines of Markdown; ratios are to the rivals, or to the last row where there are none, round by round.
+    """Compares engines; yields lines of Markdown.
+
+    Speedups are over the references, or over the last engine if there is no reference.
 
     Args:
-        subject: the weights.
-        names: of `NAMES`, in the order of the rows; None for all that this CPU has instructions for.
-        sizes: height and width in pixels, multiples of 4.
-        batches: how many images at once.
-        rounds: turns of each.
-        threads: that each may use.
+        style: the measured style.
+        names: engines from `NAMES`, one per row; None for all that this CPU supports.
+        sizes: heights and widths in pixels, multiples of 4.
+        batches: batch sizes.
+        rounds: measurements of each engine.
+        threads: threads of each engine.
 
     Raises:
-        InputError: an engine cannot be had.
+        InputError: an engine is not available.
     """
-    names = names or harness.apart(_possible, threads)
+    names = names or harness.run_once(_supported)
     with tempfile.TemporaryDirectory() as folder:
-        file = harness.apart(common.write_onnx, subject, Path(folder), threads) if "plain-onnx" in names else None
+        file = harness.run_once(common.write_onnx, style, Path(folder)) if "plain-onnx" in names else None
         for size in sizes:
             for batch in batches:
-                variants = [(name, subject, file, size, batch, threads) for name in names]
-                yield from _table(names, size, batch, harness.take(_prepare, variants, rounds))
-    reduced = [name for name in names if name in OURS and OURS[name][1] != "fp32"]
+                variants = [(name, style, file, size, batch, threads) for name in names]
+                yield from _table(names, size, batch, harness.run(_prepare, variants, rounds, threads))
+    reduced = [name for name in names if name in ENGINES and ENGINES[name][1] != "fp32"]
     if reduced:
-        rows = ([name, spread(harness.apart(_agreement, name, subject, threads))] for name in reduced)
-        yield from table(["engine", f"PSNR against fp32 in dB, {PHOTOS} photos of {WIDTH}x{HEIGHT}"], rows)
+        rows = ([name, median_range(harness.run_once(_psnr_to_fp32, name, style, threads))] for name in reduced)
+        yield from table(["engine", f"PSNR to fp32 in dB, {PHOTOS} photos of {WIDTH}x{HEIGHT}"], rows)
 
 
-def _possible(_: int) -> list[str]:
+def _supported() -> list[str]:
     from ppcartoon.inference.engines.onnx_engines import has_bf16
 
     return [name for name in NAMES if has_bf16() or not name.endswith("bf16")]
 
 
 def _prepare(
-    name: str, subject: Subject, file: Path | None, size: int, batch: int, threads: int
+    name: str, style: Style, file: Path | None, size: int, batch: int, threads: int
 ) -> tuple[str, Callable[[], float]]:
-    """What runs, and what gives the seconds it takes for an image."""
+    """Returns the description of the engine and a function that measures the seconds per image."""
     import numpy as np
 
     from ppcartoon.inference import engines
 
-    if name in OURS:
-        engine, precision = OURS[name]
-        network = engines.create(subject.weights(), engine, "cpu", threads, precision)
+    if name in ENGINES:
+        engine, precision = ENGINES[name]
+        network = engines.create(style.load(), engine, "cpu", threads, precision)
         description = network.description
     else:
-        network = common.plain(file, threads) if name == "plain-onnx" else common.paddlegan()
-        description = f"{RIVALS[name]} on {threads} CPU threads"
+        network = common.plain_onnx_runtime(file, threads) if name == "plain-onnx" else common.paddlegan_network()
+        description = f"{REFERENCES[name]} on {threads} CPU threads"
     images = np.random.default_rng(0).uniform(-1, 1, (batch, 3, size, size)).astype(np.float32)
     for _ in range(WARM_UP):
         network(images)
 
-    def turn() -> float:
+    def measure() -> float:
         start = time.perf_counter()
         network(images)
         return (time.perf_counter() - start) / batch
 
-    return description, turn
+    return description, measure
 
 
 def _table(names: list[str], size: int, batch: int, results: list[harness.Result]) -> Iterator[str]:
-    others = {RIVALS[name]: result.turns for name, result in zip(names, results) if name in RIVALS}
-    others = others or {results[-1].facts: results[-1].turns}
-    head = ["engine", "size", "batch", "ms an image, median (range)", "images/s"]
-    head += [*(f"times as fast as {other}" for other in others), "peak memory"]
-    rows = []
-    for facts, seconds, peak in results:
-        rows.append([facts, f"{size}x{size}", str(batch), spread([1000 * s for s in seconds])])
-        rows[-1].append(number(1 / statistics.median(seconds)))
-        rows[-1] += [*(ratios(other, seconds) for other in others.values()), f"{peak / 1e6:.0f} MB"]
-    return table(head, rows)
+    references = {REFERENCES[name]: result.measurements for name, result in zip(names, results) if name in REFERENCES}
+    references = references or {results[-1].info: results[-1].measurements}
+    speedups = [f"speedup over {reference}" for reference in references]
+    rows = [
+        [
+            description,
+            f"{size}x{size}",
+            str(batch),
+            median_range([1000 * s for s in seconds]),
+            format_number(1 / statistics.median(seconds)),
+            *(ratio_range(reference, seconds) for reference in references.values()),
+            f"{peak_bytes / 1e6:.0f} MB",
+        ]
+        for description, seconds, peak_bytes in results
+    ]
+    return table(
+        ["engine", "size", "batch", "ms per image, median (range)", "images/s", *speedups, "peak memory"], rows
+    )
 
 
-def _agreement(name: str, subject: Subject, threads: int) -> list[float]:
-    """PSNR in dB of an engine's cartoons of photos against its own in fp32."""
+def _psnr_to_fp32(name: str, style: Style, threads: int) -> list[float]:
+    """PSNR in dB between an engine's cartoons of photos and the same engine's in fp32."""
     from ppcartoon.images import from_network, to_network
     from ppcartoon.inference import engines
 
-    from .common import photos, psnr
-
-    engine, precision = OURS[name]
-    one, other = (engines.create(subject.weights(), engine, "cpu", threads, each) for each in (precision, "fp32"))
-    inputs = [to_network(photo[None]) for photo in photos(PHOTOS, HEIGHT, WIDTH)]
-    return [psnr(from_network(one(x)), from_network(other(x))) for x in inputs]
+    engine, precision = ENGINES[name]
+    reduced, full = (engines.create(style.load(), engine, "cpu", threads, each) for each in (precision, "fp32"))
+    inputs = [to_network(photo[None]) for photo in common.photos(PHOTOS, HEIGHT, WIDTH)]
+    return [common.psnr(from_network(reduced(x)), from_network(full(x))) for x in inputs]

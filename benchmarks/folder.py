@@ -1,4 +1,4 @@
-"""A folder of photos from file to file, against the engine alone, and against plain ONNX Runtime file by file."""
+"""Cartoonizing a folder of photos, compared with the engine alone and with plain ONNX Runtime; and the startup time."""
 
 from __future__ import annotations
 
@@ -16,143 +16,156 @@ from typing import TYPE_CHECKING
 from ppcartoon.errors import InputError
 
 from . import common, harness
-from .common import Subject, number, ratios, spread, table
+from .common import Style, format_number, median_range, ratio_range, table
 
 if TYPE_CHECKING:
     from ppcartoon.inference.engines import Network
     from ppcartoon.inference.predictor import CartoonPredictor
 
 COUNT, HEIGHT, WIDTH = 12, 384, 512
-OURS, ENGINE, PLAIN = "ppcartoon, the folder", "its engine alone, on tensors", f"{common.PLAIN}, file by file"
-NAMES = (OURS, ENGINE, PLAIN)
+FOLDER, ENGINE, PLAIN = "ppcartoon, whole folder", "engine alone, on tensors", f"{common.PLAIN}, file by file"
+NAMES = (FOLDER, ENGINE, PLAIN)
+INFER = Path(__file__).parents[1] / "tools/infer.py"
+COLD, WARM = "new process, from launch to exit", "same image in a running process"
 
 
-def measure(subject: Subject, rounds: int, threads: int) -> Iterator[str]:
-    """Lines of Markdown; ratios round by round."""
+def measure(style: Style, rounds: int, threads: int) -> Iterator[str]:
+    """Measures photos from file to file; yields lines of Markdown."""
     with tempfile.TemporaryDirectory() as work:
         source = Path(work) / "photos"
-        harness.apart(write_photos, source, COUNT, HEIGHT, WIDTH, 1)
-        file = harness.apart(common.write_onnx, subject, Path(work), threads)
-        results = harness.take(_prepare, [(name, subject, source, file, threads) for name in NAMES], rounds)
-    seconds = {name: result.turns for name, result in zip(NAMES, results)}
-    head = [f"{COUNT} JPEG files, {WIDTH}x{HEIGHT}", "ms an image, median (range)", "images/s"]
-    head += ["part of the engine's rate", f"times as fast as {common.PLAIN}"]
-    rows = []
-    for name, each in seconds.items():
-        rows.append([name, spread([1000 * s for s in each]), number(1 / statistics.median(each))])
-        rows[-1] += [ratios(seconds[other], each) for other in (ENGINE, PLAIN)]
-    yield results[0].facts
+        harness.run_once(write_photos, source, COUNT, HEIGHT, WIDTH)
+        model = harness.run_once(common.write_onnx, style, Path(work))
+        variants = [(name, style, source, model, threads) for name in NAMES]
+        results = harness.run(_prepare, variants, rounds, threads)
+    seconds = {name: result.measurements for name, result in zip(NAMES, results)}
+    header = [
+        f"{COUNT} JPEG files, {WIDTH}x{HEIGHT}",
+        "ms per image, median (range)",
+        "images/s",
+        "fraction of the engine's speed",
+        f"speedup over {common.PLAIN}",
+    ]
+    rows = [
+        [
+            name,
+            median_range([1000 * s for s in each]),
+            format_number(1 / statistics.median(each)),
+            ratio_range(seconds[ENGINE], each),
+            ratio_range(seconds[PLAIN], each),
+        ]
+        for name, each in seconds.items()
+    ]
+    yield results[0].info
     yield ""
-    yield from table(head, rows)
+    yield from table(header, rows)
 
 
-def write_photos(folder: Path, count: int, height: int, width: int, _: int) -> None:
-    """Photos as JPEG."""
+def write_photos(folder: Path, count: int, height: int, width: int) -> None:
+    """Writes photos as JPEG."""
     from ppcartoon import images
 
-    from .common import photos
-
-    for i, rgb in enumerate(photos(count, height, width)):
+    for i, rgb in enumerate(common.photos(count, height, width)):
         images.write(folder / f"{i:02d}.jpg", images.Picture(rgb))
 
 
-def _prepare(name: str, subject: Subject, source: Path, file: Path, threads: int) -> tuple[str, Callable[[], float]]:
-    """What runs, and what gives the seconds it takes for an image, after a first time."""
+def _prepare(name: str, style: Style, source: Path, model: Path, threads: int) -> tuple[str, Callable[[], float]]:
+    """Returns the description of the variant and a function that measures the seconds per image, after a warm-up."""
     files = sorted(source.iterdir())
     if name == PLAIN:
-        description, once = name, _file_by_file(files, file, threads)
+        description, cartoonize = name, _file_by_file(files, model, threads)
     else:
-        predictor = subject.predictor(threads)
+        predictor = style.predictor(threads)
         description = predictor.engine.description
-        once = _as_folder(predictor, source) if name == OURS else _tensors(predictor.engine, files)
+        cartoonize = _whole_folder(predictor, source) if name == FOLDER else _tensors(predictor.engine, files)
 
-    def turn() -> float:
+    def measure() -> float:
         with tempfile.TemporaryDirectory() as target:
             start = time.perf_counter()
-            once(Path(target))
+            cartoonize(Path(target))
             return (time.perf_counter() - start) / len(files)
 
-    turn()
-    return description, turn
+    measure()
+    return description, measure
 
 
-def _as_folder(predictor: CartoonPredictor, source: Path) -> Callable[[Path], None]:
+def _whole_folder(predictor: CartoonPredictor, source: Path) -> Callable[[Path], None]:
     from ppcartoon.inference.batch import BatchOptions, cartoonize_files
     from ppcartoon.inference.jobs import plan
 
-    def once(target: Path) -> None:
-        with contextlib.redirect_stderr(io.StringIO()) as remarks:  # and the bar that a terminal would get
+    def cartoonize(target: Path) -> None:
+        with contextlib.redirect_stderr(io.StringIO()) as messages:  # and the progress bar
             if cartoonize_files(predictor, plan([str(source)], target), BatchOptions()):
-                raise InputError(remarks.getvalue())
+                raise InputError(messages.getvalue())
 
-    return once
+    return cartoonize
 
 
 def _tensors(network: Network, files: list[Path]) -> Callable[[Path], None]:
     from ppcartoon import images
 
     tensors = [images.to_network(images.read(file).rgb[None]) for file in files]
-    return lambda _: [network(tensor) for tensor in tensors]
+
+    def cartoonize(target: Path) -> None:
+        for tensor in tensors:
+            network(tensor)
+
+    return cartoonize
 
 
 def _file_by_file(files: list[Path], model: Path, threads: int) -> Callable[[Path], None]:
     from ppcartoon import images
 
-    network = common.plain(model, threads)
+    network = common.plain_onnx_runtime(model, threads)
 
-    def once(target: Path) -> None:
+    def cartoonize(target: Path) -> None:
         for file in files:
             cartoon = network(images.to_network(images.read(file).rgb[None]))
             images.write(target / file.name, images.Picture(images.from_network(cartoon)[0]))
 
-    return once
+    return cartoonize
 
 
-INFER = Path(__file__).parents[1] / "tools/infer.py"
-COLD, WARM = "process, from launch to exit", "the same image, once more in a process that runs"
-START_NAMES = (COLD, WARM)
-
-
-def measure_start(subject: Subject, rounds: int, threads: int) -> Iterator[str]:
-    """Lines of Markdown; the difference is taken round by round."""
+def measure_startup(style: Style, rounds: int, threads: int) -> Iterator[str]:
+    """Measures the startup time, the difference between a new and a running process; yields lines of Markdown."""
     with tempfile.TemporaryDirectory() as work:
-        harness.apart(write_photos, Path(work), 1, HEIGHT, WIDTH, 1)
-        file = Path(work) / "00.jpg"
-        cold, warm = (
-            r.turns for r in harness.take(_prepare_start, [(n, subject, file, threads) for n in START_NAMES], rounds)
-        )
-    rows = [[name, spread(seconds)] for name, seconds in zip(START_NAMES, (cold, warm))]
-    rows.append(["the start: the difference", spread([long - short for long, short in zip(cold, warm)])])
+        harness.run_once(write_photos, Path(work), 1, HEIGHT, WIDTH)
+        variants = [(name, style, Path(work) / "00.jpg", threads) for name in (COLD, WARM)]
+        cold, warm = (result.measurements for result in harness.run(_prepare_startup, variants, rounds, threads))
+    rows = [
+        [COLD, median_range(cold)],
+        [WARM, median_range(warm)],
+        ["startup, the difference", median_range([new - running for new, running in zip(cold, warm)])],
+    ]
     yield from table([f"one JPEG file, {WIDTH}x{HEIGHT}", "s, median (range)"], rows)
 
 
-def _prepare_start(name: str, subject: Subject, file: Path, threads: int) -> tuple[None, Callable[[], float]]:
-    """What gives the seconds of a turn, after a first time, when all files are in the system's memory."""
-    once = _process(subject, file, threads) if name == COLD else _call(subject, file, threads)
+def _prepare_startup(name: str, style: Style, file: Path, threads: int) -> tuple[None, Callable[[], float]]:
+    """Returns a function that measures seconds, after a warm-up that puts all files into the system's cache."""
+    cartoonize = _new_process(style, file, threads) if name == COLD else _running_process(style, file, threads)
 
-    def turn() -> float:
+    def measure() -> float:
         start = time.perf_counter()
-        once()
+        cartoonize()
         return time.perf_counter() - start
 
-    turn()
-    return None, turn
+    measure()
+    return None, measure
 
 
-def _process(subject: Subject, file: Path, threads: int) -> Callable[[], object]:
-    command = [sys.executable, INFER, "-i", file, "-o", file.parent / "cold", *subject.options()]
+def _new_process(style: Style, file: Path, threads: int) -> Callable[[], None]:
+    command = [sys.executable, INFER, "-i", file, "-o", file.parent / "cold", *style.infer_options()]
     command += ["--device", "cpu", "--threads", str(threads)]
 
-    def once() -> None:
+    def cartoonize() -> None:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise InputError(f"{INFER} failed: {done.stderr}")
 
-    return once
+    return cartoonize
 
 
-def _call(subject: Subject, file: Path, threads: int) -> Callable[[], object]:
+def _running_process(style: Style, file: Path, threads: int) -> Callable[[], None]:
     from ppcartoon import images
 
-    predictor = subject.predictor(threads)
+    predictor = style.predictor(threads)
     return lambda: images.write(file.parent / "warm.jpg", images.Picture(predictor(images.read(file).rgb)))

@@ -1,4 +1,4 @@
-"""Variants side by side: a process each, which take turns, so that a busy machine slows all of them alike."""
+"""Measures variants in turn, each in its own process, so that other load on the machine affects all of them alike."""
 
 from __future__ import annotations
 
@@ -13,45 +13,50 @@ from typing import Any, NamedTuple
 
 from ppcartoon.errors import InputError
 
-PAUSE = 0.5  # seconds between turns: the threads of some runtimes spin for a while after their work
+PAUSE = 0.5  # seconds between measurements: the threads of some runtimes keep spinning for a while
 
 
 class Result(NamedTuple):
-    """Of one variant.
+    """The measurements of one variant.
 
     Attributes:
-        facts: what `prepare` tells of it.
-        turns: what each turn returned.
-        peak: resident memory at most, in bytes, of the variant's process.
+        info: what `prepare` returned about the variant.
+        measurements: one per round.
+        peak_bytes: peak resident memory of the variant's process.
     """
 
-    facts: Any
-    turns: list[Any]
-    peak: int
+    info: Any
+    measurements: list[Any]
+    peak_bytes: int
 
 
-def take(prepare: Callable[..., tuple[Any, Callable[[], Any]]], variants: list[tuple], rounds: int) -> list[Result]:
-    """One turn of each variant a round, for `rounds` rounds.
+def run(
+    prepare: Callable[..., tuple[Any, Callable[[], Any]]], variants: list[tuple], rounds: int, threads: int
+) -> list[Result]:
+    """Measures each variant once per round.
 
     Args:
-        prepare: called in the process of each variant with that variant's arguments; returns facts and the turn.
-        variants: arguments of each; the last is the number of threads.
-        rounds: turns of each variant.
+        prepare: called in each variant's process with the variant's arguments; returns information about the variant
+            and a function that takes one measurement.
+        variants: the arguments of each variant.
+        rounds: number of measurements per variant.
+        threads: OpenMP threads of each process.
 
     Raises:
-        InputError: `prepare` or a turn raises it, or a process ends early.
+        InputError: `prepare` or a measurement raised it, or a process ended early.
     """
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # inherited; Paddle's dygraph reads it
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
     for variant in variants:
-        os.environ["OMP_NUM_THREADS"] = str(variant[-1])  # read by Paddle's dygraph in the process
-        here, there = context.Pipe()
-        processes.append(context.Process(target=_serve, args=(there, prepare, variant), daemon=True))
-        processes[-1].start()
-        there.close()
-        pipes.append(here)
+        pipe, child_pipe = context.Pipe()
+        process = context.Process(target=_serve, args=(child_pipe, prepare, variant), daemon=True)
+        process.start()
+        child_pipe.close()
+        pipes.append(pipe)
+        processes.append(process)
     try:
-        return _rounds(pipes, rounds)
+        return _collect(pipes, rounds)
     finally:
         for pipe in pipes:
             pipe.close()
@@ -59,29 +64,29 @@ def take(prepare: Callable[..., tuple[Any, Callable[[], Any]]], variants: list[t
             process.join()
 
 
-def apart(call: Callable[..., Any], *arguments: Any) -> Any:
-    """What a call returns, in a process of its own; the last argument is the number of threads.
+def run_once(function: Callable[..., Any], *arguments: Any, threads: int = 1) -> Any:
+    """Calls a function in its own process.
 
-    What a process has ever taken counts in the peak of those that it starts: so ours takes little.
+    A process inherits its parent's peak memory, so the parent must stay small.
     """
-    return take(_once, [(call, *arguments)], 0)[0].facts
+    return run(_prepare_once, [(function, *arguments)], 0, threads)[0].info
 
 
-def _once(call: Callable[..., Any], *arguments: Any) -> tuple[Any, None]:
-    return call(*arguments), None
+def _prepare_once(function: Callable[..., Any], *arguments: Any) -> tuple[Any, None]:
+    return function(*arguments), None
 
 
-def _rounds(pipes: list[Connection], rounds: int) -> list[Result]:
-    facts = [_receive(pipe) for pipe in pipes]
-    turns: list[list[Any]] = [[] for _ in pipes]
+def _collect(pipes: list[Connection], rounds: int) -> list[Result]:
+    infos = [_receive(pipe) for pipe in pipes]
+    measurements: list[list[Any]] = [[] for _ in pipes]
     for _ in range(rounds):
-        for pipe, answers in zip(pipes, turns):
+        for pipe, values in zip(pipes, measurements):
             pipe.send(True)
-            answers.append(_receive(pipe))
+            values.append(_receive(pipe))
             time.sleep(PAUSE)
     for pipe in pipes:
         pipe.send(False)
-    return [Result(*row, _receive(pipe)) for *row, pipe in zip(facts, turns, pipes)]
+    return [Result(info, values, _receive(pipe)) for info, values, pipe in zip(infos, measurements, pipes)]
 
 
 def _receive(pipe: Connection) -> Any:
@@ -95,13 +100,13 @@ def _receive(pipe: Connection) -> Any:
 
 
 def _serve(pipe: Connection, prepare: Callable, variant: tuple) -> None:
-    """In a process of its own: prepares the variant, then takes a turn for each True that comes."""
+    """Runs in the child process: prepares the variant and takes a measurement for each True received."""
     with suppress(EOFError, BrokenPipeError):  # another variant has failed
         try:
-            facts, turn = prepare(*variant)
-            pipe.send(facts)
+            info, measure = prepare(*variant)
+            pipe.send(info)
             while pipe.recv():
-                pipe.send(turn())
+                pipe.send(measure())
         except InputError as error:
             pipe.send(error)
             return

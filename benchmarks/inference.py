@@ -1,4 +1,4 @@
-"""All about inference, in sections."""
+"""The inference benchmarks, in sections."""
 
 from __future__ import annotations
 
@@ -11,62 +11,78 @@ from pathlib import Path
 from ppcartoon.errors import InputError
 
 from . import engines, folder, memory, tiles, video
-from .common import Subject
+from .common import Style
 
 SECTIONS = {
-    "engines": lambda a, s: engines.measure(s, a.engines, a.sizes, a.batches, a.rounds, a.threads),
-    "folder": lambda a, s: folder.measure(s, a.rounds, a.threads),
-    "tiles": lambda a, s: tiles.measure(s, a.megapixels, a.rounds, a.threads),
-    "video": lambda a, s: chain(video.measure(s, a.rounds, a.threads), video.measure_flicker(s, a.threads)),
-    "start": lambda a, s: folder.measure_start(s, a.rounds, a.threads),
-    "memory": lambda a, s: memory.measure(s, a.images, a.threads),
+    "engines": lambda args, style: engines.measure(
+        style, args.engines, args.sizes, args.batches, args.rounds, args.threads
+    ),
+    "folder": lambda args, style: folder.measure(style, args.rounds, args.threads),
+    "tiles": lambda args, style: tiles.measure(style, args.megapixels, args.rounds, args.threads),
+    "video": lambda args, style: chain(
+        video.measure(style, args.rounds, args.threads), video.measure_flicker(style, args.threads)
+    ),
+    "start": lambda args, style: folder.measure_startup(style, args.rounds, args.threads),
+    "memory": lambda args, style: memory.measure(style, args.images, args.threads),
 }
 LONG = {"sizes": [256, 512], "megapixels": [0.25, 1, 4, 16, 64], "images": 5000}
-LARGEST = 150  # megapixels; Pillow does not trust a file with many more
+MAX_MEGAPIXELS = 150  # Pillow refuses much larger files
 
 
 def add_options(p: argparse.ArgumentParser) -> None:
-    """Those of the sections, besides --rounds and --threads."""
-    p.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="(default: all)")
+    """Adds the options of the sections, except --rounds and --threads."""
+    p.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections (default: all)")
     style = p.add_mutually_exclusive_group()
     style.add_argument("-s", "--style", default="peppercarrot", help="a shipped style (default: peppercarrot)")
     style.add_argument("-w", "--weights", type=Path, metavar="FILE", help="a .safetensors weights file of your own")
-    p.add_argument("--engines", nargs="+", choices=engines.NAMES, help="(default: all that run on this CPU)")
+    p.add_argument("--engines", nargs="+", choices=engines.NAMES, help="(default: all that this CPU supports)")
     p.add_argument(
         "--sizes",
         nargs="+",
         type=int,
         metavar="PIXELS",
         default=[256],
-        help="of engines, multiples of 4 (default: 256)",
+        help="image sizes for section engines, multiples of 4 (default: 256)",
     )
     p.add_argument(
-        "--batches", nargs="+", type=int, metavar="N", default=[1, 4], help="of engines, images at once (default: 1 4)"
+        "--batches",
+        nargs="+",
+        type=int,
+        metavar="N",
+        default=[1, 4],
+        help="batch sizes for section engines (default: 1 4)",
     )
     p.add_argument(
-        "--megapixels", nargs="+", type=float, metavar="MP", default=[0.25, 1, 4], help="of tiles (default: 0.25 1 4)"
+        "--megapixels",
+        nargs="+",
+        type=float,
+        metavar="MP",
+        default=[0.25, 1, 4],
+        help="photo sizes for section tiles (default: 0.25 1 4)",
     )
-    p.add_argument("--images", type=int, metavar="N", default=300, help="of memory (default: 300)")
+    p.add_argument(
+        "--images", type=int, metavar="N", default=300, help="number of images for section memory (default: 300)"
+    )
     long = " ".join(f"--{name} {' '.join(map(str, v)) if isinstance(v, list) else v}" for name, v in LONG.items())
     p.add_argument("--long", action="store_true", help=f"the same as {long}")
 
 
 def measure(args: argparse.Namespace) -> Iterator[str]:
-    """Lines of Markdown, section by section as they are measured.
+    """Runs the chosen sections; yields lines of Markdown.
 
     Raises:
-        InputError: an option is out of range, or something that is to be measured cannot be had.
+        InputError: an option is out of range, or something to be measured is not available.
     """
     if min(args.rounds, args.threads, args.images, *args.sizes, *args.batches) < 1 or any(s % 4 for s in args.sizes):
-        raise InputError("--rounds, --threads, --images and --batches are at least 1, --sizes multiples of 4")
-    if not all(0 < megapixels <= LARGEST for megapixels in args.megapixels):
-        raise InputError(f"--megapixels are more than 0 and at most {LARGEST}")
+        raise InputError("--rounds, --threads, --images and --batches must be at least 1, --sizes multiples of 4")
+    if not all(0 < megapixels <= MAX_MEGAPIXELS for megapixels in args.megapixels):
+        raise InputError(f"--megapixels must be more than 0 and at most {MAX_MEGAPIXELS}")
     if args.long:
         vars(args).update(LONG)
-    subject = Subject(args.style, args.weights)
-    subject.weights()
+    style = Style(args.style, args.weights)
+    style.load()  # fails early
     for name in dict.fromkeys(args.only):
-        begin = time.perf_counter()
-        yield from SECTIONS[name](args, subject)
-        yield f"({name}: measured within {time.perf_counter() - begin:.0f} s)"
+        start = time.perf_counter()
+        yield from SECTIONS[name](args, style)
+        yield f"({name}: took {time.perf_counter() - start:.0f} s)"
         yield ""

@@ -1,4 +1,4 @@
-"""Photos of any size: time and memory from file to file, and how well tiles agree with the whole."""
+"""Time and memory of large photos, and how closely a tiled cartoon matches one without tiles."""
 
 from __future__ import annotations
 
@@ -10,106 +10,107 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import harness
-from .common import Subject, number, spread, table
+from .common import Style, add_noise, format_number, median_range, mosaic, photos, psnr, table
 
 if TYPE_CHECKING:
     import numpy as np
 
-SIDE, TILE, CELLS = 2048, 512, 7  # of the comparison with the whole: pixels, of a tile, and photos a row
+SIDE, TILE = 2048, 512  # pixels, of the comparison with the untiled cartoon
+CELLS = 7  # photos per row of the mosaic
 PHOTO, MOSAIC = "photo", f"mosaic of {CELLS}x{CELLS} photos"
 
 
-def measure(subject: Subject, megapixels: list[float], rounds: int, threads: int) -> Iterator[str]:
-    """Lines of Markdown.
+def measure(style: Style, megapixels: list[float], rounds: int, threads: int) -> Iterator[str]:
+    """Measures photos of several sizes and the effect of tiles; yields lines of Markdown.
 
     Args:
-        subject: the weights.
-        megapixels: of photos 4:3, read as JPEG and written as PNG.
-        rounds: how often each, in a process of its own each time.
-        threads: of the CPU.
+        style: the measured style.
+        megapixels: sizes of the photos, which are 4:3, read as JPEG and written as PNG.
+        rounds: measurements of each size, each in its own process.
+        threads: CPU threads.
     """
-    head = ["photo, JPEG to PNG", "tiles of", "s, median (range)", "s a megapixel", "peak memory in MB"]
-    yield from table(head, (_size(subject, each, rounds, threads) for each in megapixels))
-    head = [f"{SIDE}x{SIDE} by tiles of {TILE}, against the whole", "PSNR in dB"]
-    head.append("gradient across tiles' borders / the whole's there, mean (range over borders)")
-    yield from table(head, (_seams(subject, what, threads) for what in (PHOTO, MOSAIC)))
+    header = ["photo, JPEG to PNG", "tile size", "s, median (range)", "s per megapixel", "peak memory in MB"]
+    yield from table(header, (_measure_size(style, each, rounds, threads) for each in megapixels))
+    header = [
+        f"{SIDE}x{SIDE} in tiles of {TILE}",
+        "PSNR to the untiled cartoon in dB",
+        "gradient at tile borders relative to the untiled cartoon, mean (range over borders)",
+    ]
+    yield from table(header, (_measure_seams(style, kind, threads) for kind in (PHOTO, MOSAIC)))
 
 
-def _size(subject: Subject, megapixels: float, rounds: int, threads: int) -> list[str]:
+def _measure_size(style: Style, megapixels: float, rounds: int, threads: int) -> list[str]:
     with tempfile.TemporaryDirectory() as work:
         file = Path(work) / "photo.jpg"
-        harness.apart(write_photo, file, megapixels, 1)
-        results = [harness.take(_prepare, [(subject, file, threads)], 1)[0] for _ in range(rounds)]
-    seconds, peaks = [result.turns[0] for result in results], [result.peak / 1e6 for result in results]
-    size, tile = results[0].facts
+        harness.run_once(write_photo, file, megapixels)
+        results = [harness.run(_prepare, [(style, file, threads)], 1, threads)[0] for _ in range(rounds)]
+    seconds = [result.measurements[0] for result in results]
+    size, tile = results[0].info
     return [
         f"{megapixels:g} MP, {size}",
         tile,
-        spread(seconds),
-        spread([s / megapixels for s in seconds]),
-        spread(peaks),
+        median_range(seconds),
+        median_range([s / megapixels for s in seconds]),
+        median_range([result.peak_bytes / 1e6 for result in results]),
     ]
 
 
-def write_photo(file: Path, megapixels: float, _: int) -> None:
-    """A photo, enlarged, with the noise of a camera, as JPEG."""
+def write_photo(file: Path, megapixels: float) -> None:
+    """Writes an enlarged photo with camera noise as JPEG."""
     from ppcartoon import images
-
-    from .common import noisy, photos
 
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
     (rgb,) = photos(1, height, round(megapixels * 1e6 / height))
-    images.write(file, images.Picture(noisy(rgb, 0)))
+    images.write(file, images.Picture(add_noise(rgb, 0)))
 
 
-def _prepare(subject: Subject, file: Path, threads: int) -> tuple[tuple[str, str], Callable[[], float]]:
-    """Size of the image and of its tiles, and what gives the seconds from file to file, the first time."""
+def _prepare(style: Style, file: Path, threads: int) -> tuple[tuple[str, str], Callable[[], float]]:
+    """Returns the image size and tile size, and a function that measures seconds from file to file, without warm-up."""
     from PIL import Image
 
     from ppcartoon import images
 
-    predictor = subject.predictor(threads)
+    predictor = style.predictor(threads)
     with Image.open(file) as image:
         width, height = image.size
     tile = predictor.tile_size(height, width)
 
-    def turn() -> float:
+    def measure() -> float:
         start = time.perf_counter()
         images.write(file.with_suffix(".png"), images.Picture(predictor(images.read(file).rgb)))
         return time.perf_counter() - start
 
-    return (f"{width}x{height}", str(tile) if tile else "none, whole"), turn
+    return (f"{width}x{height}", str(tile) if tile else "no tiles"), measure
 
 
-def _seams(subject: Subject, what: str, threads: int) -> list[str]:
-    agreement, gradients, engine = harness.apart(compare, subject, what, SIDE, threads)
-    mean = number(statistics.mean(gradients))
-    between = f"({number(min(gradients))} to {number(max(gradients))})"
-    return [f"{what}, {engine}", f"{agreement:.1f}", f"{mean} {between}"]
+def _measure_seams(style: Style, kind: str, threads: int) -> list[str]:
+    similarity, gradients, engine = harness.run_once(compare, style, kind, SIDE, threads, threads=threads)
+    borders = f"({format_number(min(gradients))} to {format_number(max(gradients))})"
+    return [f"{kind}, {engine}", f"{similarity:.1f}", f"{format_number(statistics.mean(gradients))} {borders}"]
 
 
-def compare(subject: Subject, what: str, side: int, threads: int) -> tuple[float, list[float], str]:
-    """PSNR in dB of the image made of tiles against the whole; gradients across the borders of tiles, as parts of the
-    whole's in the same places; and what ran both.
+def compare(style: Style, kind: str, side: int, threads: int) -> tuple[float, list[float], str]:
+    """Compares a tiled and an untiled cartoon of the same image.
+
+    Returns:
+        PSNR in dB, the ratio of their gradients at each tile border, and the engine's description.
     """
-    from .common import mosaic, noisy, photos, psnr
-
-    image = photos(1, side, side)[0] if what == PHOTO else mosaic(CELLS, side)
-    whole, tiled = (subject.predictor(threads, tile) for tile in (0, TILE))
-    one, other = tiled(noisy(image, 0)), whole(noisy(image, 0))
-    gradients = [ours / theirs for ours, theirs in zip(_gradients(one), _gradients(other))]
-    return psnr(one, other), gradients, whole.engine.description
+    image = add_noise(photos(1, side, side)[0] if kind == PHOTO else mosaic(CELLS, side), 0)
+    untiled, tiled = (style.predictor(threads, tile) for tile in (0, TILE))
+    one, other = tiled(image), untiled(image)
+    gradients = [ours / reference for ours, reference in zip(_border_gradients(one), _border_gradients(other))]
+    return psnr(one, other), gradients, untiled.engine.description
 
 
-def _gradients(image: np.ndarray) -> list[float]:
-    """Mean steps across each border of tiles of a square image."""
+def _border_gradients(image: np.ndarray) -> list[float]:
+    """Mean difference across each tile border of a square image."""
     import numpy as np
 
     from ppcartoon.inference.tiling import spans
 
-    lines = [span.low for span in spans(len(image), TILE)][1:]
+    borders = [span.low for span in spans(len(image), TILE)][1:]
     return [
-        float(np.abs(view[line].astype(float) - view[line - 1]).mean())
+        float(np.abs(view[border].astype(float) - view[border - 1]).mean())
         for view in (image, image.swapaxes(0, 1))
-        for line in lines
+        for border in borders
     ]

@@ -1,4 +1,4 @@
-"""Films: frames a second from file to file, against the engine alone."""
+"""Speed of videos compared with the engine alone, and how much deflickering helps."""
 
 from __future__ import annotations
 
@@ -12,129 +12,129 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import harness
-from .common import Subject, number, ratios, spread, table
+from . import common, harness
+from .common import Style, format_number, median_range, ratio_range, table
+
+if TYPE_CHECKING:
+    import numpy as np
 
 COUNT, HEIGHT, WIDTH = 120, 360, 640
-FILM, ALONE, ENGINE = "video, deflickered", "video, frame by frame", "its engine alone, on tensors"
-NAMES = (FILM, ALONE, ENGINE)
+DEFLICKERED, FRAME_BY_FRAME, ENGINE = "video, deflickered", "video, frame by frame", "engine alone, on tensors"
+NAMES = (DEFLICKERED, FRAME_BY_FRAME, ENGINE)
+FLICKER_COUNT, FLICKER_HEIGHT, FLICKER_WIDTH = 24, 360, 640
 
 
-def measure(subject: Subject, rounds: int, threads: int) -> Iterator[str]:
-    """Lines of Markdown; ratios round by round.
+def measure(style: Style, rounds: int, threads: int) -> Iterator[str]:
+    """Measures a video from file to file; yields lines of Markdown.
 
     Raises:
         ModuleNotFoundError: PyAV or OpenCV is not installed.
     """
     with tempfile.TemporaryDirectory() as work:
-        file = Path(work) / "film.mp4"
-        harness.apart(_write, file, COUNT, HEIGHT, WIDTH, 1)
-        results = harness.take(_prepare, [(name, subject, file, threads) for name in NAMES], rounds)
+        file = Path(work) / "video.mp4"
+        harness.run_once(_write_pan, file, COUNT, HEIGHT, WIDTH)
+        results = harness.run(_prepare, [(name, style, file, threads) for name in NAMES], rounds, threads)
     rows = []
-    for name, result in zip(NAMES, results):
-        ms, rate = [1000 * s for s in result.turns], number(1 / statistics.median(result.turns))
-        rows.append([name, spread(ms), rate, ratios(results[-1].turns, result.turns)])
-    yield results[0].facts
+    for name, (_, seconds, _) in zip(NAMES, results):
+        speed = format_number(1 / statistics.median(seconds))
+        fraction = ratio_range(results[-1].measurements, seconds)
+        rows.append([name, median_range([1000 * s for s in seconds]), speed, fraction])
+    yield results[0].info
     yield ""
-    head = [f"{COUNT} frames, {WIDTH}x{HEIGHT}, H.264", "ms a frame, median (range)", "frames/s"]
-    yield from table([*head, "part of the engine's rate"], rows)
+    header = [f"{COUNT} frames, {WIDTH}x{HEIGHT}, H.264", "ms per frame, median (range)", "frames/s"]
+    yield from table([*header, "fraction of the engine's speed"], rows)
 
 
-def _write(file: Path, count: int, height: int, width: int, _: int) -> None:
-    from . import common
-
-    common.write_video(file, common.scene_frames(common.PAN, count, height, width))
+def _write_pan(file: Path, count: int, height: int, width: int) -> None:
+    common.write_video(file, common.video_frames(common.PAN, count, height, width))
 
 
-def _prepare(name: str, subject: Subject, file: Path, threads: int) -> tuple[str, Callable[[], float]]:
-    """What runs, and what gives the seconds it takes for a frame, after a first time."""
+def _prepare(name: str, style: Style, file: Path, threads: int) -> tuple[str, Callable[[], float]]:
+    """Returns the engine's description and a function that measures the seconds per frame, after a warm-up."""
     import av
 
     from ppcartoon.images import to_network
     from ppcartoon.video import pipeline
     from ppcartoon.video.deflicker import Deflicker
 
-    predictor = subject.predictor(threads)
+    predictor = style.predictor(threads)
     with av.open(str(file)) as clip:
         frames = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
     tensors = [to_network(frame[None]) for frame in frames] if name == ENGINE else []
 
-    def once(target: Path) -> None:
+    def process(target: Path) -> None:
         if name == ENGINE:
             for tensor in tensors:
                 predictor.engine(tensor)
             return
-        cartoonize = Deflicker(predictor) if name == FILM else lambda frame, _: predictor(frame)
-        with contextlib.redirect_stderr(io.StringIO()):  # the bar that a terminal would get
+        cartoonize = Deflicker(predictor) if name == DEFLICKERED else lambda frame, _: predictor(frame)
+        with contextlib.redirect_stderr(io.StringIO()):  # hides the progress bar
             pipeline.process(file, target, cartoonize)
 
-    def turn() -> float:
+    def measure() -> float:
         with tempfile.TemporaryDirectory() as work:
             start = time.perf_counter()
-            once(Path(work) / "cartoon.mp4")
+            process(Path(work) / "cartoon.mp4")
             return (time.perf_counter() - start) / len(frames)
 
-    turn()
-    return predictor.engine.description, turn
+    measure()
+    return predictor.engine.description, measure
 
 
-if TYPE_CHECKING:
-    import numpy as np
-
-SCENE_FRAMES, SCENE_HEIGHT, SCENE_WIDTH = 24, 360, 640
-
-
-def measure_flicker(subject: Subject, threads: int) -> Iterator[str]:
-    """Lines of Markdown: mean absolute changes in steps of 8 bits, median (range) over the frames.
+def measure_flicker(style: Style, threads: int) -> Iterator[str]:
+    """Measures changes between frames, for pixel values of 0 to 255; yields lines of Markdown.
 
     Raises:
         ModuleNotFoundError: PyAV or OpenCV is not installed.
     """
-    head = [
-        f"{SCENE_FRAMES} frames, {SCENE_WIDTH}x{SCENE_HEIGHT}: mean absolute change",
-        "the video itself",
+    size = (FLICKER_COUNT, FLICKER_HEIGHT, FLICKER_WIDTH)
+    header = [
+        f"{FLICKER_COUNT} frames, {FLICKER_WIDTH}x{FLICKER_HEIGHT}: mean absolute difference, median (range)",
+        "input video",
         "frame by frame",
         "deflickered",
+        "frame by frame / deflickered",
     ]
-    rows = harness.apart(_rows, subject, SCENE_FRAMES, SCENE_HEIGHT, SCENE_WIDTH, threads)
-    yield from table([*head, "times less flicker"], rows)
+    yield from table(header, harness.run_once(_flicker_rows, style, *size, threads, threads=threads))
 
 
-def _rows(subject: Subject, count: int, height: int, width: int, threads: int) -> list[list[str]]:
+def _flicker_rows(style: Style, count: int, height: int, width: int, threads: int) -> list[list[str]]:
     from ppcartoon.video.deflicker import Deflicker
 
-    from . import common
-
-    predictor, rows = subject.predictor(threads), []
+    predictor, rows = style.predictor(threads), []
     for kind in (common.STILL, common.PAN, common.FADE):
-        frames = common.scene_frames(kind, count, height, width)
-        steady = Deflicker(predictor)
-        films = frames, predictor(frames), [steady(frame, i / common.FPS) for i, frame in enumerate(frames)]
+        frames = common.video_frames(kind, count, height, width)
+        deflicker = Deflicker(predictor)
+        deflickered = [deflicker(frame, i / common.FPS) for i, frame in enumerate(frames)]
+        videos = frames, predictor(frames), deflickered
         shift = common.SHIFT if kind == common.PAN else 0
-        rows.append(_row(f"{kind}, from frame to frame along the motion", [changes(film, shift) for film in films]))
+        rows.append(
+            _row(f"{kind}, to the previous frame, motion-compensated", [frame_changes(v, shift) for v in videos])
+        )
         if kind == common.FADE:
-            rows.append(_row(f"{kind}, from the mean of the frames before and after", [*map(jumps, films)]))
+            rows.append(
+                _row(f"{kind}, to the mean of the previous and next frame", [neighbor_changes(v) for v in videos])
+            )
     return rows
 
 
-def _row(what: str, films: list[list[float]]) -> list[str]:
-    _, alone, steady = films
-    return [what, *map(spread, films), ratios(alone, steady)]
+def _row(label: str, changes: list[list[float]]) -> list[str]:
+    _, frame_by_frame, deflickered = changes
+    return [label, *map(median_range, changes), ratio_range(frame_by_frame, deflickered)]
 
 
-def changes(film: list[np.ndarray], shift: float) -> list[float]:
-    """Mean absolute change from each frame, moved `shift` pixels to the left, to the next."""
-    from .common import moved
-
-    return [_mean(moved(one, shift) - other) for one, other in pairwise(film)]
+def frame_changes(frames: list[np.ndarray], shift: float) -> list[float]:
+    """Mean absolute difference of each frame to the previous one moved `shift` pixels to the left."""
+    return [_mean_absolute(common.shift_left(one, shift) - other) for one, other in pairwise(frames)]
 
 
-def jumps(film: list[np.ndarray]) -> list[float]:
-    """Mean absolute difference of each frame from the mean of its neighbors: none in a fade of steady speed."""
-    return [_mean(one / 2 + other / 2 - middle) for one, middle, other in zip(film, film[1:], film[2:])]
+def neighbor_changes(frames: list[np.ndarray]) -> list[float]:
+    """Mean absolute difference of each frame to the mean of its neighbors; zero in a linear fade."""
+    return [
+        _mean_absolute(before / 2 + after / 2 - frame) for before, frame, after in zip(frames, frames[1:], frames[2:])
+    ]
 
 
-def _mean(difference: np.ndarray) -> float:
-    from .common import EDGE
-
-    return float(abs(difference[EDGE:-EDGE, EDGE:-EDGE]).mean())
+def _mean_absolute(difference: np.ndarray) -> float:
+    inner = difference[common.EDGE : -common.EDGE, common.EDGE : -common.EDGE]
+    return float(abs(inner).mean())

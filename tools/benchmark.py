@@ -1,4 +1,4 @@
-"""Measures speed, memory and quality side by side in one run."""
+"""Benchmarks of inference, training and data preparation."""
 
 import argparse
 import sys
@@ -13,15 +13,15 @@ from ppcartoon.utils.threads import cores
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
     commands = p.add_subparsers(dest="command", required=True)
-    infer = commands.add_parser("infer", help="engines, folders, large photos, videos, the start, memory over time")
+    infer = commands.add_parser("infer", help="engines, folders, large photos, videos, startup, memory over time")
     inference.add_options(infer)
-    train = commands.add_parser("train", help="a training step, ours and one composed as in ppgan, on random images")
+    train = commands.add_parser("train", help="a training step on random images, and the same step as in ppgan")
     train.add_argument("--size", type=int, default=64, metavar="PIXELS", help="a multiple of 4, at least 16")
     train.add_argument("--batch-size", type=int, default=2)
-    train.add_argument("--channels", type=int, default=64, help="width of G, twice that of D; the paper's is 64")
-    train.add_argument("--layer", default="conv4_4", help="of VGG19, which has random weights here")
-    prepare = commands.add_parser("data", help="smoothing of edges, reading of images, and waiting for them")
-    prepare.add_argument("--images", type=Path, metavar="DIR", help="cartoons (default: some drawn by code)")
+    train.add_argument("--channels", type=int, default=64, help="width of G, twice that of D; 64 in the paper")
+    train.add_argument("--layer", default="conv4_4", help="layer of VGG19, which has random weights here")
+    prepare = commands.add_parser("data", help="edge smoothing, reading images, and waiting for data in training")
+    prepare.add_argument("--images", type=Path, metavar="DIR", help="cartoons (default: synthetic ones)")
     for command, rounds in ((infer, 5), (train, 9), (prepare, 9)):
         command.add_argument("--rounds", type=int, default=rounds)
     for command in (infer, train):
@@ -29,14 +29,15 @@ if __name__ == "__main__":
     args = p.parse_args()
     try:
         if args.command == "infer":
-            for line in inference.measure(args):
-                print(line, flush=True)
+            lines = inference.measure(args)
         elif args.command == "data":
-            print(*data.measure(args.images, args.rounds), sep="\n")
+            lines = data.measure(args.images, args.rounds)
         else:
-            from benchmarks import training_step  # with Paddle
+            from benchmarks import training_step  # imports Paddle
 
             options = (args.size, args.batch_size, args.channels, args.layer, args.rounds, args.threads)
-            print("\n".join(training_step.report(*training_step.measure(*options))))
+            lines = training_step.report(*training_step.measure(*options))
+        for line in lines:
+            print(line, flush=True)
     except InputError as error:
         sys.exit(f"benchmark: {error}")

@@ -1,4 +1,4 @@
-"""The comparisons of training steps, and of ways to prepare and read data."""
+"""The benchmarks of training steps, edge smoothing and image reading."""
 
 import subprocess
 import sys
@@ -28,41 +28,40 @@ def cells(line):
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_train_prints_equal_losses_ratios_and_parts():
+def test_train_reports_equal_losses_speedups_and_parts():
     tiny = ("--size", "32", "--batch-size", "1", "--channels", "4", "--layer", "conv2_1", "--rounds", "2")
     done = benchmark(*tiny, "--threads", "1")
     assert done.returncode == 0, done.stderr
-    verdict, _, _, _, ours, other, _, _, _, *step = done.stdout.splitlines()
-    assert float(verdict.split("within ")[1].split(",")[0]) <= training_step.TOLERANCE
-    ours, other = cells(ours), cells(other)
-    assert [ours[0], other[0]] == [training_step.OURS, training_step.STRAIGHTFORWARD]
-    assert other[2:5] == ["1.00 (1.00 to 1.00)", "1.00", "1.00"]
+    summary, *lines = done.stdout.splitlines()
+    assert float(summary.split("within ")[1].split(" ")[0]) <= training_step.TOLERANCE
+    _, _, ours, reference, _, _, *parts = [cells(line) for line in lines if line]
+    assert [ours[0], reference[0]] == [training_step.PPCARTOON, training_step.REFERENCE]
+    assert reference[2:5] == ["1.00 (1.00 to 1.00)", "1.00", "1.00"]
     assert float(ours[3]) > 1
-    assert all(50 < float(row[5].split()[0]) < 4000 for row in (ours, other))
-    assert len(step) == 11
-    assert sum(float(cells(line)[2].rstrip("%")) for line in step) == pytest.approx(100, abs=1)
+    assert all(50 < float(row[5].split()[0]) < 4000 for row in (ours, reference))
+    assert len(parts) == 11
+    assert sum(float(share.rstrip("%")) for _, _, share in parts) == pytest.approx(100, abs=1)
 
 
 @pytest.mark.parametrize("options", [("--size", "13"), ("--channels", "5"), ("--rounds", "0"), ("--layer", "conv9_9")])
-def test_a_bad_option_is_one_line(options):
+def test_invalid_option_gives_an_error_without_traceback(options):
     done = benchmark(*options)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("benchmark: ")
     assert "Traceback" not in done.stderr
 
 
-def test_different_losses_are_an_error(monkeypatch):
-    def take(prepare, variants, rounds):
-        return [
-            harness.Result(training_step.Facts([{"g_loss": loss}], 1.0), [{"step": 1.0}], 1) for loss in (1.0, 1.001)
-        ]
+def test_different_losses_raise_an_error(monkeypatch):
+    def run(prepare, variants, rounds, threads):
+        infos = [training_step.StepInfo([{"g_loss": loss}], 1.0) for loss in (1.0, 1.001)]
+        return [harness.Result(info, [{"step": 1.0}], 1) for info in infos]
 
-    monkeypatch.setattr(harness, "take", take)
+    monkeypatch.setattr(harness, "run", run)
     with pytest.raises(RuntimeError, match="different losses"):
         training_step.measure(64, 1, 4, "conv2_1", 1, 1)
 
 
-def test_the_stopwatch_gives_each_moment_to_the_innermost_call():
+def test_stopwatch_counts_nested_calls_for_the_innermost():
     class Work:
         def outer(self):
             time.sleep(0.02)
@@ -76,27 +75,28 @@ def test_the_stopwatch_gives_each_moment_to_the_innermost_call():
     watch.watch(work, "inner", lambda: f"inner of {watch.label}")
     start = time.perf_counter()
     seconds = watch.time(work.outer)
-    whole = time.perf_counter() - start
-    assert list(seconds) == ["outer", "inner of outer", training_step.REST]
+    total = time.perf_counter() - start
+    assert list(seconds) == ["outer", "inner of outer", training_step.OTHER]
     assert seconds["outer"] >= 0.02
     assert seconds["inner of outer"] >= 0.04
-    assert 0.06 <= sum(seconds.values()) <= whole
+    assert 0.06 <= sum(seconds.values()) <= total
 
 
 @pytest.mark.parametrize(
-    "prepare, names", [(data._smoothing, (data.OURS, data.LOOP)), (data._reading, (data.CACHED, data.DECODED))]
+    "prepare, names",
+    [(data.prepare_smoothing, (data.PPCARTOON, data.LOOP)), (data.prepare_reading, (data.CACHED, data.DECODED))],
 )
-def test_both_ways_of_preparing_data_take_the_same_images(tmp_path, prepare, names):
+def test_both_variants_use_the_same_images(tmp_path, prepare, names):
     for seed in range(3):
         write(tmp_path / f"cartoons/{seed}.png", Picture(draw_cartoon(seed, 48)))
-    (ours, turn), (other, turn_of_other) = (prepare(name, str(tmp_path), 1) for name in names)
-    assert ours == other
-    assert turn() > 0 and turn_of_other() > 0
+    (info, measure), (other_info, measure_other) = (prepare(name, str(tmp_path)) for name in names)
+    assert info == other_info
+    assert measure() > 0 and measure_other() > 0
 
 
-def test_the_loop_smooths_as_we_do():
+def test_loop_smooths_like_smooth_edges():
     noise = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     for image in (noise, draw_cartoon(0, 40)):
-        looped = data._loop(image[..., ::-1])[..., ::-1]
+        looped = data.smooth_by_loop(image[..., ::-1])[..., ::-1]
         assert (looped != image).any()
         assert np.abs(looped - smooth_edges(image).astype(int)).max() <= 1
