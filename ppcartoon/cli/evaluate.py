@@ -80,7 +80,7 @@ def _table(p: argparse.ArgumentParser) -> None:
     _methods(p)
     p.add_argument(
         "-o", "--output", type=Path, default=Path("output/tables"), metavar="DIR",
-        help="for STYLE.md, STYLE.csv, STYLE.png, and outputs of weights (default: output/tables)",
+        help="for STYLE.md, STYLE.csv and the outputs of weights (default: output/tables)",
     )  # fmt: skip
     _features(p)
 
@@ -117,7 +117,7 @@ def _figure(p: argparse.ArgumentParser) -> None:
 
 def _methods(p: argparse.ArgumentParser) -> None:
     p.add_argument(
-        "--methods", "--runs", nargs="+", action="extend", required=True, metavar="NAME=PATH",
+        "--methods", nargs="+", action="extend", required=True, metavar="NAME=PATH",
         help="PATH: folder of outputs with the photos' names, weights file, or a run's folder",
     )  # fmt: skip
 
@@ -232,7 +232,8 @@ def gatys(args: argparse.Namespace) -> int:
 
     jobs = plan([args.photo], args.output, skip_existing=args.skip_existing)
     todo = _photos(jobs)
-    options = gatys.GatysOptions(**{name: getattr(args, name) for name in gatys.GatysOptions._fields if hasattr(args, name)})
+    names = [name for name in gatys.GatysOptions._fields if hasattr(args, name)]
+    options = gatys.GatysOptions(**{name: getattr(args, name) for name in names})
     start = time.perf_counter()
     failed = gatys.stylize_files(todo, args.style, options, args.vgg, args.max_size)
     return _report(args.output, jobs, failed, f"{time.perf_counter() - start:.1f} s")

@@ -101,7 +101,7 @@ class VGGFeatures:
         if small := [image.shape for image in batch if min(image.shape[:2]) < SMALLEST]:
             raise InputError(f"an image of {small[0][1]}x{small[0][0]}: VGG19 needs {SMALLEST} pixels a side")
         found = np.empty((len(batch), self.dimensions), np.float32)
-        for alike in of_one_shape(batch):
+        for alike in images.by_shape(batch):
             step = max(1, PIXELS // batch[alike[0]][..., 0].size)
             for part in (alike[i : i + step] for i in range(0, len(alike), step)):
                 found[part] = self._run(images.to_network(np.stack([batch[i] for i in part])))
@@ -178,12 +178,6 @@ def _read(file: Path) -> np.ndarray:
         return images.read(file).rgb
     except InputError as error:
         raise InputError(f"{file}: {error}; mend or remove it") from error
-
-
-def of_one_shape(batch: Sequence[np.ndarray]) -> Iterator[list[int]]:
-    """The numbers of the images of each shape."""
-    for shape in dict.fromkeys(image.shape for image in batch):
-        yield [i for i, image in enumerate(batch) if image.shape == shape]
 
 
 def _key(network: nn.Layer) -> str:

@@ -1,7 +1,7 @@
 """Inception-V3 of pytorch-fid, up to the 2048 features after its last average pooling (pool3).
 
-This is TensorFlow's network of December 2015 (Szegedy et al., CVPR 2016): its average poolings do not count the padding,
-and its last block uses maximum pooling. Layers are named as in pytorch-fid's weights file.
+This is TensorFlow's network of December 2015 (Szegedy et al., CVPR 2016): its average poolings do not count the
+padding, and its last block uses maximum pooling. Layers are named as in pytorch-fid's weights file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def to_inception(image: np.ndarray) -> np.ndarray:
 
 
 class Convolution(nn.Layer):
-    """Convolution and ReLU, with the batch normalization folded into the weights; keeps the size unless it has a stride.
+    """Convolution and ReLU; the weights include the batch normalization.
 
     Args:
         cin: input channels.

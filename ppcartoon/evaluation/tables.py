@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import images
 from ..data.image_folder import image_files
 from ..errors import InputError
 from ..utils.files import atomic
-from ..utils.tables import Column, draw_tables, to_csv, to_markdown
+from ..utils.tables import Column, markdown_table, to_csv
 from . import features, outputs
 from .compare import MANY, Features
 from .fid import Kid, Statistics, frechet_distance, kid, statistics
@@ -153,7 +152,7 @@ def _difference(ours: float | str, paper: float | str) -> float | str:
 
 
 def make(style: str, photos: Path, cartoons: Path, given: dict[str, Path], folder: Path, asked: Features) -> str:
-    """Writes STYLE.md, STYLE.csv (unrounded) and STYLE.png; gives the Markdown.
+    """Writes STYLE.md and STYLE.csv (unrounded); gives the Markdown.
 
     Args:
         style: see `columns`.
@@ -173,7 +172,6 @@ def make(style: str, photos: Path, cartoons: Path, given: dict[str, Path], folde
     features_of = partial(features.of_folder, extractor=extractor, batch_size=asked.batch_size, cache=asked.cache)
     scores = measure(photos, cartoons, given, folder / "outputs", features_of)
     tables = columns(scores, style, extractor.name, extractor.is_fid)
-    title = f"{style}, by {extractor.name} features"
     counts = [len(image_files(each)) for each in (photos, cartoons)]
     remarks = [f"{counts[0]} photos of {photos}, {counts[1]} cartoons of {cartoons}. Smaller is nearer."]
     if not extractor.is_fid:
@@ -181,9 +179,11 @@ def make(style: str, photos: Path, cartoons: Path, given: dict[str, Path], folde
     if min(counts) < MANY:
         remarks.append("These are few for Fréchet distances, which come out too large; kernel distances are unbiased.")
     remarks += [f"{name}: {path}." for name, path in given.items()]
-    text = "\n".join([f"## {title}", "", *(line for table in tables for line in to_markdown(table)), " ".join(remarks)])
+    lines = [f"## {style}, by {extractor.name} features", ""]
+    for table in tables:
+        lines += markdown_table([column.header for column in table], zip(*(column.cells() for column in table)))
+    text = "\n".join([*lines, " ".join(remarks)])
     everything = to_csv([tables[0][0], *(column for table in tables for column in table[1:])])
-    images.write(folder / f"{style}.png", images.Picture(draw_tables(title, tables)))
     for ending, content in (("md", text + "\n"), ("csv", everything)):
         with atomic(folder / f"{style}.{ending}") as temporary:
             temporary.write_text(content, encoding="utf-8", errors="backslashreplace")

@@ -18,7 +18,7 @@ from ppgan.metrics.builder import build_metric
 from ..config.schema import Validate
 from ..data.image_folder import image_files
 from ..errors import InputError
-from ..evaluation.features import Extractor, decoded, of_folder, of_one_shape
+from ..evaluation.features import Extractor, decoded, of_folder
 from ..models.base import TrainableModel
 from .monitor import TrainingLogger
 
@@ -111,7 +111,7 @@ def _in_one_line(values: dict[str, float]) -> str:
 def cartoonize(model: TrainableModel, photos: list[np.ndarray]) -> list[np.ndarray]:
     """A model's cartoons of photos of any sizes; RGB uint8 [H, W, 3] each."""
     cartoons = list(photos)
-    for indices in of_one_shape(photos):
+    for indices in images.by_shape(photos):
         height, width = photos[indices[0]].shape[:2]
         padded = np.stack([images.pad(photos[i]) for i in indices])
         outputs = images.from_network(model.cartoonize(paddle.to_tensor(images.to_network(padded))).numpy())

@@ -73,7 +73,7 @@ def test_styles_follow_the_photo_in_the_paper_s_order_and_own_ones_come_last(run
 
 def test_fig_4_shows_the_end_of_the_initialization(run, tmp_path, tiny_weights):
     save_run(tmp_path / "run", tiny_weights, init_epochs=2, epochs=3)
-    assert run("figure 4 --photos photos/0.png --runs CartoonLossGAN=run --size 32 -o figure.png")[0] == 0
+    assert run("figure 4 --photos photos/0.png --methods CartoonLossGAN=run --size 32 -o figure.png")[0] == 0
     y, x = corners(drawing(), "photos/0.png", *cartoons(tiny_weights, tmp_path, [2]))
     assert y[0] == y[1] and x[0] < x[1]
 
@@ -81,7 +81,7 @@ def test_fig_4_shows_the_end_of_the_initialization(run, tmp_path, tiny_weights):
 def test_fig_7_shows_five_epochs_of_cartoonization_with_and_without_initialization(run, tmp_path, tiny_weights):
     save_run(tmp_path / "with", tiny_weights, init_epochs=2, epochs=7)
     save_run(tmp_path / "without", tiny_weights, init_epochs=0, epochs=7)
-    command = "figure 7 --photos photos/0.png --size 32 -o figure.png --runs without_init=without CartoonLossGAN="
+    command = "figure 7 --photos photos/0.png --size 32 -o figure.png --methods without_init=without CartoonLossGAN="
     assert run(command + "with") == (0, "figure.png\n", "")
     files = cartoons(tiny_weights, tmp_path, [1, 2, 3, 4, 5, 6, 7, 9])
     found = [where(drawing(), drawing(file)) for file in files]

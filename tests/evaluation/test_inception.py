@@ -79,7 +79,8 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, changed, why):
 
 
 def test_another_network_is_refused(tmp_path):
-    path = torch_save.write(tmp_path / "a.pth", torch_save.tensors({"conv1.weight": np.zeros((64, 3, 7, 7), np.float32)}))
+    tensors = torch_save.tensors({"conv1.weight": np.zeros((64, 3, 7, 7), np.float32)})
+    path = torch_save.write(tmp_path / "a.pth", tensors)
     with pytest.raises(InputError, match=r"Conv2d_1a_3x3.conv.weight is missing.*not pytorch-fid's Inception-V3"):
         inception.load(path)
 

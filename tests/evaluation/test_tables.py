@@ -7,9 +7,7 @@ import shutil
 import signal
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from ppcartoon.cli import evaluate
 from ppcartoon.data.samples import draw_cartoon
@@ -74,9 +72,9 @@ def score(frechet, kid=0.5, error=0.25):
 def test_the_numbers_are_the_paper_s(style):
     printed = [re.sub(r" \[\d+\]", "", line).strip().split("\t") for line in TABLES[style].strip().splitlines()]
     first, _ = tables.columns({}, style, "Inception-V3", True)
-    shown = {column.head: column.cells() for column in first}
-    heads = ("Model", "FID to cartoon images, paper", "FID to content images, paper")
-    assert [list(row) for row in zip(*(shown[head] for head in heads))] == printed
+    shown = {column.header: column.cells() for column in first}
+    headers = ("Model", "FID to cartoon images, paper", "FID to content images, paper")
+    assert [list(row) for row in zip(*(shown[header] for header in headers))] == printed
     assert shown["FID to cartoon images, ours"] == ["not run"] * 5
 
 
@@ -102,12 +100,12 @@ def test_fid_stands_beside_the_paper_s_with_the_difference():
     assert rows["CartoonLossGAN"] == ("118.79", "118.00", "-0.79", "53.95", "60.00", "+6.05")
     assert rows["AnimeGAN"] == ("116.33", "not run", "not run", "77.36", "not run", "not run")
     assert rows["Mine"] == ("N/A", "100.00", "N/A", "N/A", "50.00", "N/A")
-    heads = [column.head for column in second]
+    heads = [column.header for column in second]
     assert heads[1:3] == ["KID to cartoon images", "KID to cartoon images, standard error"]
     rows = {cells[0]: cells[1:] for cells in zip(*(column.cells() for column in second))}
     assert rows["CartoonLossGAN"] == ("0.5", "0.25", "0.0125", "0.0012")
     first, _ = tables.columns(scores, "hayao", "Inception-V3", True)
-    assert [column.head for column in first] == ["Model", "FID to cartoon images", "FID to content images"]
+    assert [column.header for column in first] == ["Model", "FID to cartoon images", "FID to content images"]
 
 
 def test_a_table_from_weights_and_folders(run, tmp_path, tiny_file):
@@ -157,14 +155,10 @@ def test_other_features_stand_beside_the_paper_s_fid_without_a_difference(run):
     assert "the paper's values are on another scale" in out
 
 
-def test_the_picture_shows_all_of_the_table(run):
-    for methods in ("CycleGAN=painted", "CycleGAN=painted A$_b^c|d$=photos"):
-        command = f"table --style own --photos photos --cartoons cartoons --methods {methods} {FEATURES} -o out"
-        assert run(command)[0] == 0
-        picture = np.asarray(Image.open("out/own.png").convert("L"))
-        assert picture.shape[1] > 600 and (picture[[0, -1]] == 255).all() and (picture[:, [0, -1]] == 255).all()
-        lines = np.diff(np.r_[0, (picture < 128).any(1), 0]) == 1
-        assert lines.sum() >= 2 * (1 + len(methods.split()) + 4)
+def test_method_name_with_a_vertical_bar_stays_in_its_cell(run):
+    methods = "CycleGAN=painted A$_b^c|d$=photos"
+    command = f"table --style own --photos photos --cartoons cartoons --methods {methods} {FEATURES} -o out"
+    assert run(command)[0] == 0
     assert read_markdown(Path("out/own.md").read_text().replace("\\|", "/"))[0][-1][0] == "A$_b^c/d$"
 
 

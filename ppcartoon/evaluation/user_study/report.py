@@ -13,6 +13,7 @@ from scipy import stats
 from ... import images
 from ...errors import InputError
 from ...utils.files import atomic
+from ...utils.tables import markdown_table
 from .votes import Vote
 
 LEVEL = 0.95
@@ -103,16 +104,17 @@ def report(methods: dict[str, list[str]], votes: list[Vote], output: Path) -> li
     """
     if not votes:
         raise InputError("no votes yet")
-    lines = ["| style | method | votes | share | Wilson 95 % | by voters 95 % |", "|---|---|---|---|---|---|"]
-    tests, rows = [""], []
+    tests, rows = [], []
     for style, names, some in groups(methods, votes):
         of_style = shares(style, names, some)
         rows += of_style
         tests.append(f"- {significance(of_style, len({vote.voter for vote in some}))}")
+    cells = []
     for row in rows:
-        wilson, by_voters = (f"{100 * low:.1f} to {100 * high:.1f} %" for low, high in (row.wilson, row.by_voters))
-        lines.append(f"| {row.style} | {row.method} | {row.votes} | {100 * row.share:.1f} % | {wilson} | {by_voters} |")
-    lines += [*tests, "", NOTE]
+        intervals = [f"{100 * low:.1f} to {100 * high:.1f} %" for low, high in (row.wilson, row.by_voters)]
+        cells.append([row.style, row.method, row.votes, f"{100 * row.share:.1f} %", *intervals])
+    header = ["style", "method", "votes", "share", "Wilson 95 %", "by voters 95 %"]
+    lines = [*markdown_table(header, cells), *tests, "", NOTE]
     _write_csv(output / "votes.csv", Vote._fields, votes)
     head = "style", "method", "votes", "share", "wilson_low", "wilson_high", "by_voters_low", "by_voters_high"
     _write_csv(output / "shares.csv", head, ([*row[:4], *row.wilson, *row.by_voters] for row in rows))

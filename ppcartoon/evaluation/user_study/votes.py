@@ -132,8 +132,9 @@ class Votes:
         )  # fmt: skip
 
     def count(self, voter: str | None = None) -> int:
-        """How many votes there are, of one voter or of all."""
-        return self._run("SELECT count(method) FROM turns WHERE :voter IN (voter, '')", voter=voter or "")[0][0]
+        """The number of votes, of one voter or of all."""
+        condition = "" if voter is None else " WHERE voter = :voter"
+        return self._run(f"SELECT count(method) FROM turns{condition}", voter=voter)[0][0]
 
     def close(self) -> None:
         self._database.close()
