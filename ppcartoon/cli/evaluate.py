@@ -254,10 +254,12 @@ def _photos(jobs: list[Job]) -> list[Job]:
 def _report(output: Path, jobs: list[Job], failed: int, remark: str) -> int:
     """Says what became of the jobs; gives the exit code."""
     skipped = sum(job.skip for job in jobs)
-    words = [f"{len(jobs) - skipped - failed} cartoons in {printable(output)}"]
-    words += [f"{skipped} skipped, there already"] * (skipped > 0)
-    words += [f"{failed} failed"] * (failed > 0)
-    print(f"{', '.join(words)}; {remark}")
+    parts = [f"{len(jobs) - skipped - failed} cartoons in {printable(output)}"]
+    if skipped:
+        parts.append(f"{skipped} skipped, there already")
+    if failed:
+        parts.append(f"{failed} failed")
+    print(f"{', '.join(parts)}; {remark}")
     return 1 if failed else 0
 
 

@@ -92,7 +92,7 @@ class VGGFeatures:
 
     def __init__(self, layer: str, path: Path | None = None) -> None:
         network = _Averaged(VGG19(layer, path and str(path)))
-        self.name = f"VGG19 {layer}" + " with random weights" * (str(path) == RANDOM)
+        self.name = f"VGG19 {layer} with random weights" if str(path) == RANDOM else f"VGG19 {layer}"
         self.dimensions = network.vgg.parameters()[-1].shape[0]
         self.key = _key(network)
         self._run = _runner(network, [None, 3, None, None])

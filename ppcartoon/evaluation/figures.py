@@ -169,14 +169,12 @@ def make(
         inset = insets[i % len(insets)] if source.method == figure.inset else None
         return grid.cell(outputs.read(made[source][i]), panel, marks[stem], inset)
 
-    rows = [
-        [grid.cell(photo, panel, marks[stem])] * figure.photos + [cell(source, i, stem) for source in row]
-        for row in figure.rows.values()
-        for i, (stem, photo) in enumerate(inputs.items())
-    ]
+    rows = [[cell(source, i, stem) for source in row] for row in figure.rows.values() for i, stem in enumerate(inputs)]
     if not figure.photos:
         cells = [each for row in rows for each in row]
         return grid.grid([cells[i : i + FOLD] for i in range(0, len(cells), FOLD)])
+    first = [grid.cell(photo, panel, marks[stem]) for stem, photo in inputs.items()]
+    rows = [[photo, *row] for photo, row in zip(first * len(figure.rows), rows)]
     columns = [f"({letter}) {caption}" for letter, caption in zip(ascii_lowercase, ("Input", *figure.columns))]
     captions = [caption for caption in figure.rows for _ in photos if caption]
     return grid.grid(rows, columns, captions)

@@ -132,7 +132,8 @@ def columns(scores: Scores, style: str, network: str, is_fid: bool) -> tuple[lis
         if paper:
             distances.append(Column(f"FID to {target}, paper", ".2f", published))
         form = ".2f" if is_fid else ".4g"
-        distances.append(Column(f"{frechet} to {target}" + ", ours" * bool(paper), form, ours))
+        title = f"{frechet} to {target}, ours" if paper else f"{frechet} to {target}"
+        distances.append(Column(title, form, ours))
         if paper and is_fid:
             distances.append(Column(f"FID to {target}, difference", "+.2f", list(map(_difference, ours, published))))
         kernels.append(Column(f"{kernel} to {target}", ".4g", _each(found, lambda score: score.kid.value)))
