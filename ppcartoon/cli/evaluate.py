@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, printable
 from ..evaluation import figures
-from ..inference.engines import paddle_engines
 from ..utils.threads import cores
 from . import common
 
@@ -173,6 +172,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _command(args: argparse.Namespace) -> int:
+    from ..inference.engines import paddle_engines
+
     if importlib.util.find_spec("paddle"):
         with contextlib.redirect_stderr(io.StringIO()):  # it warns of more threads than one
             paddle_engines.paddle()
@@ -201,7 +202,7 @@ def table(args: argparse.Namespace) -> int:
 
 def figure(args: argparse.Namespace) -> int:
     from .. import images
-    from ..evaluation import figures, outputs
+    from ..evaluation import outputs
 
     known = figures.takes(args.number)
     given = outputs.named(args.methods, known)

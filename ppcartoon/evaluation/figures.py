@@ -1,19 +1,22 @@
-"""The paper's Figs. 4 to 10, from the weights of runs and the outputs of other methods."""
+"""Draws Figs. 4 to 10 of the paper, from the weights of runs and the outputs of other methods.
+
+The command line reads `FIGURES` for its help, so what drawing needs is imported when a figure is drawn.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 from string import ascii_lowercase
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from PIL import Image
-
-from ..data.image_folder import by_stem
 from ..errors import InputError
-from ..utils import grid
-from . import outputs
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    from ..utils.grid import Box
 
 OURS = "CartoonLossGAN"
 
@@ -154,6 +157,10 @@ def make(
     Raises:
         InputError: something of it is missing, cannot be read, or makes no sense.
     """
+    from ..data.image_folder import by_stem
+    from ..utils import grid
+    from . import outputs
+
     figure = at_hand(number, list(given))
     if references and (figure.inset not in given or len(references) not in (1, len(photos))):
         raise InputError("--references: are for Gatys' results in figure 9, one for each photo, or one for all")
@@ -161,7 +168,13 @@ def make(
     marks = _boxes(boxes, inputs)
     insets = [outputs.read(path) for path in references] or [None]
     panel = _scaled(next(iter(inputs.values())), size)
-    made = {source: _outputs(source, given, photos, work) for source in figure.sources() if source.method in given}
+    made = {}
+    for source in figure.sources():
+        if source.method in given:
+            path = given[source.method]
+            if source.epoch is not None:
+                path = outputs.of_epoch(source.method, path, source.epoch)
+            made[source] = outputs.outputs(source.method, path, photos, work)
 
     def cell(source: Source, i: int, stem: str) -> Image.Image:
         if source not in made:
@@ -180,16 +193,9 @@ def make(
     return grid.grid(rows, columns, captions)
 
 
-def _outputs(source: Source, given: dict[str, Path], photos: list[Path], work: Path) -> list[Path]:
-    path = given[source.method]
-    if source.epoch is not None:
-        path = outputs.of_epoch(source.method, path, source.epoch)
-    return outputs.outputs(source.method, path, photos, work)
-
-
-def _boxes(texts: Sequence[str], photos: dict[str, np.ndarray]) -> dict[str, list[grid.Box]]:
+def _boxes(texts: Sequence[str], photos: dict[str, np.ndarray]) -> dict[str, list[Box]]:
     """The boxes of each photo, in fractions of it."""
-    found: dict[str, list[grid.Box]] = {stem: [] for stem in photos}
+    found: dict[str, list[Box]] = {stem: [] for stem in photos}
     for text in texts:
         stem, _, sides = text.rpartition("=")
         try:

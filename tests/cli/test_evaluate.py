@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from ppcartoon.cli.evaluate import main
+from ppcartoon.baselines.gatys import GatysOptions
+from ppcartoon.cli.evaluate import main, parser
 from ppcartoon.evaluation import compare, features, fid
 from tests.helpers import training_runs
 from tests.helpers.folders import drawn, save
@@ -119,3 +120,29 @@ def test_the_tool_runs_as_it_is():
     tool = [sys.executable, str(training_runs.ROOT / "tools/evaluate.py"), "fid", "--help"]
     done = subprocess.run(tool, capture_output=True, text=True, cwd="/")
     assert done.returncode == 0 and "--features" in done.stdout
+
+
+def test_building_the_parser_imports_no_heavy_module():
+    code = "import sys; from ppcartoon.cli import evaluate; evaluate.parser(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=training_runs.ROOT)
+    assert done.returncode == 0, done.stderr
+    imported = set(done.stdout.split())
+    assert "argparse" in imported
+    assert imported.isdisjoint({"cv2", "numpy", "onnx", "paddle", "PIL", "pydantic", "scipy", "yaml"})
+
+
+def test_defaults_of_the_parser_are_those_of_the_library():
+    args = parser().parse_args(["fid", "a", "b"])
+    assert compare.Features(args.features, args.weights_file, args.batch_size) == compare.Features()
+    args = parser().parse_args(["gatys", "photo.jpg", "style.jpg", "-o", "out"])
+    assert not set(vars(args)) & set(GatysOptions._fields)
+
+
+@pytest.mark.parametrize("name, value", GatysOptions._field_defaults.items())
+def test_gatys_help_shows_the_defaults_of_the_library(capsys, name, value):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["gatys", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    shown = " ".join(value) if isinstance(value, tuple) else f"{value:.0f}" if isinstance(value, float) else value
+    description = text.rpartition(f"--{name.replace('_', '-')} ")[2]
+    assert re.match(rf".*?\(default: {re.escape(str(shown))}[,;)]", description)
