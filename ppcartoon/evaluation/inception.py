@@ -19,7 +19,7 @@ from ..errors import InputError
 from . import torch_weights
 
 SIDE, FEATURES = 299, 2048
-EPSILON = 1e-3  # of its batch normalization
+EPSILON = 1e-3  # of the batch normalization
 
 
 def to_inception(image: np.ndarray) -> np.ndarray:
@@ -199,10 +199,10 @@ class Inception(nn.Sequential):
 
 
 def load(path: Path) -> Inception:
-    """The network with the weights of a file like pt_inception-2015-12-05-6726825d.pth.
+    """Loads the network from pytorch-fid's pt_inception-2015-12-05-6726825d.pth, or a file like it.
 
     Raises:
-        InputError: the file cannot be read, or has not all of them.
+        InputError: the file cannot be read, or a weight is missing or invalid.
     """
     table, network, state = torch_weights.read(path), Inception(), {}
     for name, weight in network.state_dict().items():
@@ -211,11 +211,11 @@ def load(path: Path) -> Inception:
             keys = (name, *(f"{layer}.bn.{key}" for key in ("weight", "bias", "running_mean", "running_var")))
             for key, shape in zip(keys, [tuple(weight.shape)] + 4 * [(weight.shape[0],)]):
                 if key not in table or table[key].shape != shape:
-                    has = f"of shape {list(table[key].shape)}" if key in table else "missing"
-                    raise InputError(f"{path}: {key} is {has}, not {list(shape)}: not pytorch-fid's Inception-V3")
+                    found = f"of shape {list(table[key].shape)}" if key in table else "missing"
+                    raise InputError(f"{path}: {key} is {found}, not {list(shape)}: not pytorch-fid's Inception-V3")
             state[name], state[f"{layer}.conv.bias"] = fold(*(np.float64(table[key]) for key in keys))
             if not all(np.isfinite(state[key]).all() for key in (name, f"{layer}.conv.bias")):
-                raise InputError(f"{path}: {layer} has values that are not finite, or a variance below 0")
+                raise InputError(f"{path}: {layer} has values that are not finite, or a negative variance")
     network.set_state_dict(state)
     return network
 
@@ -223,7 +223,7 @@ def load(path: Path) -> Inception:
 def fold(
     kernel: np.ndarray, scale: np.ndarray, shift: np.ndarray, mean: np.ndarray, variance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel [O, I, H, W] and bias [O] of a convolution, float32, with its batch normalization folded in."""
+    """Folds a batch normalization into its convolution; returns float32 kernel [O, I, H, W] and bias [O]."""
     with np.errstate(invalid="ignore"):
         scale = scale / np.sqrt(variance + EPSILON)
     return np.float32(kernel * scale[:, None, None, None]), np.float32(shift - mean * scale)

@@ -18,7 +18,7 @@ from ppgan.metrics.builder import build_metric
 from ..config.schema import Validate
 from ..data.image_folder import image_files
 from ..errors import InputError
-from ..evaluation.features import Extractor, decoded, of_folder
+from ..evaluation.features import Extractor, decoded_batches, folder_features
 from ..models.base import TrainableModel
 from .monitor import TrainingLogger
 
@@ -53,7 +53,7 @@ class Validation:
             InputError: a file is not an image, or there are too few.
         """
         self.references = {
-            (extractor, side): of_folder(folder, extractor, batch_size=self.batch_size)
+            (extractor, side): folder_features(folder, extractor, batch_size=self.batch_size)
             for extractor in self.extractors
             for side, folder in self.folders.items()
         }
@@ -77,7 +77,7 @@ class Validation:
             return
         files, features = image_files(self.folders["content"]), {extractor: [] for extractor in self.extractors}
         with (
-            decoded(files, self.batch_size) as batches,
+            decoded_batches(files, self.batch_size) as batches,
             tqdm(desc="validation", total=len(files), unit="image", leave=False, disable=None) as bar,
         ):
             for batch in batches:

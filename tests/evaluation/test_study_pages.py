@@ -51,7 +51,7 @@ def vote(client, token):
     return client.post("/vote", data={"choice": token})
 
 
-def test_a_voter_goes_from_the_start_through_all_sets_to_the_thanks(app, study):
+def test_voter_goes_from_the_start_page_through_all_sets_to_the_thanks_page(app, study):
     client = app.test_client()
     assert 'action="/start"' in page(client) and "4 times" in page(client)
     client.post("/start")
@@ -67,7 +67,7 @@ def test_a_voter_goes_from_the_start_through_all_sets_to_the_thanks(app, study):
     assert [v.method for v in load(study / "votes.sqlite")[1]] == ["CartoonGAN"] * 4
 
 
-def test_a_reload_shows_the_same_and_voters_see_different_orders(app, voter):
+def test_reload_keeps_the_order_of_images_and_other_voters_see_other_orders(app, voter):
     assert page(voter) == page(voter)
     orders, tokens = Counter(), set()
     for _ in range(40):
@@ -86,7 +86,7 @@ def mixed(study):
         path.unlink()
 
 
-def test_nothing_tells_which_picture_is_whose(mixed, voter, study):
+def test_page_and_responses_do_not_reveal_the_method_of_an_image(mixed, voter, study):
     text = page(voter)
     answers = [voter.get(address) for address in images(text)]
     said = text + "".join(str(answer.headers) for answer in answers)
@@ -98,14 +98,14 @@ def test_nothing_tells_which_picture_is_whose(mixed, voter, study):
         assert picture.format == "PNG" and picture.size == (36, 24) and not picture.info
 
 
-def test_a_set_counts_once_whatever_is_sent_again(voter, votes):
+def test_repeated_votes_on_a_set_count_once(voter, votes):
     first, *others = choices(page(voter))
     assert {vote(voter, token).status_code for token in (first, first, *others, first)} == {303}
     assert votes.count() == 1 and "2 of 4" in page(voter)
 
 
 @pytest.mark.parametrize("whose", ["another voter's", "the photo's", "made up", "none", "a file's"])
-def test_a_choice_that_is_none_of_the_voter_s_is_refused(app, voter, votes, study, whose):
+def test_token_that_the_voter_was_not_shown_is_rejected(app, voter, votes, study, whose):
     text = page(voter)
     token = {
         "another voter's": choices(page(begun(app)))[0],
@@ -120,7 +120,7 @@ def test_a_choice_that_is_none_of_the_voter_s_is_refused(app, voter, votes, stud
     assert voter.post("/vote").status_code == 400 and votes.count() == 0
 
 
-def test_cookies_and_headers_keep_others_out(voter, app):
+def test_cookie_and_security_headers(voter, app):
     cookie = app.test_client().post("/start").headers["Set-Cookie"]
     assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Expires=" in cookie
     text = voter.get("/")
@@ -136,13 +136,13 @@ def test_cookies_and_headers_keep_others_out(voter, app):
         assert f'"/{name}"' in text.text and voter.get(f"/{name}").mimetype == kind
 
 
-def test_a_refused_cookie_is_told_to_the_voter(app):
+def test_voter_whose_browser_rejects_the_cookie_is_told(app):
     client = app.test_client(use_cookies=False)
     assert "allow cookies" not in page(client)
     assert "allow cookies" in client.get(client.post("/start").location).text
 
 
-def test_forged_cookies_are_no_voters(app, voter, votes):
+def test_forged_cookie_leads_to_the_start_page(app, voter, votes):
     page(voter)
     cookie = voter.post("/start").headers.get("Set-Cookie") or app.test_client().post("/start").headers["Set-Cookie"]
     name, value = cookie.split(";")[0].split("=", 1)
@@ -154,12 +154,12 @@ def test_forged_cookies_are_no_voters(app, voter, votes):
 @pytest.mark.parametrize(
     "host, code", [("evil.example", 400), ("localhost:8000", 200), ("127.0.0.1:81", 200), ("[::1]:8", 200)]
 )
-def test_on_loopback_no_other_name_leads_here(app, host, code):
+def test_other_host_names_are_rejected_on_loopback(app, host, code):
     answer = app.test_client().get("/", headers={"Host": host})
     assert answer.status_code == code and ("Start" in answer.text) == (code == 200)
 
 
-def test_for_others_any_name_does(study, votes):
+def test_any_host_name_is_accepted_without_a_list_of_hosts(study, votes):
     client = create_app(read(study)[0], votes, 4).test_client()
     assert client.get("/", headers={"Host": "study.example"}).status_code == 200
 
@@ -178,13 +178,13 @@ def test_no_path_opens_a_file(voter, path):
     assert answer.status_code == 404 and answer.mimetype == "text/html" and b"SQLite" not in answer.data
 
 
-def test_what_is_too_large_is_refused(voter, votes):
+def test_too_large_request_is_rejected(voter, votes):
     assert vote(voter, "x" * 20_000).status_code == 413
     assert voter.post("/vote", data={"choice": (io.BytesIO(b"x" * 20_000), "a")}).status_code == 413
     assert votes.count() == 0
 
 
-def test_a_vote_that_cannot_be_kept_is_told_to_the_voter_and_logged_in_a_line(voter, votes, caplog):
+def test_vote_that_cannot_be_saved_is_reported_to_the_voter_and_logged(voter, votes, caplog):
     token = choices(page(voter))[0]
     votes.close()
     answer = vote(voter, token)
@@ -192,7 +192,7 @@ def test_a_vote_that_cannot_be_kept_is_told_to_the_voter_and_logged_in_a_line(vo
     assert [record.getMessage() for record in caplog.records] == ["/vote: Cannot operate on a closed database."]
 
 
-def test_pictures_are_shown_pixel_by_pixel_with_their_transparency(study, voter):
+def test_images_keep_their_pixels_and_transparency(study, voter):
     rgba = np.random.default_rng(0).integers(0, 256, (24, 36, 4), np.uint8)
     for path in [*study.glob("*/*/*.png"), *study.glob("photos/*.png")]:
         Image.fromarray(rgba).save(path)
@@ -200,7 +200,7 @@ def test_pictures_are_shown_pixel_by_pixel_with_their_transparency(study, voter)
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(voter.get(address).data))), rgba)
 
 
-def test_large_images_are_shown_smaller_all_alike(tmp_path):
+def test_large_images_are_all_reduced_to_the_same_size(tmp_path):
     study = made(tmp_path, 1, ("shinkai",), ("CycleGAN", "AnimeGAN"), height=20, width=2000)
     votes = Votes(study / "votes.sqlite", read(study)[0])
     client = begun(create_app(read(study)[0], votes, 20))

@@ -44,7 +44,7 @@ def begin(address):
     return browser
 
 
-def test_votes_that_were_acknowledged_survive_a_kill(tmp_path):
+def test_acknowledged_votes_survive_a_killed_server(tmp_path):
     study = made(tmp_path / "study", photos=30)
     enough, acknowledged = threading.Event(), [0] * 4
     with serving(study, "--sets", "60") as (process, address):
@@ -76,7 +76,7 @@ def test_votes_that_were_acknowledged_survive_a_kill(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_server_ends_cleanly_and_leaves_one_file(tmp_path, number):
+def test_interrupted_server_exits_with_0_and_leaves_only_the_votes(tmp_path, number):
     study = made(tmp_path / "study", photos=1)
     with serving(study) as (process, address):
         voter = begin(address)
@@ -88,7 +88,7 @@ def test_the_server_ends_cleanly_and_leaves_one_file(tmp_path, number):
 
 
 @pytest.mark.parametrize("host, said", [("127.0.0.1", "in use"), ("no.such.host.invalid", "cannot listen there")])
-def test_where_it_cannot_listen_is_one_line(tmp_path, host, said):
+def test_address_in_use_or_invalid_gives_one_line(tmp_path, host, said):
     study = made(tmp_path / "study", photos=1)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
@@ -159,7 +159,7 @@ class Voter:
 
 
 @needs_browser
-def test_the_report_returns_what_simulated_voters_prefer(tmp_path):
+def test_report_shows_the_preferences_of_simulated_voters(tmp_path):
     from selenium.common.exceptions import WebDriverException
     from selenium.webdriver import ActionChains
     from selenium.webdriver.support.wait import WebDriverWait

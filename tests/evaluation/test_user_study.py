@@ -63,7 +63,7 @@ def vote_all(votes, voter, method, limit=100):
         (lambda s: (s / "shinkai/CycleGAN").rename(s / "shinkai/Cycle\nGAN"), "its name has signs that cannot be"),
     ],
 )
-def test_what_does_not_line_up_is_named_before_anything_is_served(study, capsys, damage, said):
+def test_invalid_study_folder_is_reported_before_serving(study, capsys, damage, said):
     damage(study)
     assert main(["serve", str(study)]) == 2
     out, err = capsys.readouterr()
@@ -72,7 +72,7 @@ def test_what_does_not_line_up_is_named_before_anything_is_served(study, capsys,
     assert all(line.startswith("ppcartoon study: ") for line in lines) and not (study / "votes.sqlite").exists()
 
 
-def test_of_many_problems_ten_are_named_and_the_rest_is_counted(tmp_path, capsys):
+def test_first_ten_problems_are_listed_and_the_rest_is_counted(tmp_path, capsys):
     study = made(tmp_path, photos=13)
     for path in (study / "shinkai/CycleGAN").glob("[1-9]*.png"):
         path.unlink()
@@ -82,7 +82,7 @@ def test_of_many_problems_ten_are_named_and_the_rest_is_counted(tmp_path, capsys
     assert lines[0].endswith("shinkai/CycleGAN: no output for 1.png")
 
 
-def test_other_formats_links_and_what_is_set_aside_do_no_harm(study, tmp_path):
+def test_other_formats_links_and_hidden_folders_are_accepted(study, tmp_path):
     outside = tmp_path / "outputs"
     (study / "shinkai/CycleGAN").rename(outside)
     (study / "shinkai/CycleGAN").symlink_to(outside)
@@ -99,7 +99,7 @@ def test_other_formats_links_and_what_is_set_aside_do_no_harm(study, tmp_path):
     assert len(material.checksums) == 3 + 2 * 3 * 3 and material.sizes["0"] == (24, 36)
 
 
-def test_a_turn_stays_until_its_vote_and_the_first_vote_stays(study):
+def test_set_stays_current_until_its_vote_and_only_the_first_vote_counts(study):
     votes = opened(study)
     turn = votes.turn("ann", 2)
     assert [votes.turn("ann", 2) for _ in range(3)] == [turn] * 3 and votes.turns("ann") == [turn]
@@ -114,7 +114,7 @@ def test_a_turn_stays_until_its_vote_and_the_first_vote_stays(study):
     assert [(v.voter, v.method) for v in load(study / "votes.sqlite")[1]] == [(1, "CycleGAN"), (1, "CartoonGAN")]
 
 
-def test_all_sets_get_as_many_votes_also_where_voters_leave(study):
+def test_sets_get_equally_many_votes_even_if_voters_leave(study):
     votes = opened(study)
     for number in range(25):
         assert vote_all(votes, f"voter {number}", "CycleGAN", 4) == 4
@@ -125,7 +125,7 @@ def test_all_sets_get_as_many_votes_also_where_voters_leave(study):
     votes.close()
 
 
-def test_votes_of_several_people_at_once_are_all_kept_and_none_twice(study):
+def test_simultaneous_votes_are_each_kept_once(study):
     servers = opened(study), opened(study)
     failures = []
 
@@ -149,7 +149,7 @@ def test_votes_of_several_people_at_once_are_all_kept_and_none_twice(study):
     assert len({(v.voter, v.style, v.photo) for v in found}) == 36
 
 
-def test_votes_belong_to_the_images_that_were_shown(study):
+def test_votes_cannot_be_reopened_after_images_changed(study):
     votes = opened(study)
     secret, turn = votes.secret, votes.turn("ann", 5)
     votes.close()
@@ -169,7 +169,7 @@ def test_votes_belong_to_the_images_that_were_shown(study):
 
 
 @pytest.mark.parametrize("command", ["serve", "report"])
-def test_what_is_no_database_of_a_study_is_refused_and_left_alone(study, capsys, command):
+def test_file_that_is_not_a_votes_database_gives_an_error_and_is_not_changed(study, capsys, command):
     path = study / "votes.sqlite"
 
     def refused():
@@ -203,7 +203,7 @@ def ballots(counts, style="shinkai", first=1):
     ]
 
 
-def test_shares_are_counts_and_their_intervals_wilson_s():
+def test_shares_and_wilson_intervals_equal_the_formulas():
     rows = report.shares("shinkai", METHODS, ballots([(3, 1, 0), (2, 2, 0)]))
     assert [(row.method, row.votes, row.share) for row in rows] == [
         ("AnimeGAN", 5, 0.625), ("CartoonGAN", 3, 0.375), ("CycleGAN", 0, 0),
@@ -215,7 +215,7 @@ def test_shares_are_counts_and_their_intervals_wilson_s():
         assert row.wilson == pytest.approx([(middle + sign * half) / (1 + z * z / n) for sign in (-1, 1)], abs=1e-9)
 
 
-def test_voters_who_agree_with_themselves_alone_widen_the_interval_by_voters():
+def test_consistent_voters_widen_the_interval_by_voters():
     stubborn = report.shares("shinkai", METHODS, ballots([(20, 0, 0)] * 6 + [(0, 20, 0)] * 6))[0]
     alike = report.shares("shinkai", METHODS, ballots([(10, 10, 0)] * 12))[0]
     assert alike.by_voters == (0.5, 0.5) and alike.wilson == stubborn.wilson
@@ -224,13 +224,13 @@ def test_voters_who_agree_with_themselves_alone_widen_the_interval_by_voters():
 
 
 @pytest.mark.parametrize("counts, chi, p", [((4, 4, 4), 0, 1), ((5, 0, 0), 10, 2 / 32), ((1, 6, 2), 14 / 3, 0.29)])
-def test_significance(counts, chi, p):
+def test_significance_line_has_chi_square_and_binomial_p_values(counts, chi, p):
     line = report.significance(report.shares("shinkai", METHODS, ballots([counts])), 1)
     assert f"chi-square(2) = {chi:.2f}, p = {math.exp(-chi / 2):.2g};" in line
     assert line.endswith(f"exact binomial p = {p:.2g}")
 
 
-def test_the_report_has_all_styles_together_where_they_share_their_methods(tmp_path):
+def test_report_combines_styles_that_have_the_same_methods(tmp_path):
     votes = ballots([(4, 1, 1)], "paprika") + ballots([(1, 2, 3)], first=2)
     lines = report.report({"paprika": METHODS, "shinkai": METHODS}, votes, tmp_path)
     assert any(line.startswith("| all styles | AnimeGAN | 5 | 41.7 % |") for line in lines)
@@ -247,7 +247,7 @@ def test_the_report_has_all_styles_together_where_they_share_their_methods(tmp_p
     assert "all styles" not in "".join(apart) and "shinkai" not in "".join(apart)
 
 
-def test_the_chart_has_bars_as_long_as_the_shares():
+def test_chart_bars_are_proportional_to_the_shares():
     rows = report.shares("shinkai", METHODS, ballots([(8, 2, 6)] * 3)) + report.shares(
         "paprika", METHODS, ballots([(8, 2, 6)], "paprika")
     )
@@ -258,7 +258,7 @@ def test_the_chart_has_bars_as_long_as_the_shares():
     assert np.array(areas) / sum(areas) == pytest.approx([0.5, 0.125, 0.375], abs=0.02)
 
 
-def test_a_report_that_cannot_be_written_is_one_line(study, tmp_path, capsys):
+def test_unwritable_report_folder_gives_one_line(study, tmp_path, capsys):
     votes = opened(study)
     vote_all(votes, "ann", "CycleGAN")
     votes.close()

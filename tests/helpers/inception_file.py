@@ -1,4 +1,4 @@
-"""Writes a file like pytorch-fid's pt_inception-2015-12-05-6726825d.pth, with made-up weights."""
+"""Writes a file like pytorch-fid's pt_inception-2015-12-05-6726825d.pth, with random weights."""
 
 import functools
 import zlib
@@ -9,7 +9,7 @@ from ppcartoon.evaluation.inception import Inception
 from tests.helpers import torch_save
 
 
-def made_up(name, shape):
+def random_parameter(name, shape):
     """A random parameter that depends on its name only."""
     x = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
     if name.endswith("running_var"):
@@ -30,7 +30,7 @@ def table():
             shapes[name] = tuple(value.shape)
             for key in ("weight", "bias", "running_mean", "running_var"):
                 shapes[name.replace("conv.weight", f"bn.{key}")] = (value.shape[0],)
-    return {name: made_up(name, shape) for name, shape in shapes.items()}
+    return {name: random_parameter(name, shape) for name, shape in shapes.items()}
 
 
 def write(path, **changed):
