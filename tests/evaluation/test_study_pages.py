@@ -1,4 +1,4 @@
-"""The pages of a study: what a voter sees, what counts, and what nobody can do."""
+"""The pages of a study: what a voter sees, which votes count, and which requests are rejected."""
 
 import io
 import re
@@ -11,12 +11,12 @@ from PIL import Image
 from ppcartoon.evaluation.user_study.material import read
 from ppcartoon.evaluation.user_study.pages import create_app
 from ppcartoon.evaluation.user_study.votes import Votes, load
-from tests.helpers.studies import COLORS, STYLES, choices, images, made, method_shown
+from tests.helpers.studies import COLORS, STYLES, choices, images, method_shown, write_study
 
 
 @pytest.fixture
 def study(tmp_path):
-    return made(tmp_path / "study")
+    return write_study(tmp_path / "study")
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ def app(study, votes):
 
 @pytest.fixture
 def voter(app):
-    return begun(app)
+    return new_voter(app)
 
 
-def begun(app):
-    """A browser of a new voter, at the first set."""
+def new_voter(app):
+    """A test client of a new voter, at the first set."""
     client = app.test_client()
     assert client.post("/start").location == "/?started"
     return client
@@ -62,7 +62,7 @@ def test_voter_goes_from_the_start_page_through_all_sets_to_the_thanks_page(app,
         answer = vote(client, token)
         assert answer.status_code == 303 and answer.location == "/"
     assert "Thank you" in page(client)
-    client.post("/start")  # does not make another voter of this one
+    client.post("/start")  # does not start again as another voter
     assert "Thank you" in page(client)
     assert [v.method for v in load(study / "votes.sqlite")[1]] == ["CartoonGAN"] * 4
 
@@ -71,7 +71,7 @@ def test_reload_keeps_the_order_of_images_and_other_voters_see_other_orders(app,
     assert page(voter) == page(voter)
     orders, tokens = Counter(), set()
     for _ in range(40):
-        client = begun(app)
+        client = new_voter(app)
         shown = choices(page(client))
         orders[tuple(method_shown(client.get(f"/image/{token}").data) for token in shown)] += 1
         tokens |= set(shown)
@@ -79,23 +79,23 @@ def test_reload_keeps_the_order_of_images_and_other_voters_see_other_orders(app,
 
 
 @pytest.fixture
-def mixed(study):
-    """The files of one method are of another format, with metadata."""
+def tiff_outputs(study):
+    """Stores the outputs of one method in another format, with metadata."""
     for path in study.rglob("CycleGAN/*.png"):
         Image.open(path).save(path.with_suffix(".tiff"), description="CycleGAN")
         path.unlink()
 
 
-def test_page_and_responses_do_not_reveal_the_method_of_an_image(mixed, voter, study):
+def test_page_and_responses_do_not_reveal_the_method_of_an_image(tiff_outputs, voter, study):
     text = page(voter)
     answers = [voter.get(address) for address in images(text)]
-    said = text + "".join(str(answer.headers) for answer in answers)
+    everything = text + "".join(str(answer.headers) for answer in answers)
     assert len(answers) == 4
-    assert not [name for name in (*COLORS, *STYLES, "photos/", str(study)) if name in said]
+    assert not [name for name in (*COLORS, *STYLES, "photos/", str(study)) if name in everything]
     assert len({tuple((k, v) for k, v in a.headers if k != "Content-Length") for a in answers}) == 1
     for answer in answers:
-        picture = Image.open(io.BytesIO(answer.data))
-        assert picture.format == "PNG" and picture.size == (36, 24) and not picture.info
+        image = Image.open(io.BytesIO(answer.data))
+        assert image.format == "PNG" and image.size == (36, 24) and not image.info
 
 
 def test_repeated_votes_on_a_set_count_once(voter, votes):
@@ -104,18 +104,18 @@ def test_repeated_votes_on_a_set_count_once(voter, votes):
     assert votes.count() == 1 and "2 of 4" in page(voter)
 
 
-@pytest.mark.parametrize("whose", ["another voter's", "the photo's", "made up", "none", "a file's"])
-def test_token_that_the_voter_was_not_shown_is_rejected(app, voter, votes, study, whose):
+@pytest.mark.parametrize("kind", ["another voter's", "the photo's", "made up", "none", "a file's"])
+def test_token_that_the_voter_was_not_shown_is_rejected(app, voter, votes, study, kind):
     text = page(voter)
     token = {
-        "another voter's": choices(page(begun(app)))[0],
+        "another voter's": choices(page(new_voter(app)))[0],
         "the photo's": images(text)[0].rpartition("/")[2],
         "made up": "0" * 32,
         "none": "",
         "a file's": "shinkai/CycleGAN/0.png",
-    }[whose]
+    }[kind]
     answer = vote(voter, token)
-    assert answer.status_code == 400 and "none of yours" in answer.text and votes.count() == 0
+    assert answer.status_code == 400 and "not shown this image" in answer.text and votes.count() == 0
     assert vote(app.test_client(), choices(text)[0]).status_code == 400  # without the cookie
     assert voter.post("/vote").status_code == 400 and votes.count() == 0
 
@@ -128,10 +128,10 @@ def test_cookie_and_security_headers(voter, app):
     policy = dict(part.strip().split(" ", 1) for part in text.headers["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == "'none'" and policy["frame-ancestors"] == "'none'"
     assert {policy[kind] for kind in ("img-src", "style-src", "script-src", "form-action")} == {"'self'"}
-    assert not re.search(r"<script>|style=|\son\w+=|https?:", text.text)  # what the policy would forbid
-    picture = voter.get(images(text.text)[0])
-    assert "private" in picture.headers["Cache-Control"] and "no-store" not in picture.headers["Cache-Control"]
-    assert "Set-Cookie" not in picture.headers
+    assert not re.search(r"<script>|style=|\son\w+=|https?:", text.text)  # forbidden by the policy
+    image = voter.get(images(text.text)[0])
+    assert "private" in image.headers["Cache-Control"] and "no-store" not in image.headers["Cache-Control"]
+    assert "Set-Cookie" not in image.headers
     for name, kind in (("study.css", "text/css"), ("study.js", "text/javascript")):
         assert f'"/{name}"' in text.text and voter.get(f"/{name}").mimetype == kind
 
@@ -188,7 +188,7 @@ def test_vote_that_cannot_be_saved_is_reported_to_the_voter_and_logged(voter, vo
     token = choices(page(voter))[0]
     votes.close()
     answer = vote(voter, token)
-    assert answer.status_code == 503 and "Nothing was kept" in answer.text
+    assert answer.status_code == 503 and "not saved" in answer.text
     assert [record.getMessage() for record in caplog.records] == ["/vote: Cannot operate on a closed database."]
 
 
@@ -201,9 +201,9 @@ def test_images_keep_their_pixels_and_transparency(study, voter):
 
 
 def test_large_images_are_all_reduced_to_the_same_size(tmp_path):
-    study = made(tmp_path, 1, ("shinkai",), ("CycleGAN", "AnimeGAN"), height=20, width=2000)
+    study = write_study(tmp_path, 1, ("shinkai",), ("CycleGAN", "AnimeGAN"), height=20, width=2000)
     votes = Votes(study / "votes.sqlite", read(study)[0])
-    client = begun(create_app(read(study)[0], votes, 20))
+    client = new_voter(create_app(read(study)[0], votes, 20))
     text = page(client)
     assert "1 of 1" in text
     assert {Image.open(io.BytesIO(client.get(a).data)).size for a in images(text)} == {(1600, 16)}

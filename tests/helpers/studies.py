@@ -1,4 +1,4 @@
-"""Small preference studies, in which a method is told by the color of its outputs."""
+"""Small user studies, in which the color of an output identifies its method."""
 
 import io
 import re
@@ -14,13 +14,15 @@ STYLES = "paprika", "shinkai"
 
 
 def image(color, number, height=24, width=36):
-    """Of one color but for a pixel, by which photos differ."""
+    """An image of one color; one pixel depends on the photo's number."""
     rgb = np.full((height, width, 3), color, np.uint8)
     rgb[0, 0] = number
     return rgb
 
 
-def made(root: Path, photos: int = 3, styles=STYLES, methods=tuple(COLORS), height: int = 24, width: int = 36) -> Path:
+def write_study(
+    root: Path, photos: int = 3, styles=STYLES, methods=tuple(COLORS), height: int = 24, width: int = 36
+) -> Path:
     for number in range(photos):
         save(root / "photos" / f"{number}.png", image((128, 128, 128), number, height, width))
         for style in styles:
@@ -30,7 +32,7 @@ def made(root: Path, photos: int = 3, styles=STYLES, methods=tuple(COLORS), heig
 
 
 def method_of(color) -> str:
-    """Whose outputs have this color."""
+    """The method whose outputs have this color."""
     return min(COLORS, key=lambda method: np.abs(np.subtract(COLORS[method], color)).sum())
 
 
@@ -39,10 +41,10 @@ def method_shown(png: bytes) -> str:
 
 
 def choices(page: str) -> list[str]:
-    """The tokens that a page has to choose from."""
+    """The tokens of the images that a page offers."""
     return re.findall(r'value="([0-9a-f]{32})"', page)
 
 
 def images(page: str) -> list[str]:
-    """The addresses of the images on a page, the photo's first."""
+    """The addresses of the images on a page; the first is the photo's."""
     return re.findall(r'src="(/image/[^"]*)"', page)
