@@ -1,4 +1,4 @@
-# make demo: photos into cartoons. make test: the tests. Both install what the locks pin into .venv, once.
+# make demo: cartoons of sample photos. make test: the tests. The first run installs the pinned requirements into .venv.
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
@@ -14,15 +14,15 @@ test: $(VENV)/.test
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
-# The parts that depend on Paddle's version, on other versions than the one in the lock.
+# The tests that depend on Paddle's version, on versions other than the pinned one.
 paddle-2.6 paddle-3.3: paddle-%: .venv-paddle-%/.test
 	.venv-paddle-$*/bin/python -m pytest -n 2 --dist loadfile tests/models/test_networks.py tests/inference/test_engines.py tests/inference/test_export.py tests/test_register.py tests/models/test_parity.py tests/models/test_cartoonlossgan.py tests/training/test_trainer.py
 
-# An sdist, and the wheel made of it in an empty environment, from another folder, without Paddle.
+# Builds an sdist and from it a wheel; tests the wheel in an empty environment without Paddle.
 wheel: $(VENV)/.test
 	.ci/wheel $(VENV)/bin/python
 
-# The outputs that are stored in the notebook, anew.
+# Runs the notebook and stores its outputs.
 notebook: $(VENV)/.test
 	$(VENV)/bin/python tools/notebook.py
 
@@ -38,8 +38,8 @@ clean:
 	rm -rf .venv* build dist *.egg-info output
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else "Python 3.10 to 3.12 is needed, this is %d.%d: make PYTHON=python3.11 ..." % v)'
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "The module venv is needed: apt install python3-venv, or the like"; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else "Python 3.10 to 3.12 is needed, but this is %d.%d; use make PYTHON=python3.11 ..." % v)'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "The module venv is missing; install it, for example: apt install python3-venv"; exit 1; }
 
 $(VENV)/.demo: requirements/demo.txt | $(VENV)/bin/python
 	$(PIP) -r requirements/demo.txt

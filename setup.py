@@ -1,4 +1,4 @@
-"""Metadata of the package; the tools' settings are in pyproject.toml."""
+"""Package metadata; the settings of development tools are in pyproject.toml."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ version = re.search(r'__version__ = "(.+)"', (here / "ppcartoon/__init__.py").re
 setup(
     name="ppcartoon",
     version=version,
-    description="Photos into cartoons with CartoonLossGAN, in PaddlePaddle",
+    description="Cartoons of photos and videos with CartoonLossGAN, in PaddlePaddle",
     long_description=(here / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
@@ -39,8 +39,8 @@ setup(
         "ray": ["ray[data]>=2.40,<2.64"],
         "study": ["flask>=3.0", "matplotlib", "opencv-python-headless>=4.11", "scipy", "waitress>=3.0"],
         "web": ["av>=17", "gradio>=6", "opencv-python-headless>=4.11"],
-        # What ppgan 2.1.0, our trainer and the preparation of data import; ppgan itself comes without its pins, and
-        # Paddle as users choose: README.
+        # Imported by ppgan 2.1.0, our trainer and data preparation. Users install ppgan without its dependencies, and
+        # the build of Paddle that they need: README.md.
         "train": [
             "av>=17",
             "filelock>=3.13",
@@ -54,7 +54,7 @@ setup(
             "requests>=2.32",
             "scikit-image>=0.22",
             "scipy>=1.11",
-            "setuptools",  # Paddle's
+            "setuptools",  # imported by Paddle
             "six",
             "visualdl>=2.5.3",
         ],

@@ -1,4 +1,4 @@
-"""Writes docs/api.md from the code: signatures and docstrings of the public modules. --check tells if it is current."""
+"""Generates docs/api.md from the signatures and docstrings of public modules; --check checks that it is up to date."""
 
 import ast
 import inspect
@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/api.md"
 PUBLIC = {  # what users import; everything else may change without notice
-    "Cartoons of photos and films": {
+    "Cartoons of photos and videos": {
         "inference.predictor": "CartoonPredictor",
         "video": "cartoonize",
         "video.deflicker": "Deflicker",
@@ -51,10 +51,10 @@ PUBLIC = {  # what users import; everything else may change without notice
 }
 HEAD = """# API reference
 
-What of `ppcartoon` is meant to be imported; what is not listed here may change. Written by `python docs/api.py` from
-the docstrings, and not by hand. `ppcartoon.CartoonPredictor` and `ppcartoon.InputError` are those of
-`ppcartoon.inference.predictor` and `ppcartoon.errors`. Training, evaluation and the other methods want Paddle and
-ppgan, the rest neither. Arrays are NumPy's, tensors Paddle's.
+The public API of `ppcartoon`; anything not listed here may change. This page is generated from the docstrings by
+`python docs/api.py`; do not edit it. `ppcartoon.CartoonPredictor` and `ppcartoon.InputError` are defined in
+`ppcartoon.inference.predictor` and `ppcartoon.errors`. Training, evaluation and the other methods need Paddle and
+ppgan, the rest needs neither. Arrays are NumPy arrays, tensors are Paddle tensors.
 """
 HEADING = re.compile(r"(Args|Attributes|Returns|Raises|Example):")
 ENTRY = re.compile(r" {4}(\w+): (.*)")
@@ -82,7 +82,7 @@ def document() -> str:
 
 
 def module(name: str, names: list[str]) -> list[str]:
-    """A module: its docstring, and what of it is public, with the methods that say what they do."""
+    """The section of a module: its docstring, public names and their documented methods."""
     path = f"ppcartoon/{name.replace('.', '/')}"
     path += "/__init__.py" if (ROOT / path).is_dir() else ".py"
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
@@ -96,13 +96,13 @@ def module(name: str, names: list[str]) -> list[str]:
 
 
 def methods(node: ast.ClassDef) -> list[ast.FunctionDef]:
-    """Those with a docstring; others do what the base class says."""
+    """The public methods with a docstring; the others are documented in the base class."""
     named = [child for child in node.body if isinstance(child, ast.FunctionDef) and ast.get_docstring(child)]
     return [child for child in named if child.name[0] != "_" or child.name == "__call__"]
 
 
 def signature(node: ast.ClassDef | ast.FunctionDef) -> str:
-    """As it is written, on one line; a class has that of `__init__`, or its fields."""
+    """The signature as in the code, on one line; for a class, that of `__init__` or its fields."""
     if isinstance(node, ast.ClassDef):
         for child in node.body:
             if isinstance(child, ast.FunctionDef) and child.name == "__init__":
@@ -117,7 +117,7 @@ def signature(node: ast.ClassDef | ast.FunctionDef) -> str:
 
 
 def docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> list[str]:
-    """A docstring of Google's style as Markdown: the entries of Args and the like become a list."""
+    """A Google-style docstring as Markdown; entries of sections such as Args become a list."""
     lines, inside = [], False
     for line in inspect.cleandoc(ast.get_docstring(node) or "").splitlines():
         if heading := HEADING.fullmatch(line):

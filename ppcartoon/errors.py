@@ -1,6 +1,8 @@
 """Errors that are reported to the user in one line."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def printable(text: object) -> str:
@@ -18,6 +20,17 @@ class InputError(ValueError):
 
 class OutputError(InputError):
     """Output cannot be written; continuing is pointless."""
+
+
+@contextmanager
+def naming(name: object) -> Iterator[None]:
+    """Puts the name of a file or key before the message of an InputError; an OutputError names its own file."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
 
 
 class Interrupted(KeyboardInterrupt):

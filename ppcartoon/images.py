@@ -10,14 +10,14 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from .errors import InputError
+from .errors import InputError, naming
 from .utils.files import atomic
 
 # Formats that Pillow decodes by itself: EPS needs another program, PDF is a document.
@@ -51,21 +51,34 @@ def read(source: Path | BinaryIO, max_megapixels: int | None = None) -> Picture:
         max_megapixels: limit that is checked against the header, before decoding; None for Pillow's.
 
     Raises:
-        InputError: the file cannot be read, has an unknown format, is damaged, or too large; the message does not name
-            the file.
+        InputError: the file cannot be read, has an unknown format, is damaged or too large; the message names its path.
     """
+    with opened(source) as image:
+        if max(image.size) > LONGEST:
+            raise InputError(f"{image.width}x{image.height}: no side may be longer than {LONGEST} pixels")
+        if max_megapixels and image.width * image.height > max_megapixels * 1_000_000:
+            raise InputError(f"{image.width}x{image.height}: more than {max_megapixels} megapixels, the limit here")
+        return decode(image)
+
+
+@contextmanager
+def opened(source: Path | BinaryIO) -> Iterator[Image.Image]:
+    """Opens an image file in Pillow; all that fails in the block is an InputError that names the file's path."""
     silence_decoders()
-    try:
-        named = isinstance(source, os.PathLike)
+    named = isinstance(source, os.PathLike)
+    with naming(source) if named else nullcontext(), _decoder_errors():
         if named and os.path.exists(source) and not os.path.isfile(source):
             raise InputError("a folder, or no file that can be read")
         # Given a path, Pillow memory-maps uncompressed TIFFs and misreads their orientation.
         with open(source, "rb") if named else source as file, Image.open(file, formats=_readable()) as image:
-            if max(image.size) > LONGEST:
-                raise InputError(f"{image.width}x{image.height}: no side may be longer than {LONGEST} pixels")
-            if max_megapixels and image.width * image.height > max_megapixels * 1_000_000:
-                raise InputError(f"{image.width}x{image.height}: more than {max_megapixels} megapixels, the limit here")
-            return decode(image)
+            yield image
+
+
+@contextmanager
+def _decoder_errors() -> Iterator[None]:
+    """Raises an InputError for whatever exception a decoder raises in the block."""
+    try:
+        yield
     except Image.UnidentifiedImageError as error:
         raise InputError("not an image that can be read here") from error
     except Image.DecompressionBombError as error:

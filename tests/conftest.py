@@ -3,6 +3,8 @@
 import shutil
 import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,15 @@ def seeded() -> None:
     """Random weights are the same in whatever order tests run."""
     if "paddle" in sys.modules:
         sys.modules["paddle"].seed(0)
+
+
+@pytest.fixture
+def no_threads_left() -> Iterator[None]:
+    """Asserts that all threads which the test started have ended, apart from that of tqdm."""
+    before = set(threading.enumerate())
+    yield
+    left = set(threading.enumerate()) - before
+    assert {thread.name for thread in left} <= {"tqdm_monitor"}
 
 
 @pytest.fixture(scope="session")

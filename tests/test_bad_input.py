@@ -1,4 +1,4 @@
-"""Photos, names and output folders that are not as they should be: a line for each, and the rest goes on."""
+"""Invalid photos, names and output folders: each gives a one-line message, and the other photos are cartoonized."""
 
 import os
 import resource
@@ -14,33 +14,25 @@ from PIL import Image
 
 from ppcartoon import InputError, images, weights
 from ppcartoon.cli import infer
-from tests.helpers.bombs import BOMBS, FOREIGN, LONG, UNPACKED, ico_of, made, tiff_with
+from tests.helpers.bombs import BOMBS, METADATA_BOMBS, NOT_IMAGES, TOO_LONG, ico_of, made, tiff_with
 from tests.helpers.damage import outcome
 from tests.helpers.samples import photo
 
 INFER = Path(__file__).parents[1] / "tools" / "infer.py"
 
 
-@pytest.mark.parametrize("kind", BOMBS)
-def test_bombs_are_refused_by_their_headers(tmp_path, kind):
-    (tmp_path / "a").write_bytes(BOMBS[kind])
-    with pytest.raises(InputError, match="more pixels than"):
+@pytest.mark.parametrize(
+    "data, message",
+    [(data, "more pixels than") for data in BOMBS.values()]
+    + [(data, "no side may be longer than 262144 pixels") for data in TOO_LONG.values()]
+    + [(data, None) for data in METADATA_BOMBS.values()],
+    ids=[*BOMBS, *(f"a long side in a {kind}" for kind in TOO_LONG), *METADATA_BOMBS],
+)
+def test_image_that_would_take_too_much_memory_or_time_is_refused_before_decoding(tmp_path, data, message):
+    """Also an image of few pixels in very long rows, for which a WebP decoder takes minutes."""
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(InputError, match=message):
         images.read(tmp_path / "a")
-    assert outcome(images.read, tmp_path / "a") is None
-
-
-@pytest.mark.parametrize("kind", LONG)
-def test_rows_without_end_are_refused(tmp_path, kind):
-    """They are few pixels, and yet a decoder of WebP, for one, would be at them for minutes."""
-    (tmp_path / "a").write_bytes(LONG[kind])
-    with pytest.raises(InputError, match="no side may be longer than 262144 pixels"):
-        images.read(tmp_path / "a")
-    assert outcome(images.read, tmp_path / "a") is None
-
-
-@pytest.mark.parametrize("kind", UNPACKED)
-def test_metadata_that_unpack_to_a_flood_are_refused(tmp_path, kind):
-    (tmp_path / "a").write_bytes(UNPACKED[kind])
     assert outcome(images.read, tmp_path / "a") is None
 
 
@@ -52,15 +44,15 @@ def test_metadata_that_unpack_to_a_flood_are_refused(tmp_path, kind):
         made("WEBP", save_all=True, lossless=True),
         made("PNG", exif=b"MM\0*nothing"),
     ],
-    ids=["an endless strip", "thousands of icons", "an animation", "damaged EXIF"],
+    ids=["strip of 4 GB", "thousands of icons", "animation", "damaged EXIF"],
 )
-def test_what_is_only_strange_is_read(tmp_path, data):
+def test_unusual_but_harmless_images_are_read(tmp_path, data):
     (tmp_path / "a").write_bytes(data)
     assert np.abs(outcome(images.read, tmp_path / "a").rgb.astype(int) - photo(24, 32)).mean() < 9
 
 
-def test_nothing_is_said_but_by_us(tmp_path):
-    """Pillow warns and logs, libtiff prints: all of a large image, and of damaged ones."""
+def test_decoders_print_nothing(tmp_path):
+    """Pillow would warn and log, and libtiff print, about a large image and damaged ones."""
     files = {
         "large.png": made("PNG"),
         "samples.tif": tiff_with(0x115, 43),
@@ -83,7 +75,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, tiny_file, capsys):
-    """Runs the command line with the tiny network, in an empty folder with a folder `photos` of two photos."""
+    """Runs `ppcartoon` with the tiny network in an empty folder with two photos in `photos`."""
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
     for i in (1, 2):
@@ -96,12 +88,13 @@ def run(tmp_path, monkeypatch, tiny_file, capsys):
     return run
 
 
-def everything(folder):
+def files(folder):
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
 
 
-def test_a_folder_of_everything_that_is_no_photo(run):
-    for i, data in enumerate([*BOMBS.values(), *UNPACKED.values(), *FOREIGN.values()]):
+def test_folder_with_invalid_photos_gives_cartoons_of_the_valid_ones_and_a_line_for_each_other(run):
+    invalid = [*BOMBS.values(), *METADATA_BOMBS.values(), *NOT_IMAGES.values()]
+    for i, data in enumerate(invalid):
         Path(f"photos/bad{i:02d}.jpg").write_bytes(data)
     Path("photos/folder.png").mkdir()
     os.mkfifo("photos/pipe.png")
@@ -110,26 +103,26 @@ def test_a_folder_of_everything_that_is_no_photo(run):
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("photos/socket.png")
     code, out, err = run("-i", "photos")
-    bad = len(BOMBS) + len(UNPACKED) + len(FOREIGN)
-    assert code == 1 and out.startswith(f"2 cartoons in output, {bad + 1} failed")  # the link is a file that is missing
-    named = sorted(line.split(": ")[1] for line in err.splitlines())
-    assert named == [f"photos/bad{i:02d}.jpg" for i in range(bad)] + ["photos/link.png"]
-    assert everything("output") == ["1.png", "2.png"]
+    count = len(invalid) + 1  # the link counts as a missing file; pipe, socket and device are left out
+    assert code == 1 and out.startswith(f"2 cartoons in output, {count} failed")
+    reported = sorted(line.split(": ")[1] for line in err.splitlines())
+    assert reported == [f"photos/bad{i:02d}.jpg" for i in range(len(invalid))] + ["photos/link.png"]
+    assert files("output") == ["1.png", "2.png"]
 
 
 @pytest.mark.parametrize("name", ["pipe", "socket", "/dev/zero", "loop"])
-def test_what_is_no_file_is_refused_where_it_is_named(run, name):
+def test_input_that_is_not_a_regular_file_is_refused(run, name):
     os.mkfifo("pipe")
     os.symlink("loop", "loop")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket")
     code, _, err = run("-i", name, "photos/1.png", "-o", "output")
     assert code == 1 and err.startswith(f"ppcartoon: {name}: ") and err.count("\n") == 1
-    assert everything("output") == ["1.png"]
+    assert files("output") == ["1.png"]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 20000), (20000, 1)])
-def test_the_smallest_and_the_longest(run, size):
+def test_tiny_and_very_long_photos_are_cartoonized(run, size):
     Image.fromarray(photo(*size)).save("long.png")
     assert run("-i", "long.png")[0] == 0
     with Image.open("output/long.png") as image:
@@ -138,7 +131,7 @@ def test_the_smallest_and_the_longest(run, size):
     assert code == (max(size) > 16383) and err.count("\n") == code
 
 
-def test_a_name_that_is_wrong_only_for_one_cartoon_stops_no_other(run):
+def test_cartoon_that_cannot_be_written_under_its_name_fails_alone(run):
     Path("output/1.png").mkdir(parents=True)
     Path("photos/" + "n" * 250 + ".png").write_bytes(made("PNG"))
     shutil.copy("photos/2.png", "photos/z.png")
@@ -147,29 +140,25 @@ def test_a_name_that_is_wrong_only_for_one_cartoon_stops_no_other(run):
     assert "output/1.png: cannot be written (Is a directory)" in err
     code, out, err = run("-i", "photos", "--suffix", "_pair", "-o", "pairs")
     assert code == 1 and "3 cartoons in pairs, 1 failed" in out and "File name too long" in err
-    assert everything("pairs") == ["1_pair.png", "2_pair.png", "z_pair.png"]
+    assert files("pairs") == ["1_pair.png", "2_pair.png", "z_pair.png"]
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "\u2028", "\udce9", "\u202e"])
-def test_messages_are_one_printable_line_whatever_names_are_like(run, name):
+def test_unprintable_names_are_escaped_in_messages(run, name):
     code, _, err = run("-i", name)
     assert code == 2 and err.endswith(": no such file or folder\n") and err[:-1].isprintable()
+    Path(f"photos/{name}.png").write_bytes(b"")
+    code, out, err = run("-i", "photos", "-o", name)
+    assert code == 1 and out[:-1].isprintable() and err[:-1].isprintable()
+    assert files(name) == ["1.png", "2.png"]
 
 
-def test_a_message_that_quotes_a_file_at_length_keeps_its_ends():
+def test_long_message_keeps_its_start_and_end():
     message = str(InputError(f"a.png: {'x' * 5000}: use another"))
     assert len(message) <= 1000 and message.startswith("a.png: xxx") and message.endswith("xxx: use another")
 
 
-@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "\u2028", "\udce9"])
-def test_so_are_the_names_of_photos_and_folders(run, name):
-    Path(f"photos/{name}.png").write_bytes(b"")
-    code, out, err = run("-i", "photos", "-o", name)
-    assert code == 1 and out[:-1].isprintable() and err[:-1].isprintable()
-    assert everything(name) == ["1.png", "2.png"]
-
-
-def test_a_full_disk_leaves_nothing_half_written(run, tiny_file):
+def test_full_disk_ends_the_run_and_leaves_no_partial_file(run, tiny_file):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save("photos/2.png")
     done = subprocess.run(
         [sys.executable, INFER, "-i", "photos", "-w", tiny_file],
@@ -183,42 +172,42 @@ def test_a_full_disk_leaves_nothing_half_written(run, tiny_file):
 
 
 @pytest.fixture
-def meanwhile(monkeypatch):
-    """Has something happen before the second photo is read, or its cartoon written."""
+def before_second_photo(monkeypatch):
+    """Calls `action` before the second photo is read, or before its cartoon is written."""
 
-    def meanwhile(happens, before="write"):
-        plain = getattr(images, before)
+    def before_second_photo(action, step="write"):
+        original = getattr(images, step)
 
-        def call(path, *more):
+        def call(path, *arguments):
             if path.name == "2.png":
-                happens()
-            return plain(path, *more)
+                action()
+            return original(path, *arguments)
 
-        monkeypatch.setattr(images, before, call)
+        monkeypatch.setattr(images, step, call)
 
-    return meanwhile
+    return before_second_photo
 
 
-def test_an_output_folder_that_disappears_is_made_again(run, meanwhile):
-    meanwhile(lambda: shutil.rmtree("output"))
+def test_output_folder_that_is_removed_during_the_run_is_created_again(run, before_second_photo):
+    before_second_photo(lambda: shutil.rmtree("output"))
     code, _, err = run("-i", "photos")
-    assert code == 0 and err == "" and everything("output") == ["2.png"]
+    assert code == 0 and err == "" and files("output") == ["2.png"]
 
 
-def test_an_output_folder_that_becomes_a_file_ends_the_run(run, meanwhile):
-    meanwhile(lambda: (os.rename("output", "moved"), Path("output").touch()))
+def test_output_folder_that_becomes_a_file_ends_the_run(run, before_second_photo):
+    before_second_photo(lambda: (os.rename("output", "moved"), Path("output").touch()))
     code, _, err = run("-i", "photos")
     assert code == 2 and err == "ppcartoon: output: a file is there, where a folder is needed\n"
-    assert everything("moved") == ["1.png"] and Path("output").read_bytes() == b""
+    assert files("moved") == ["1.png"] and Path("output").read_bytes() == b""
 
 
-def test_photos_that_disappear_are_named(run, meanwhile):
-    meanwhile(lambda: os.remove("photos/2.png"), before="read")
+def test_photo_that_is_removed_during_the_run_is_reported(run, before_second_photo):
+    before_second_photo(lambda: os.remove("photos/2.png"), step="read")
     code, _, err = run("-i", "photos")
     assert code == 1 and err == "ppcartoon: photos/2.png: cannot be read (No such file or directory)\n"
 
 
-def test_an_endless_weights_file_is_not_read(tmp_path):
+def test_huge_weights_file_is_refused_without_reading_it(tmp_path):
     with open(tmp_path / "a.safetensors", "wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(InputError, match="larger than a weights file can be"):
@@ -226,6 +215,6 @@ def test_an_endless_weights_file_is_not_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["n" * 300, "a\0b"])
-def test_names_that_no_file_can_have(predictor, name):
+def test_predictor_refuses_names_that_no_file_can_have(predictor, name):
     with pytest.raises(InputError, match=r"cannot be read|damaged"):
         predictor(name)

@@ -1,4 +1,4 @@
-"""Damaged, spliced and made-up input ends in a result or in one printable line, and in nothing else."""
+"""Fuzzing: damaged, spliced and invented input gives a result or an error of one printable line, nothing else."""
 
 import json
 import os
@@ -27,43 +27,43 @@ def check_picture(path):
 
 
 @pytest.fixture
-def small(monkeypatch):
-    """Headers that were made to say millions of pixels are refused, for their decoding alone would take long."""
+def pixel_limit(monkeypatch):
+    """Refuses images whose damaged headers declare millions of pixels, since decoding them would take long."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1 << 18)
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_the_files_are_sound_before_they_are_damaged(tmp_path, kind):
+def test_undamaged_files_can_be_read(tmp_path, kind):
     for data in FILES[kind]:
         (tmp_path / "a").write_bytes(data)
         assert images.read(tmp_path / "a").rgb.size
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_damaged_images(tmp_path, small, capfd, kind):
+def test_damaged_images_are_read_or_refused(tmp_path, pixel_limit, capfd, kind):
     path = tmp_path / "a"
 
     @tries(30)
     @given(st.sampled_from(FILES[kind]), EDITS)
-    def run(data, edits):
+    def check(data, edits):
         path.write_bytes(damaged(data, edits))
         check_picture(path)
 
-    run()
+    check()
     assert capfd.readouterr().err == ""
 
 
-def test_spliced_images(tmp_path, small, capfd):
+def test_spliced_images_are_read_or_refused(tmp_path, pixel_limit, capfd):
     path = tmp_path / "a"
-    some = st.sampled_from([data for files in FILES.values() for data in files])
+    files = st.sampled_from([data for files in FILES.values() for data in files])
 
     @tries(60)
-    @given(some, some, st.integers(1, 200), st.integers(0, 200), EDITS)
-    def run(head, tail, until, since, edits):
-        path.write_bytes(damaged(head[:until] + tail[since:], edits[1:]))
+    @given(files, files, st.integers(1, 200), st.integers(0, 200), EDITS)
+    def check(head, tail, head_end, tail_start, edits):
+        path.write_bytes(damaged(head[:head_end] + tail[tail_start:], edits[1:]))
         check_picture(path)
 
-    run()
+    check()
     assert capfd.readouterr().err == ""
 
 
@@ -84,7 +84,7 @@ CHANGES = st.one_of(
 
 
 def check_weights(path):
-    """What is loaded can be built, or says in one line why not."""
+    """Loads weights and builds their graph; either may end in an InputError."""
     loaded = outcome(weights.load, path)
     if loaded is not None:
         assert all(t.dtype == np.float32 and np.isfinite(t).all() for t in loaded.tensors.values())
@@ -94,30 +94,30 @@ def check_weights(path):
 
 @tries(200)
 @given(edits=EDITS)
-def test_damaged_weights(tiny_file, tmp_path_factory, edits):
+def test_damaged_weights_are_loaded_or_refused(tiny_file, tmp_path_factory, edits):
     path = tmp_path_factory.getbasetemp() / "damaged.safetensors"
     path.write_bytes(damaged(tiny_file.read_bytes(), edits))
     check_weights(path)
 
 
 @tries(200)
-@given(change=CHANGES, which=st.integers(0, 1000), value=st.sampled_from([None, np.nan, np.inf, -0.0, 65504]))
-def test_made_up_headers_of_weights(tiny_file, tmp_path_factory, change, which, value):
+@given(change=CHANGES, seed=st.integers(0, 1000), value=st.sampled_from([None, np.nan, np.inf, -0.0, 65504]))
+def test_weights_with_invented_headers_are_loaded_or_refused(tiny_file, tmp_path_factory, change, seed, value):
     data = tiny_file.read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
     header, tensors = json.loads(data[8:start]), np.frombuffer(data[start:], np.float16).copy()
     key, new = change
     if key in ("dtype", "shape", "data_offsets"):
-        header[sorted(header)[which % len(header)]][key] = new
+        header[sorted(header)[seed % len(header)]][key] = new
     else:
-        header["__metadata__"][key] = new if which % 2 and isinstance(new, str) else json.dumps(new)
-        if which % 5 == 0:
+        header["__metadata__"][key] = new if seed % 2 and isinstance(new, str) else json.dumps(new)
+        if seed % 5 == 0:
             header[key] = new
     if value is not None:
-        tensors[which % len(tensors)] = value
-    packed = json.dumps(header).encode()
-    path = tmp_path_factory.getbasetemp() / "made_up.safetensors"
-    path.write_bytes(struct.pack("<Q", len(packed)) + packed + tensors.tobytes())
+        tensors[seed % len(tensors)] = value
+    encoded = json.dumps(header).encode()
+    path = tmp_path_factory.getbasetemp() / "invented.safetensors"
+    path.write_bytes(struct.pack("<Q", len(encoded)) + encoded + tensors.tobytes())
     check_weights(path)
 
 
@@ -137,18 +137,18 @@ NAMES = st.builds(
     suffix=st.sampled_from(["", "_x", "."]) | NAMES,
     ext=st.sampled_from(["auto", "png", "jpg"]),
 )
-def test_whatever_files_are_called_no_two_cartoons_meet_and_no_photo_is_replaced(
+def test_no_two_cartoons_have_the_same_path_and_no_photo_is_replaced(
     tmp_path_factory, monkeypatch, names, inputs, output, recursive, suffix, ext
 ):
     folder = tmp_path_factory.mktemp("tree")
     monkeypatch.chdir(folder)
     Path("in/sub").mkdir(parents=True)
     Path("more").mkdir()
-    for place, name in names:
-        Path(place, name).touch()
-    there = {os.path.realpath(path) for path in folder.rglob("*") if path.is_file()}
+    for parent, name in names:
+        Path(parent, name).touch()
+    existing = {os.path.realpath(path) for path in folder.rglob("*") if path.is_file()}
     jobs = outcome(lambda: plan(inputs, Path(output), recursive=recursive, suffix=suffix, ext=ext))
     sources, targets = ([os.path.realpath(job[i]) for job in jobs or []] for i in (0, 1))
-    assert len(set(sources)) == len(sources) and set(sources) <= there
+    assert len(set(sources)) == len(sources) and set(sources) <= existing
     assert len(set(targets)) == len(targets) and not set(targets) & set(sources)
     assert all(os.path.commonpath([target, folder]) == str(folder) for target in targets)

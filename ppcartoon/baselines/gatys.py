@@ -23,7 +23,7 @@ from scipy.optimize import OptimizeResult, minimize
 from tqdm import tqdm
 
 from .. import images
-from ..errors import InputError, Interrupted, OutputError, printable
+from ..errors import InputError, Interrupted, OutputError, naming
 from ..images import Picture
 from ..inference.jobs import Job
 from ..models import losses
@@ -208,22 +208,20 @@ def stylize_files(jobs: list[Job], style: Path, options: GatysOptions, vgg: str 
         Interrupted: by Ctrl-C or SIGTERM; the current image is written as it is.
     """
     network = open_vgg(options, vgg)
-    try:
-        reference = images.shrink(images.read(style), max_size)
-    except InputError as error:
-        raise InputError(f"{style}: {error}") from error
+    reference = images.shrink(images.read(style), max_size)
     failed = 0
     with graceful_interrupt(lambda: print("stopping after this iteration", file=sys.stderr)) as stop:
         for job in jobs:
             try:
                 photo = images.shrink(images.read(job.source), max_size)
-                rgb = stylize(photo.rgb, reference.rgb, network, options, lambda _: bool(stop))
-                images.write(job.target, Picture(rgb, photo.alpha))
+                with naming(job.source):
+                    rgb = stylize(photo.rgb, reference.rgb, network, options, lambda _: bool(stop))
+                    images.write(job.target, Picture(rgb, photo.alpha))
             except OutputError:
                 raise
             except InputError as error:
                 failed += 1
-                print(f"{printable(job.source)}: {error}", file=sys.stderr)
+                print(error, file=sys.stderr)
             if stop:
                 raise Interrupted(
                     f"interrupted; {job.target} is unfinished, and --skip-existing would keep it", stop.number

@@ -1,0 +1,1 @@
+"""The command `ppcartoon` and its subcommands."""

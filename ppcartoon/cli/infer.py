@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..errors import InputError, OutputError, printable
+from ..errors import InputError, OutputError, naming, printable
 from . import common
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ def parser() -> argparse.ArgumentParser:
         help="images, videos, folders, glob patterns, numbered images such as frames/%%05d.png as a video, and - for "
         "one image from standard input; with --ray also URIs, and @FILE with a path or URI a line",
     )  # fmt: skip
-    p.add_argument("-i", "--input", nargs="+", action="extend", default=[], metavar="PATH", help="more of them")
+    p.add_argument("-i", "--input", nargs="+", action="extend", default=[], metavar="PATH", help="the same as PATH")
     p.add_argument(
         "-o", "--output", metavar="PATH",
-        help="folder for the cartoons, or a name for a single one, or - for standard output (default: output)",
+        help="folder for the cartoons, or the file of a single one, or - for standard output (default: output)",
     )  # fmt: skip
     style = p.add_mutually_exclusive_group()
     style.add_argument("-s", "--style", help="a shipped style (default: peppercarrot)")
@@ -60,24 +60,32 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--list-styles", action="store_true", help="show the shipped styles and their attribution")
     p.add_argument("-r", "--recursive", action="store_true", help="search subfolders of folders")
     p.add_argument("--skip-existing", action="store_true", help="skip inputs whose cartoon exists")
-    p.add_argument("--max-size", type=common.whole_number(1), metavar="N", help="reduce so that no side is longer")
+    p.add_argument(
+        "--max-size", type=common.whole_number(1), metavar="N", help="shrink images so that no side is longer"
+    )
     p.add_argument(
         "--ext", choices=ENDINGS, default="auto",
-        help="format, of photos or of videos; auto: the input's where it can be written, else png or mp4",
+        help="format of photos or of videos; auto: the input's if it can be written, else png or mp4",
     )  # fmt: skip
-    p.add_argument("--suffix", default="", metavar="TEXT", help="append to each file name, before its ending")
+    p.add_argument("--suffix", default="", metavar="TEXT", help="append to each file name, before its extension")
     p.add_argument("--side-by-side", action="store_true", help="write photo and cartoon next to each other")
     p.add_argument(
-        "--quality", type=common.whole_number(1, 100), default=95, metavar="1-100", help="of jpg and webp (default: 95)"
+        "--quality",
+        type=common.whole_number(1, 100),
+        default=95,
+        metavar="1-100",
+        help="quality of jpg and webp (default: 95)",
     )
     video = p.add_argument_group("videos")
     video.add_argument(
-        "--start", type=common.time, default=0, metavar="TIME", help="skip what comes before, as in 1:30"
+        "--start", type=common.time, default=0, metavar="TIME", help="start of the part to process, as in 1:30"
     )
-    video.add_argument("--duration", type=common.time, metavar="TIME", help="at most so long, in seconds or as in 0:10")
-    video.add_argument("--codec", choices=CODECS, help="(default: the usual one of the format)")
-    video.add_argument("--crf", type=common.whole_number(0, 63), metavar="N", help="compression, from 0 for the best")
-    video.add_argument("--fps", type=common.number(above=0), metavar="N", help="of numbered images (default: 25)")
+    video.add_argument("--duration", type=common.time, metavar="TIME", help="its length, in seconds or as in 0:10")
+    video.add_argument("--codec", choices=CODECS, help="(default: the most common one of the format)")
+    video.add_argument("--crf", type=common.whole_number(0, 63), metavar="N", help="compression; 0 is the best quality")
+    video.add_argument(
+        "--fps", type=common.number(above=0), metavar="N", help="frame rate of numbered images (default: 25)"
+    )
     advanced = p.add_argument_group("advanced")
     advanced.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="(default: auto)")
     advanced.add_argument(
@@ -85,28 +93,28 @@ def parser() -> argparse.ArgumentParser:
     )
     advanced.add_argument(
         "--precision", choices=PRECISIONS, default="auto",
-        help="auto: bf16 where the CPU has it and results agree with fp32, else fp32",
+        help="auto: bf16 if the CPU supports it and the results agree with fp32, else fp32",
     )  # fmt: skip
     advanced.add_argument(
         "--batch-size",
         type=common.whole_number(1),
         default=1,
         metavar="N",
-        help="images at once, for GPUs (default: 1)",
+        help="images per batch, for GPUs (default: 1)",
     )
     advanced.add_argument(
         "--threads", type=common.whole_number(1), metavar="N", help="CPU threads (default: all cores)"
     )
     advanced.add_argument(
         "--tile", type=_tile, default="auto", metavar="N|auto|0",
-        help="process larger images in tiles of N pixels a side; 0: never; auto: where memory would run short",
+        help="process larger images in tiles of NxN pixels; 0: never; auto: if memory would run short",
     )  # fmt: skip
     advanced.add_argument("--ray", metavar="ADDRESS", help="run on a Ray cluster: auto, local or host:port")
     p.add_argument("--version", action="version", version=__version__)
     with suppress(ImportError):
         import shtab
 
-        shtab.add_argument_to(p, "--print-completion", help="print what makes a shell complete this command")
+        shtab.add_argument_to(p, "--print-completion", help="print a completion script for a shell")
         for action in p._actions:
             if action.dest in ("inputs", "input", "output", "weights"):
                 action.complete = shtab.FILE
@@ -170,7 +178,7 @@ def infer(args: argparse.Namespace) -> int:
         words.append(f"{skipped} skipped, there already")
     if failed:
         words.append(f"{failed} failed")
-    print(f"{', '.join(words)}; {seconds:.1f} s, {made / seconds:.2f} a second, {remark}")
+    print(f"{', '.join(words)}; {seconds:.1f} s, {made / seconds:.2f} per second, {remark}")
     return 1 if failed else 0
 
 
@@ -190,7 +198,11 @@ def pipe(args: argparse.Namespace, predictor: dict) -> int:
     suffix = suffix or f".{'png' if args.ext == 'auto' else args.ext}"
     if suffix not in images.WRITABLE:
         raise InputError(f"{target}: one image is written as {', '.join(images.WRITABLE)}")
-    photo = images.read(io.BytesIO(sys.stdin.buffer.read()) if source == PIPE else Path(source))
+    if source == PIPE:
+        with naming("standard input"):
+            photo = images.read(io.BytesIO(sys.stdin.buffer.read()))
+    else:
+        photo = images.read(Path(source))
     photo = images.shrink(photo, args.max_size) if args.max_size else photo
     cartoon = images.Picture(CartoonPredictor(**predictor)(photo.rgb), photo.alpha)
     cartoon = images.side_by_side(photo, cartoon) if args.side_by_side else cartoon
@@ -223,7 +235,7 @@ def here(args: argparse.Namespace, predictor_options: dict, where: dict) -> tupl
     failed += videos(predictor, [job for job in todo if job.is_video], args)
     remark = predictor.engine.description
     if demo and failed < len(jobs):
-        remark += f"; all beside their photos in {printable(overview(jobs, args))}"
+        remark += f"; photos and cartoons together in {printable(overview(jobs, args))}"
     return len(todo) - failed, len(jobs) - len(todo), failed, remark
 
 

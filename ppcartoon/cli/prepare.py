@@ -163,7 +163,7 @@ def smooth(args: argparse.Namespace) -> int:
     from ..data.edge_smoothing import smooth_folder
 
     result = smooth_folder(args.cartoons, args.output, args.jobs)
-    common.tell_all(PROGRAM, [f"{file}: {reason}" for file, reason in result.failed.items()])
+    common.tell_all(PROGRAM, [*result.failed.values()])
     existing = f", {result.existing} were there" if result.existing else ""
     failed = f", {len(result.failed)} failed" if result.failed else ""
     print(f"{result.made} smoothed cartoons in {result.folder}{existing}{failed}")
@@ -194,6 +194,6 @@ def _configured(args: argparse.Namespace) -> tuple:
     train = loading.load(args.config_file).dataset.train
     if train.name != "UnpairedCartoonDataset":
         raise InputError(f"{args.config_file}: its images are drawn by code, there is nothing to check")
-    style = {key: args.root / name for key in ("cartoons", "smooth", "gray") if (name := getattr(train, key))}
+    style = {key: args.root / name for key in ("cartoons", "smooth") if (name := getattr(train, key))}
     folders = DatasetLayout(args.root / train.photos, [style], test_folders(args.root))
     return folders, {"load_size": train.load_size or train.size, "batch_size": train.batch_size}

@@ -1,0 +1,1 @@
+"""YAML configs of training runs: schema and loading."""

@@ -230,7 +230,6 @@ class UnpairedCartoonDataset(Loader):
     photos: Text
     cartoons: Text
     smooth: Text | None
-    gray: Text | None
     size: Side
     load_size: Annotated[int, Field(ge=32)] | None
     random_crop: bool

@@ -88,15 +88,15 @@ def _write(path: Path, files: list[Path], load_size: int, smooth: bool) -> None:
         with atomic(path) as temporary, open(temporary, "wb") as out, threads() as pool:
             out.seek(8 * len(files))
             name = f"{files[0].parent.name}{', smoothed' if smooth else ''}"
-            for file, image in zip(files, tqdm(pool.imap(load, files), name, len(files), leave=False, disable=None)):
+            for image in tqdm(pool.imap(load, files), name, len(files), leave=False, disable=None):
                 if isinstance(image, InputError):
-                    bad.append(f"{file} ({image})")
+                    bad.append(str(image))
                 elif not bad:
                     out.write(image.tobytes())
                     shapes.append(image.shape[:2])
             if bad:
                 more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-                named = ", ".join(bad[:NAMED]) + more
+                named = "; ".join(bad[:NAMED]) + more
                 raise InputError(f"{len(bad)} of {len(files)} images cannot be used: {named}; repair or remove them")
             out.seek(0)
             out.write(np.array(shapes, np.int32).tobytes())

@@ -31,7 +31,7 @@ class FolderStats(NamedTuple):
         brightness: int [256], histogram of the luma of all pixels.
         bits: bool [N, 64], perceptual hashes.
         small: float32 [N, 256], luma of thumbnails of 16 x 16.
-        unreadable: the other files, with the reason.
+        unreadable: the other files, each with the message of its error.
     """
 
     files: list[Path]
@@ -48,7 +48,7 @@ class DatasetLayout(NamedTuple):
 
     Attributes:
         photos: folder of the training photos.
-        styles: the folders of each style: "cartoons" and optionally those of the paired files, "smooth" and "gray".
+        styles: the folders of each style: "cartoons" and optionally "smooth", their edge-smoothed files.
         test: folders of test photos, which must not be trained on.
     """
 
@@ -146,7 +146,7 @@ def check(folders: DatasetLayout, load_size: int = 256, batch_size: int = 4, job
 
     def add(folder: Path, files: list[Path], lines: list[str]) -> FolderStats:
         result.stats[folder] = stats = measure(files, folder.name, jobs)
-        lines.extend(f"{file}: {reason}" for file, reason in stats.unreadable.items())
+        lines.extend(stats.unreadable.values())
         return stats
 
     try:
@@ -166,11 +166,11 @@ def check(folders: DatasetLayout, load_size: int = 256, batch_size: int = 4, job
         try:
             files = image_files(style["cartoons"])
             cartoons = add(style["cartoons"], files, result.failures)
-            for key, folder in style.items():
-                if key == "gray" or (key == "smooth" and folder.is_dir()):  # a missing folder `smooth` is computed
-                    paired = add(folder, paired_files(files, folder), result.failures)
-                    result.failures.extend(_wrong_shapes(cartoons, paired, load_size))
-                    result.warnings.extend(_wrong_images(cartoons, paired))
+            folder = style.get("smooth")
+            if folder and folder.is_dir():  # otherwise the smoothed cartoons are computed
+                smoothed = add(folder, paired_files(files, folder), result.failures)
+                result.failures.extend(_wrong_shapes(cartoons, smoothed, load_size))
+                result.warnings.extend(_wrong_images(cartoons, smoothed))
         except InputError as error:
             result.failures.append(str(error))
     return result

@@ -25,16 +25,15 @@ PHOTOS, CARTOONS, WINDOWS = range(3)  # independent random streams
 class UnpairedCartoonDataset(Dataset):
     """Photos p, each with a random cartoon c and its edge-smoothed cartoon e.
 
-    An item is a dict of float32 [3, size, size] in [-1, 1]: `photo`, `cartoon`, `smooth`, and `gray` where there
-    is a folder of gray cartoons. Its index is (number, photo) from an `EpochSampler`, or a photo's number alone; the
-    cartoon, the crop and the flip depend on the seed and `number` only.
+    An item is a dict of float32 [3, size, size] in [-1, 1]: `photo`, `cartoon` and `smooth`. Its index is (number,
+    photo) from an `EpochSampler`, or a photo's number alone; the cartoon, the crop and the flip depend on the seed and
+    `number` only.
 
     Args:
         dataroot: folder that the other folders are relative to.
         photos: folder of photos.
         cartoons: folder of cartoons.
         smooth: folder of smoothed cartoons with the cartoons' names; if None or missing, they are computed.
-        gray: folder of gray cartoons with the cartoons' names; None to compute them in the training step.
         size: height and width of the crops, a multiple of 4.
         load_size: shorter side of an image before it is cropped; None for `size`.
         random_crop: crop at a random position instead of the center.
@@ -52,7 +51,6 @@ class UnpairedCartoonDataset(Dataset):
         photos: str,
         cartoons: str,
         smooth: str | None = None,
-        gray: str | None = None,
         size: int = 256,
         load_size: int | None = None,
         random_crop: bool = False,
@@ -72,19 +70,15 @@ class UnpairedCartoonDataset(Dataset):
 
         self.photos = stack("photos", _files("photos", root / photos))
         self.cartoons = stack("cartoons", _files("cartoons", root / cartoons))
-        self.paired = {}
         names = self.cartoons.files
         if smooth and not (root / smooth).is_dir():
             log.info(f"dataset.train.smooth: {root / smooth} does not exist; the cartoons are smoothed now")
         if smooth and (root / smooth).is_dir():
-            self.paired["smooth"] = stack("smooth", _paired("smooth", names, root / smooth))
+            self.smooth = stack("smooth", _smoothed(names, root / smooth))
         else:
-            self.paired["smooth"] = stack("cartoons", names, smoothed=True)
-        if gray:
-            self.paired["gray"] = stack("gray", _paired("gray", names, root / gray))
-        for key, others in self.paired.items():
-            for i in np.flatnonzero((others.shapes != self.cartoons.shapes).any(1))[:1]:
-                raise InputError(f"dataset.train.{key}: {others.files[i]} has another shape than {names[i]}")
+            self.smooth = stack("cartoons", names, smoothed=True)
+        for i in np.flatnonzero((self.smooth.shapes != self.cartoons.shapes).any(1))[:1]:
+            raise InputError(f"dataset.train.smooth: {self.smooth.files[i]} has another shape than {names[i]}")
 
     def __len__(self) -> int:
         """Number of photos."""
@@ -95,10 +89,9 @@ class UnpairedCartoonDataset(Dataset):
         turn, position = divmod(number, len(self.cartoons))
         cartoon = _permutation(len(self.cartoons), self.seed, CARTOONS, turn)[position]
         rng = np.random.default_rng((self.seed, WINDOWS, number))
-        images = {"photo": self._window([self.photos[photo]], rng)[0]}
-        stacks = {"cartoon": self.cartoons, **self.paired}
-        images |= zip(stacks, self._window([stack[cartoon] for stack in stacks.values()], rng))
-        return {name: to_network(image[None])[0] for name, image in images.items()}
+        windows = self._window([self.photos[photo]], rng)
+        windows += self._window([self.cartoons[cartoon], self.smooth[cartoon]], rng)
+        return {name: to_network(image[None])[0] for name, image in zip(("photo", "cartoon", "smooth"), windows)}
 
     def _window(self, images: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
         """Crops the same size x size window from images [H, W, 3] of one shape, and mirrors all or none."""
@@ -124,7 +117,7 @@ class DrawnCartoonDataset(UnpairedCartoonDataset):
         seeds = range(seed * count, (seed + 1) * count)
         self.photos: Sequence[np.ndarray] = [draw_photo(s, size) for s in seeds]
         self.cartoons: Sequence[np.ndarray] = [draw_cartoon(s, size) for s in seeds]
-        self.paired = {"smooth": [smooth_edges(cartoon) for cartoon in self.cartoons]}
+        self.smooth = [smooth_edges(cartoon) for cartoon in self.cartoons]
 
 
 def _files(key: str, folder: Path) -> list[Path]:
@@ -134,11 +127,11 @@ def _files(key: str, folder: Path) -> list[Path]:
         raise InputError(f"dataset.train.{key}: {error}; it is relative to dataset.train.dataroot") from error
 
 
-def _paired(key: str, cartoons: list[Path], folder: Path) -> list[Path]:
+def _smoothed(cartoons: list[Path], folder: Path) -> list[Path]:
     try:
         return paired_files(cartoons, folder)
     except InputError as error:
-        raise InputError(f"dataset.train.{key}: {error}; make them, or set {key}: null") from error
+        raise InputError(f"dataset.train.smooth: {error}; make them, or set smooth: null") from error
 
 
 @lru_cache(maxsize=8)

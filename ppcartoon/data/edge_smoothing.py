@@ -27,7 +27,7 @@ class Smoothed(NamedTuple):
         folder: folder of the smoothed cartoons.
         made: number of files written.
         existing: number of files kept, as they are newer than their cartoons or in another format.
-        failed: files that could not be read, with the reason.
+        failed: files that could not be read or written, each with the message of its error.
     """
 
     folder: Path
@@ -85,8 +85,10 @@ def smooth_folder(cartoons: Path, folder: Path | None = None, jobs: int | None =
             return "made"
         except OutputError:
             raise
-        except (InputError, OSError) as error:
+        except InputError as error:
             failed[file] = str(error)
+        except OSError as error:
+            failed[file] = f"{file}: {error.strerror}"
             return "failed"
 
     before = cv2.getNumThreads()

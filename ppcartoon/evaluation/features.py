@@ -179,7 +179,7 @@ def _read(file: Path) -> np.ndarray:
     try:
         return images.read(file).rgb
     except InputError as error:
-        raise InputError(f"{file}: {error}; repair or remove it") from error
+        raise InputError(f"{error}; repair or remove it") from error
 
 
 def _checksum(network: nn.Layer) -> str:

@@ -155,6 +155,7 @@ def draw(
     Raises:
         InputError: a file is missing or cannot be read, or the arguments do not fit the figure.
     """
+    from .. import images
     from ..data.image_folder import by_stem
     from ..utils import grid
     from . import outputs
@@ -162,9 +163,9 @@ def draw(
     figure = select(number, list(given))
     if references and (figure.inset not in given or len(references) not in (1, len(photos))):
         raise InputError("--references: only for Gatys' results in figure 9, one for each photo or one for all")
-    inputs = {stem: outputs.read(path) for stem, path in by_stem(photos).items()}
+    inputs = {stem: images.read(path).rgb for stem, path in by_stem(photos).items()}
     marks = _parse_boxes(boxes, inputs)
-    insets = [outputs.read(path) for path in references] or [None]
+    insets = [images.read(path).rgb for path in references] or [None]
     panel = _panel_size(next(iter(inputs.values())), size)
     made = {}
     for source in figure.sources():
@@ -178,7 +179,7 @@ def draw(
         if source not in made:
             return grid.blank(panel, "not run")
         inset = insets[i % len(insets)] if source.method == figure.inset else None
-        return grid.cell(outputs.read(made[source][i]), panel, marks[stem], inset)
+        return grid.cell(images.read(made[source][i]).rgb, panel, marks[stem], inset)
 
     rows = [[cell(source, i, stem) for source in row] for row in figure.rows.values() for i, stem in enumerate(inputs)]
     if not figure.photos:

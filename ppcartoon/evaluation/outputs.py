@@ -8,8 +8,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from .. import images
 from ..baselines.predictor import open_weights
 from ..config import loading
@@ -81,25 +79,13 @@ def weights_of_epoch(name: str, run: Path, epoch: int) -> Path:
     return path
 
 
-def read(path: Path) -> np.ndarray:
-    """Reads an image as RGB uint8 [H, W, 3].
-
-    Raises:
-        InputError: the file cannot be read; the message names it.
-    """
-    try:
-        return images.read(path).rgb
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
 def _from_folder(name: str, folder: Path, photos: list[Path]) -> list[Path]:
     found = by_stem(image_files(folder))
     if missing := [photo.name for photo in photos if photo.stem not in found]:
         raise InputError(f"{folder}: {name} lacks {len(missing)} of {len(photos)} outputs, the first for {missing[0]}")
     files = [found[photo.stem] for photo in photos]
     with threads() as pool:
-        sizes = pool.map(lambda path: "x".join(map(str, read(path).shape[1::-1])), [*photos, *files])
+        sizes = pool.map(lambda path: "x".join(map(str, images.read(path).rgb.shape[1::-1])), [*photos, *files])
     for photo, file, expected, size in zip(photos, files, sizes, sizes[len(photos) :]):
         if size != expected:
             raise InputError(f"{file}: {size}, but {photo} has {expected}; {name}'s outputs need their photos' sizes")

@@ -1,0 +1,1 @@
+"""Prediction on photos: predictor, engines, large images, batches, export, Ray clusters."""

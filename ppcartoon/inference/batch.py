@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from .. import images
-from ..errors import InputError, OutputError, printable
+from ..errors import InputError, OutputError, naming
 from ..images import Picture
 from ..utils.threads import prefetch, write_behind
 from .jobs import Job
@@ -38,20 +38,21 @@ def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: Batc
     """
     failed = 0
 
-    def fail(job: Job, error: InputError) -> None:
+    def fail(error: InputError) -> None:
         nonlocal failed
         failed += 1
-        bar.write(f"ppcartoon: {printable(job.source)}: {error}", file=sys.stderr)
+        bar.write(f"ppcartoon: {error}", file=sys.stderr)
 
     def write(result: tuple[Job, Picture, Picture]) -> None:
         job, photo, cartoon = result
         try:
-            picture = images.side_by_side(photo, cartoon) if options.side_by_side else cartoon
-            images.write(job.target, picture, options.quality)
+            with naming(job.source):
+                picture = images.side_by_side(photo, cartoon) if options.side_by_side else cartoon
+                images.write(job.target, picture, options.quality)
         except OutputError:
             raise
         except InputError as error:
-            fail(job, error)
+            fail(error)
         bar.update()
 
     with (
@@ -61,14 +62,14 @@ def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: Batc
     ):
         for batch in batches:
             photos = [(job, photo) for job, photo in batch if isinstance(photo, Picture)]
-            for job, error in batch:
+            for _, error in batch:
                 if isinstance(error, InputError):
-                    fail(job, error)
+                    fail(error)
             try:
                 cartoons = predictor([photo.rgb for _, photo in photos])
             except InputError as error:
                 for job, _ in photos:
-                    fail(job, error)
+                    fail(InputError(f"{job.source}: {error}"))
                 cartoons = []
             for (job, photo), rgb in zip(photos, cartoons):
                 write_later((job, photo, Picture(rgb, photo.alpha)))
@@ -86,7 +87,8 @@ def _read(
             try:
                 photo = images.read(job.source)
                 photo = images.shrink(photo, max_size) if max_size else photo
-                predictor.tile_size(*photo.rgb.shape[:2])  # raises InputError if the photo is too large
+                with naming(job.source):
+                    predictor.tile_size(*photo.rgb.shape[:2])  # raises InputError if the photo is too large
                 batch.append((job, photo))
             except InputError as error:
                 batch.append((job, error))

@@ -10,10 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
 from ..errors import InputError
-from ..images import WRITABLE, silence_decoders
+from ..images import WRITABLE, opened
 from ..video.formats import ENDINGS as VIDEO_WRITABLE
 from ..video.formats import is_pattern, members
 
@@ -95,11 +93,10 @@ def is_video(path: Path) -> bool:
     """Whether a path is a video by its ending, an animated GIF, or a pattern for numbered images."""
     if path.suffix.lower() != ".gif":
         return path.suffix.lower() in VIDEO_ENDINGS or is_pattern(path)
-    silence_decoders()
     try:
-        with Image.open(path, formats=["GIF"]) as image:
-            return image.is_animated
-    except OSError:
+        with opened(path) as image:
+            return getattr(image, "is_animated", False)
+    except InputError:
         return False
 
 

@@ -182,8 +182,5 @@ def _rgb(image: Source) -> np.ndarray:
     if isinstance(image, Image.Image):
         return images.decode(image).rgb
     if isinstance(image, (str, os.PathLike)):
-        try:
-            return images.read(Path(image)).rgb
-        except InputError as error:
-            raise InputError(f"{os.fspath(image)}: {error}") from error
+        return images.read(Path(image)).rgb
     raise InputError(f"a path, a NumPy array or a PIL image is expected, got {type(image).__name__}")

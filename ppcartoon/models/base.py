@@ -71,9 +71,9 @@ class TrainableModel(BaseModel):
         return super().setup_optimizers(lr, cfg)
 
     def setup_input(self, input: dict[str, Tensor]) -> None:
-        """Sets the batch of the next step: photo, cartoon, smooth and, optionally, gray."""
+        """Sets the batch of the next step: photo, cartoon and smooth."""
         self.photo, self.cartoon, self.smooth = input["photo"], input["cartoon"], input["smooth"]
-        self.gray_cartoon = input["gray"] if "gray" in input else losses.gray(self.cartoon)
+        self.gray_cartoon = losses.gray(self.cartoon)
 
     def cost(self, batch_size: int, size: int) -> Cost | None:
         """Cost of a step of stage "cartoon" on `size` x `size` pixels; None if unknown."""

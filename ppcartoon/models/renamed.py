@@ -25,7 +25,7 @@ def current_names(config: dict[str, Any], source: str | None = None) -> dict[str
     changes = [
         *_rename_losses(_section(config, "model")),
         *_rename_rates(_section(config, "optimizer")),
-        *_remove_shared_memory(_section(_section(config, "dataset"), "train")),
+        *_remove_data_keys(_section(_section(config, "dataset"), "train")),
     ]
     if changes and source is not None:
         log.warning(f"{source}: old names: {', '.join(changes)}")
@@ -68,8 +68,11 @@ def _rename_rates(optimizers: dict[str, Any]) -> list[str]:
     return changes
 
 
-def _remove_shared_memory(train: dict[str, Any]) -> list[str]:
-    """Data loader workers always use shared memory; `num_workers: 0` needs none."""
-    if train.pop("use_shared_memory", True) is True:  # the former default, which saved configs contain
-        return []
-    return ["dataset.train.use_shared_memory was removed, num_workers: 0 needs no shared memory"]
+def _remove_data_keys(train: dict[str, Any]) -> list[str]:
+    """Saved configs contain the former defaults of removed keys, which need no warning."""
+    changes = []
+    if train.pop("use_shared_memory", True) is not True:
+        changes.append("dataset.train.use_shared_memory was removed, num_workers: 0 needs no shared memory")
+    if train.pop("gray", None) is not None:
+        changes.append("dataset.train.gray was removed, gray cartoons are computed")
+    return changes

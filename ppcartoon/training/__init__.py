@@ -1,0 +1,1 @@
+"""The training loop of a run: its folder, checkpoints, logs and validation."""

@@ -21,7 +21,7 @@ from ..config.schema import Config
 from ..data.cache import center
 from ..data.datasets import EpochSampler, UnpairedCartoonDataset
 from ..data.image_folder import image_files
-from ..errors import InputError
+from ..errors import InputError, naming
 from ..models.base import TrainableModel
 from ..utils.signals import start_worker
 from . import checkpoints
@@ -176,19 +176,6 @@ def sample_photos(config: Config, data: UnpairedCartoonDataset) -> list[np.ndarr
     if samples.folder is None:
         photos = [data.photos[i] for i in range(min(samples.count, len(data)))]
     else:
-        photos = [_read(path) for path in _files(Path(samples.folder).expanduser())[: samples.count]]
+        with naming("samples.folder"):
+            photos = [images.read(path).rgb for path in image_files(Path(samples.folder).expanduser())[: samples.count]]
     return [center(photo, size) for photo in photos]
-
-
-def _files(folder: Path) -> list[Path]:
-    try:
-        return image_files(folder)
-    except InputError as error:
-        raise InputError(f"samples.folder: {error}") from error
-
-
-def _read(path: Path) -> np.ndarray:
-    try:
-        return images.read(path).rgb
-    except InputError as error:
-        raise InputError(f"samples.folder: {path}: {error}") from error

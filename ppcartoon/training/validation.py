@@ -17,7 +17,7 @@ from ppgan.metrics.builder import build_metric
 
 from ..config.schema import Validate
 from ..data.image_folder import image_files
-from ..errors import InputError
+from ..errors import naming
 from ..evaluation.features import Extractor, decoded_batches, folder_features
 from ..models.base import TrainableModel
 from .monitor import TrainingLogger
@@ -39,10 +39,8 @@ class Validation:
         self.interval, self.batch_size = settings.interval, settings.batch_size
         self.folders = {"cartoon": Path(settings.cartoons).expanduser(), "content": Path(settings.photos).expanduser()}
         for key, folder in zip(("cartoons", "photos"), self.folders.values()):
-            try:
+            with naming(f"validate.{key}"):
                 image_files(folder)
-            except InputError as error:
-                raise InputError(f"validate.{key}: {error}") from error
         self.metrics = {name: build_metric(metric.model_dump()) for name, metric in settings.metrics.items()}
         self.extractors = {metric.extractor for metric in self.metrics.values()}
 

@@ -1,0 +1,1 @@
+"""Helpers without knowledge of cartoons: files, threads, signals, times, tables, image grids."""

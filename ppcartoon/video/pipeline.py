@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import InputError, Interrupted
+from ..errors import InputError, Interrupted, naming
 from ..images import WRITABLE
 from ..utils.files import atomic
 from ..utils.signals import Stop, graceful_interrupt
@@ -164,10 +164,8 @@ def _run(
             for frame in frames:
                 if stop:
                     break
-                try:
+                with naming(source):
                     rgb = cartoonize_frame(frame.rgb, frame.time)
-                except InputError as error:
-                    raise InputError(f"{source}: {error}") from error
                 if options.side_by_side:
                     rgb = np.hstack([frame.rgb, rgb])
                 write(frame._replace(rgb=rgb))

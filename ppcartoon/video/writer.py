@@ -12,7 +12,6 @@ from pathlib import Path
 import av
 import numpy as np
 from av.filter import Graph
-from PIL import Image
 
 from .. import images
 from ..errors import InputError
@@ -227,8 +226,7 @@ def _loop_count(source: Path) -> int:
     """The number of repetitions of a GIF, as FFmpeg counts: 0 is forever, -1 is none."""
     if source.suffix.lower() != ".gif":
         return 0
-    images.silence_decoders()
-    with Image.open(source) as image:
+    with images.opened(source) as image:
         return image.info.get("loop", -1)
 
 

@@ -1,4 +1,4 @@
-"""What a shell completes, asked of a real bash."""
+"""Shell completion, tested in bash."""
 
 import shlex
 import subprocess
@@ -10,39 +10,39 @@ from ppcartoon.cli import infer
 from tests.helpers import training_runs
 
 
-def printed(shell: str, **options) -> subprocess.CompletedProcess:
+def completion_script(shell: str) -> str:
     command = [sys.executable, "-m", "ppcartoon", "--print-completion", shell]
-    return subprocess.run(command, capture_output=True, text=True, cwd=training_runs.ROOT, **options)
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=training_runs.ROOT).stdout
 
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory):
     path = tmp_path_factory.mktemp("completion") / "ppcartoon"
-    path.write_text(printed("bash", check=True).stdout)
+    path.write_text(completion_script("bash"))
     return path
 
 
 @pytest.fixture
 def complete(script, tmp_path):
-    """What bash offers for the last word of a command line, in a folder with a file and a folder."""
+    """A function that completes the last word of a command line, in a folder with a file and a folder."""
     (tmp_path / "photo.jpg").touch()
     (tmp_path / "photos").mkdir()
 
-    def offered(*words: str) -> set[str]:
-        ask = f"""
+    def completions(*words: str) -> set[str]:
+        program = f"""
         source {shlex.quote(str(script))}
         function=$(complete -p ppcartoon | sed 's/.* -F //; s/ .*//')
         COMP_WORDS=(ppcartoon {shlex.join(words)}) COMP_CWORD={len(words)}
         $function 2>/dev/null
         printf '%s\\n' "${{COMPREPLY[@]}}"
         """
-        done = subprocess.run(["bash", "--norc", "-c", ask], capture_output=True, text=True, cwd=tmp_path, check=True)
-        return set(done.stdout.split()) - {""}
+        bash = ["bash", "--norc", "-c", program]
+        return set(subprocess.run(bash, capture_output=True, text=True, cwd=tmp_path, check=True).stdout.split())
 
-    return offered
+    return completions
 
 
-def test_options_and_their_values(complete):
+def test_options_and_their_values_are_completed(complete):
     assert complete("--eng") == {"--engine"}
     assert complete("--engine", "") == set(infer.ENGINES)
     assert complete("--device", "g") == {"gpu"}
@@ -50,11 +50,11 @@ def test_options_and_their_values(complete):
 
 
 @pytest.mark.parametrize("words", [(), ("-i",), ("-o",), ("--weights",)], ids=" ".join)
-def test_files(complete, words):
+def test_files_and_folders_are_completed(complete, words):
     assert complete(*words, "pho") == {"photo.jpg", "photos"}
 
 
 @pytest.mark.parametrize("shell", ["zsh", "tcsh"])
-def test_other_shells_get_a_script_of_their_own(shell):
-    text = printed(shell, check=True).stdout
+def test_scripts_for_other_shells_are_printed(shell):
+    text = completion_script(shell)
     assert {"zsh": "#compdef ppcartoon", "tcsh": "complete ppcartoon"}[shell] in text and "openvino" in text

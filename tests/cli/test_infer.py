@@ -1,4 +1,4 @@
-"""The command line as a user meets it."""
+"""`ppcartoon infer` with photos: outputs, messages and exit codes."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(here, tiny_file, capsys):
-    """Runs the command line with the tiny network; gives exit code, standard output and error."""
+    """Runs the command with the tiny network; returns exit code, standard output and standard error."""
 
     def run(*arguments, weights=("--weights", str(tiny_file))):
         try:
@@ -45,25 +45,24 @@ def outputs(folder="output"):
     return sorted(str(p.relative_to(folder)) for p in Path(folder).rglob("*") if p.is_file())
 
 
-def test_a_folder(run, predictor):
+def test_folder_of_photos_is_cartoonized(run, predictor):
     code, out, err = run("-i", "photos")
     assert code == 0 and err == ""
-    assert out.startswith("3 cartoons in output; ") and out.endswith(f"a second, {predictor.engine.description}\n")
+    assert out.startswith("3 cartoons in output; ") and out.endswith(f"per second, {predictor.engine.description}\n")
     assert outputs() == ["0.png", "1.png", "2.png"]
     for name in outputs():
-        photo_path, cartoon = f"photos/{name}", np.asarray(Image.open(f"output/{name}"))
-        assert (cartoon == predictor(photo_path)).all()
+        assert (np.asarray(Image.open(f"output/{name}")) == predictor(f"photos/{name}")).all()
 
 
-@pytest.mark.parametrize("batch", ["1", "2", "5"])
-def test_batches_change_nothing(run, predictor, batch):
-    assert run("-i", "photos", "--batch-size", batch)[0] == 0
+@pytest.mark.parametrize("batch_size", ["1", "2", "5"])
+def test_batch_size_does_not_change_cartoons(run, predictor, batch_size):
+    assert run("-i", "photos", "--batch-size", batch_size)[0] == 0
     for name in outputs():
         np.testing.assert_allclose(np.asarray(Image.open(f"output/{name}")), predictor(f"photos/{name}"), atol=1)
 
 
-def test_broken_and_foreign_files_are_named_and_the_rest_goes_on(run):
-    Path("photos/notes.txt").write_text("no image")
+def test_damaged_files_and_other_files_are_reported_and_the_rest_is_cartoonized(run):
+    Path("photos/notes.txt").write_text("not an image")
     Path("photos/1.png").write_bytes(Path("photos/1.png").read_bytes()[:60])
     code, out, err = run("-i", "photos", "--batch-size", "2")
     assert code == 1
@@ -72,17 +71,17 @@ def test_broken_and_foreign_files_are_named_and_the_rest_goes_on(run):
     assert outputs() == ["0.png", "2.png"]
 
 
-def test_a_full_memory_fails_the_image_and_not_the_run(run, monkeypatch):
+def test_memory_error_fails_the_photo_and_not_the_run(run, monkeypatch):
     from ppcartoon.inference.engines.onnx_engines import OnnxRuntime
 
-    plain = OnnxRuntime.__call__
+    original = OnnxRuntime.__call__
 
-    def full(self, images):
+    def fail_on_large(self, images):
         if images.shape[3] == 32:
             raise MemoryError("full\nmore")
-        return plain(self, images)
+        return original(self, images)
 
-    monkeypatch.setattr(OnnxRuntime, "__call__", full)
+    monkeypatch.setattr(OnnxRuntime, "__call__", fail_on_large)
     code, out, err = run("-i", "photos", "--batch-size", "2", "--engine", "onnx")
     assert code == 1 and "1 cartoon in output, 2 failed" in out
     assert (
@@ -103,7 +102,7 @@ def test_a_full_memory_fails_the_image_and_not_the_run(run, monkeypatch):
         (["-i", "photos", "--engine", "onnx", "--device", "gpu"], "engine onnx runs on the CPU"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(run, arguments, message):
+def test_impossible_requests_give_one_line_and_exit_code_2(run, arguments, message):
     Path("empty").mkdir()
     code, out, err = run(*arguments)
     assert code == 2 and out == ""
@@ -111,7 +110,7 @@ def test_mistakes_are_one_line_and_exit_code_2(run, arguments, message):
     assert outputs("photos") == ["0.png", "1.png", "2.png"]
 
 
-def test_unknown_style(run):
+def test_unknown_style_gives_a_suggestion_and_exit_code_2(run):
     code, _, err = run("-i", "photos", "--style", "peppercarot", weights=())
     assert code == 2 and err.count("\n") == 1 and "did you mean peppercarrot?" in err
 
@@ -119,12 +118,12 @@ def test_unknown_style(run):
 @pytest.mark.parametrize(
     "arguments", [["--quality", "101"], ["--max-size", "0"], ["--batch-size", "x"], ["--ext", "bmp"], ["--nothing"]]
 )
-def test_wrong_flags_exit_with_2(run, arguments):
+def test_invalid_flags_give_exit_code_2(run, arguments):
     code, _, err = run("-i", "photos", *arguments)
     assert code == 2 and arguments[0] in err
 
 
-def test_skip_existing_leaves_what_is_there(run):
+def test_skip_existing_keeps_existing_cartoons(run):
     run("-i", "photos")
     Path("output/1.png").write_bytes(b"mine")
     Path("output/2.png").unlink()
@@ -134,13 +133,13 @@ def test_skip_existing_leaves_what_is_there(run):
     assert outputs() == ["0.png", "1.png", "2.png"]
 
 
-def test_side_by_side_is_photo_and_cartoon(run, predictor):
+def test_side_by_side_joins_photo_and_cartoon(run, predictor):
     assert run("-i", "photos/2.png", "--side-by-side", "-o", "pair.png")[0] == 0
     pair = np.asarray(Image.open("pair.png"))
     assert (pair == np.hstack([photo(17, 9, 2), predictor(photo(17, 9, 2))])).all()
 
 
-def test_max_size_ext_suffix_and_quality(run):
+def test_max_size_ext_suffix_and_quality_are_applied(run):
     assert run("-i", "photos/0.png", "--max-size", "16", "--ext", "jpg", "--suffix", "_c", "--quality", "10")[0] == 0
     with Image.open("output/0_c.jpg") as image:
         assert image.size == (16, 12) and image.format == "JPEG"
@@ -157,7 +156,7 @@ def test_alpha_is_kept(run):
         assert image.mode == "RGBA" and (np.asarray(image)[..., 3] == alpha).all()
 
 
-def test_an_oriented_photo_comes_out_upright(run):
+def test_rotated_photo_is_written_upright_without_metadata(run):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(photo(24, 32)).save("photos/o.jpg", exif=exif)
@@ -166,7 +165,7 @@ def test_an_oriented_photo_comes_out_upright(run):
         assert image.size == (24, 32) and not image.getexif()
 
 
-def test_inputs_add_up_and_subfolders_are_asked_for(run):
+def test_inputs_add_up_and_recursive_includes_subfolders(run):
     Path("photos/sub").mkdir()
     Path("photos/0.png").rename("photos/sub/0.png")
     assert run("-i", "photos/1.png", "-i", "photos/2.png")[0] == 0
@@ -175,89 +174,85 @@ def test_inputs_add_up_and_subfolders_are_asked_for(run):
     assert outputs("all") == ["1.png", "2.png", "sub/0.png"]
 
 
-def test_the_engine_is_the_one_asked_for(run):
+def test_engine_is_selected_by_its_flag(run):
     assert "Paddle dygraph on" in run("-i", "photos", "--engine", "paddle-dygraph")[1]
 
 
 @pytest.mark.parametrize("arguments", ["--list-styles", "-i photos"])
-def test_a_closed_output_is_no_traceback(here, tiny_file, arguments):
+def test_closed_standard_output_gives_no_traceback(here, tiny_file, arguments):
     command = f"{sys.executable} {TOOLS / 'infer.py'} {arguments} -w {tiny_file} | true"
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=environment)
     assert done.stderr == ""
 
 
-def test_list_styles(run):
+def test_list_styles_prints_each_style_and_its_attribution(run):
     code, out, _ = run("--list-styles", weights=())
     assert code == 0 and out.startswith("peppercarrot: trained on Pepper&Carrot by David Revoy")
 
 
-def test_without_arguments_it_is_a_demonstration(run):
+def test_without_inputs_sample_photos_are_cartoonized(run):
     code, out, _ = run()
-    assert (
-        code == 0
-        and out.startswith("4 cartoons in output; ")
-        and out.endswith("; all beside their photos in output/overview.png\n")
-    )
+    assert code == 0 and out.startswith("4 cartoons in output; ")
+    assert out.endswith("; photos and cartoons together in output/overview.png\n")
     assert outputs() == ["astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "overview.png"]
     with Image.open("output/overview.png") as image:
-        assert image.width > 1400 and image.height > 500  # two photos a row, each beside its cartoon
+        assert image.width > 1400 and image.height > 500  # two photos per row, each followed by its cartoon
     with Image.open("output/coffee.png") as image:
         assert max(image.size) == infer.DEMO_SIZE
 
 
-def test_a_demonstration_that_fails_altogether_is_no_traceback(run, monkeypatch):
-    def full(self, images):
+def test_failure_of_all_sample_photos_gives_no_traceback(run, monkeypatch):
+    def fail(self, images):
         raise MemoryError("full")
 
-    monkeypatch.setattr("ppcartoon.inference.engines.onnx_engines.OnnxRuntime.__call__", full)
+    monkeypatch.setattr("ppcartoon.inference.engines.onnx_engines.OnnxRuntime.__call__", fail)
     code, out, err = run("--engine", "onnx")
     assert code == 1 and out.startswith("0 cartoons in output, 4 failed;") and err.count("\n") == 4
 
 
-def test_without_scikit_image_the_demonstration_says_so(run, monkeypatch):
+def test_sample_photos_without_scikit_image_give_one_line_on_what_to_install(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
     code, _, err = run()
     assert code == 2 and 'pip install "ppcartoon[demo]"' in err and err.count("\n") == 1
 
 
-def visible():
-    """What is in the output; temporary files are hidden."""
+def finished():
+    """The finished cartoons; temporary files are hidden."""
     return [path for path in Path("output").iterdir() if not path.name.startswith(".")]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_run_leaves_whole_files_and_can_go_on(here, tiny_file, how):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_ended_run_leaves_complete_files_and_can_be_continued(here, tiny_file, number):
     for i in range(40):
         Image.fromarray(photo(300, 300, i)).save(f"photos/{i}.png")
     command = [sys.executable, TOOLS / "infer.py", "-i", "photos", "--weights", tiny_file]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while not Path("output").is_dir() or len(visible()) < 3:
+    while not Path("output").is_dir() or len(finished()) < 3:
         time.sleep(0.01)
         assert process.poll() is None
-    process.send_signal(how)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[how]
+    assert process.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number]
     assert "Traceback" not in err
-    done = visible()
-    assert 3 <= len(done) < 40
-    for path in done:
+    cartoons = finished()
+    assert 3 <= len(cartoons) < 40
+    for path in cartoons:
         with Image.open(path) as image:
             image.load()
-    if how is not signal.SIGKILL:
-        assert len(done) == len(os.listdir("output"))
-    again = subprocess.run([*command, "--skip-existing"], capture_output=True, text=True, timeout=120)
-    assert again.returncode == 0 and "skipped, there already" in again.stdout
-    assert len(visible()) == 40
+    if number is not signal.SIGKILL:
+        assert len(cartoons) == len(os.listdir("output"))
+    continued = subprocess.run([*command, "--skip-existing"], capture_output=True, text=True, timeout=120)
+    assert continued.returncode == 0 and "skipped, there already" in continued.stdout
+    assert len(finished()) == 40
 
 
-def test_the_converter(here, tiny_weights):
+def test_converter_writes_usable_weights_and_refuses_other_files(here):
+    metadata = ["--command", "none", "--attribution", "nobody", "--licence", "CC0"]
     source = FIXTURES / "networks.npz"
-    words = ["--command", "none", "--attribution", "nobody", "--licence", "CC0"]
-    command = [sys.executable, TOOLS / "convert_weights.py", source, "tiny.safetensors", *words]
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.startswith(
-        "tiny.safetensors: 0.0"
-    )
+    command = [sys.executable, TOOLS / "convert_weights.py", source, "tiny.safetensors", *metadata]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("tiny.safetensors: 0.0")
     assert infer.main(["-i", "photos/0.png", "-w", "tiny.safetensors"]) == 0
     command[2] = __file__
     failed = subprocess.run(command, capture_output=True, text=True)

@@ -20,12 +20,12 @@ from ppcartoon.errors import InputError
 from tests.helpers.folders import drawn, save
 
 LAYOUTS = {
-    "custom": {key: key for key in ("photos", "cartoons", "smooth", "gray")},
-    "AnimeGAN": {"photos": "train_photo", "cartoons": "Any/style", "smooth": "Any/smooth", "gray": "Any/gray"},
+    "custom": {key: key for key in ("photos", "cartoons", "smooth")},
+    "AnimeGAN": {"photos": "train_photo", "cartoons": "Any/style", "smooth": "Any/smooth"},
 }
 
 
-class Folders(namedtuple("Folders", "photos cartoons smooth gray root")):
+class Folders(namedtuple("Folders", "photos cartoons smooth root")):
     """Four photos and three cartoons in one of the layouts, to be damaged."""
 
     @classmethod
@@ -36,12 +36,12 @@ class Folders(namedtuple("Folders", "photos cartoons smooth gray root")):
             shutil.copytree(source / key, getattr(folders, key))
         return folders
 
-    def add_paired(self, key="smooth", ending=".png", scale=1):
+    def add_paired(self, ending=".png", scale=1):
         """Writes a paired file for each cartoon; returns their folder."""
         for file in sorted(self.cartoons.iterdir()):
             image = Image.open(file)
-            save(getattr(self, key) / f"{file.stem}{ending}", np.asarray(image.resize([scale * n for n in image.size])))
-        return getattr(self, key)
+            save(self.smooth / f"{file.stem}{ending}", np.asarray(image.resize([scale * n for n in image.size])))
+        return self.smooth
 
     def add_pair(self, cartoon, paired):
         """Adds a cartoon and its paired file with the given heights and widths."""
@@ -72,8 +72,6 @@ FINE = {
     "unchanged": lambda d: None,
     "smoothed files": lambda d: d.add_paired(),
     "paired files of another format and size": lambda d: d.add_paired(ending=".bmp", scale=2),
-    "gray files": lambda d: d.add_paired("gray"),
-    "smoothed and gray files": lambda d: (d.add_paired("gray"), d.add_paired()),
     "nearly the same shape": lambda d: d.add_pair((100, 101), (50, 50)),
     "rounded to the same shape": lambda d: d.add_pair((33, 47), (66, 94)),
     "smaller than load_size": lambda d: d.add_pair((3, 5), (6, 10)),
@@ -116,10 +114,6 @@ BROKEN = {
     "paired file with one more row": lambda d: d.add_pair((33, 47), (66, 93)),
     "two cartoons of one stem": lambda d: (d.add_paired(), save(d.cartoons / "0.jpg", draw_cartoon(9, 32))),
     "two paired files of one stem": lambda d: save(d.add_paired() / "0.jpg", draw_cartoon(9, 32)),
-    "gray missing": lambda d: d.gray,
-    "gray file missing": lambda d: (d.add_paired("gray") / "1.png").unlink(),
-    "gray file unreadable": lambda d: junk(d.add_paired("gray") / "1.png"),
-    "gray file of another shape": lambda d: wide(d.add_paired("gray") / "1.png"),
 }
 
 
@@ -128,15 +122,13 @@ BROKEN = {
 def test_check_fails_where_training_does(tmp_path, case, layout):
     folders = Folders.drawn(tmp_path / "data", layout)
     {**FINE, **BROKEN}[case](folders)
-    gray = {} if "gray" in case else {"gray": None}
-    options, error = {**LAYOUTS[layout], **gray, "size": 32, "cache_dir": str(tmp_path / "cache")}, None
+    options, error = {**LAYOUTS[layout], "size": 32, "cache_dir": str(tmp_path / "cache")}, None
     try:
         EpochSampler(len(UnpairedCartoonDataset(str(folders.root), **options)), 4, 1)
     except InputError as caught:
         error = str(caught)
     try:
         found = check.layout(folders.root)
-        found.styles[0].update({} if gray else {"gray": folders.gray})
         failures = check.check(found, load_size=32, batch_size=4).failures
     except InputError as caught:
         failures = [str(caught)]

@@ -51,10 +51,9 @@ def test_check_runs_where_stdout_is_replaced_as_in_notebooks(root, monkeypatch):
 
 
 def test_a_pipe_is_no_image(root):
-    os.mkfifo(root / "cartoons/pipe.png")
-    assert smooth_folder(root / "cartoons").failed == {
-        root / "cartoons/pipe.png": "a folder, or no file that can be read"
-    }
+    pipe = root / "cartoons/pipe.png"
+    os.mkfifo(pipe)
+    assert smooth_folder(root / "cartoons").failed == {pipe: f"{pipe}: a folder, or no file that can be read"}
 
 
 def test_a_folder_without_a_data_set_is_one_line(root, capsys):

@@ -27,9 +27,9 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def coded_root(tmp_path_factory):
-    """7 photos, 5 cartoons, their smoothed (from 100 on) and gray files (from 200 on), all of 40 x 56 pixels."""
+    """7 photos, 5 cartoons and their smoothed files (from 100 on), all of 40 x 56 pixels."""
     root = tmp_path_factory.mktemp("coded") / "data"
-    for key, count, first in (("photos", 7, 0), ("cartoons", 5, 0), ("smooth", 5, 100), ("gray", 5, 200)):
+    for key, count, first in (("photos", 7, 0), ("cartoons", 5, 0), ("smooth", 5, 100)):
         for i in range(count):
             save(root / key / f"{i}.{'bmp' if key == 'smooth' else 'png'}", coded(first + i, 40, 56))
     return root
@@ -122,14 +122,13 @@ def test_cartoons_occur_equally_often_with_changing_photos(coded_root):
     assert len({tuple(pair) for pair in drawn}) > 24  # of 35
 
 
-def test_paired_files_are_cropped_and_mirrored_with_their_cartoon(coded_root):
-    data = dataset(coded_root, smooth="smooth", gray="gray", load_size=40, random_crop=True, flip=True)
+def test_smoothed_files_are_cropped_and_mirrored_with_their_cartoon(coded_root):
+    data = dataset(coded_root, smooth="smooth", load_size=40, random_crop=True, flip=True)
     windows = []
     for i in range(300):
         item = {name: pixels(value) for name, value in data[i, i % 7].items()}
         cartoon = item["cartoon"]
-        for name, first in (("smooth", 100), ("gray", 200)):
-            assert (item[name] - cartoon == [0, 0, first]).all()
+        assert (item["smooth"] - cartoon == [0, 0, 100]).all()
         mirrored = cartoon[0, 0, 1] > cartoon[0, 1, 1]
         top, left = cartoon[0, 0, 0], cartoon[0, :, 1].min()
         whole = coded(cartoon[0, 0, 2], 40, 56)[top : top + 32, left : left + 32]
@@ -169,7 +168,7 @@ def test_without_smoothed_files_the_resized_cartoons_are_smoothed(tmp_path, smoo
     assert seen.shape == (32, 48, 3)
     assert (pixels(item["cartoon"]) == seen[:, 8:40]).all()
     assert (pixels(item["smooth"]) == smooth_edges(seen)[:, 8:40]).all()
-    assert (item["smooth"] != item["cartoon"]).any() and "gray" not in item
+    assert (item["smooth"] != item["cartoon"]).any()
 
 
 def test_drawn_data_are_reproducible():

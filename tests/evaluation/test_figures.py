@@ -14,7 +14,7 @@ from ppcartoon.inference.predictor import CartoonPredictor
 from tests.helpers.folders import drawn, save
 from tests.helpers.methods import numbered_weights, save_run
 from tests.helpers.samples import photo
-from tests.utils.test_grid import red, where
+from tests.utils.test_grid import find, red
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def load(path="figure.png"):
 
 def corners(image, *paths):
     """Rows and columns of the upper left corners of images, each of which must be in the figure exactly once."""
-    found = [where(image, load(path)) for path in paths]
+    found = [find(image, load(path)) for path in paths]
     assert [len(places) for places in found] == [1] * len(paths)
     return np.array(found)[:, 0].T
 
@@ -84,10 +84,10 @@ def test_fig_7_shows_five_epochs_of_stage_cartoon_with_and_without_initializatio
     command = "figure 7 --photos photos/0.png --size 32 -o figure.png --methods without_init=without CartoonLossGAN="
     assert run(command + "with") == (0, "figure.png\n", "")
     files = cartoons(tiny_weights, tmp_path, [1, 2, 3, 4, 5, 6, 7, 9])
-    found = [where(load(), load(file)) for file in files]
+    found = [find(load(), load(file)) for file in files]
     assert [len(places) for places in found] == [1, 1, 2, 2, 2, 1, 1, 2]
     upper, lower = found[7][0][0], found[7][1][0]
-    x = [place[1] for place in where(load(), load("photos/0.png"))]
+    x = [place[1] for place in find(load(), load("photos/0.png"))]
     assert x[0] == x[1], "one photo per row"
     for row, numbers in ((upper, (2, 3, 4, 5, 6, 7)), (lower, (0, 1, 2, 3, 4, 7))):
         places = [x for number in numbers for y, x in found[number] if y == row]
@@ -141,7 +141,7 @@ def test_fig_10_shows_four_outputs_per_row_and_no_photos(run, tmp_path):
     photos = " ".join(f"more/{i}.png" for i in range(6))
     assert run(f"figure 10 --photos {photos} --methods CycleGAN=out --size 32 -o figure.png --boxes 3=0,0,9,9")[0] == 0
     image = load()
-    assert not any(where(image, load(f"more/{i}.png")) for i in range(6))
+    assert not any(find(image, load(f"more/{i}.png")) for i in range(6))
     y, x = corners(image, *(f"out/{i}.png" for i in (0, 1, 2, 4, 5)))
     assert (y[:3] == y[0]).all() and (y[3:] > y[0]).all() and x[0] == x[3] and x[1] == x[4]
     ys, xs = np.nonzero(red(image))
@@ -172,7 +172,7 @@ def test_photos_of_other_sizes_fit_into_panels_of_the_first_photo_s_shape(run, t
     photos = "photos/wide.png photos/0.png"
     assert run(f"figure 10 --photos {photos} --methods CycleGAN=a --size 60 -o figure.png")[0] == 0
     image = load()
-    (y, x), gap = where(image, load("a/wide.png"))[0], 2
+    (y, x), gap = find(image, load("a/wide.png"))[0], 2
     assert image.shape == (20 + 2 * gap, 120 + 3 * gap, 3) and (y, x) == (gap, gap)
     shown = (image[gap:-gap, 60 + 2 * gap :] < 255).any((0, 2))
     assert shown.sum() == 20, "not stretched"

@@ -1,4 +1,4 @@
-"""Small files that promise too much, or are something else than their names say."""
+"""Small files whose headers declare huge images, or that are not images at all."""
 
 import io
 import struct
@@ -16,8 +16,8 @@ def made(kind, **options):
     return buffer.getvalue()
 
 
-def put(data, at, value):
-    return data[:at] + value + data[at + len(value) :]
+def replaced(data, position, value):
+    return data[:position] + value + data[position + len(value) :]
 
 
 def with_chunk(kind, data):
@@ -25,23 +25,23 @@ def with_chunk(kind, data):
 
 
 def png_of(width, height):
-    """The header of a one-bit PNG, and no pixels: what is behind must not matter."""
+    """A one-bit PNG with almost no pixel data: its header alone must be enough to refuse it."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
 
 
 def tiff_with(tag, value, **options):
-    """A TIFF whose directory says something else than what is there."""
+    """A TIFF with a wrong value in one tag."""
     data = made("TIFF", **options)
     start = struct.unpack_from("<I", data, 4)[0] + 2
-    entry = next(at for at in range(start, len(data), 12) if struct.unpack_from("<H", data, at)[0] == tag)
-    wide = struct.unpack_from("<H", data, entry + 2)[0] == TiffTags.LONG
-    return put(data, entry + 8, struct.pack("<I" if wide else "<H", value))
+    entry = next(i for i in range(start, len(data), 12) if struct.unpack_from("<H", data, i)[0] == tag)
+    is_long = struct.unpack_from("<H", data, entry + 2)[0] == TiffTags.LONG
+    return replaced(data, entry + 8, struct.pack("<I" if is_long else "<H", value))
 
 
 def jpeg_of(side):
     data = made("JPEG")
-    return put(data, data.index(b"\xff\xc0") + 5, struct.pack(">HH", side, side))
+    return replaced(data, data.index(b"\xff\xc0") + 5, struct.pack(">HH", side, side))
 
 
 def ico_of(png, count=1):
@@ -50,9 +50,9 @@ def ico_of(png, count=1):
 
 
 def webp_of(width, height):
-    """An animation on a canvas that is far larger than its pictures."""
+    """An animation with a canvas that is far larger than its frames."""
     data = made("WEBP", save_all=True, append_images=[Image.new("RGB", (32, 24))])
-    return put(data, 24, (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little"))
+    return replaced(data, 24, (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little"))
 
 
 ZEROS = zlib.compress(bytes(100 << 20))
@@ -60,17 +60,20 @@ BOMBS = {
     "900 megapixels in a PNG": png_of(30000, 30000),
     "900 megapixels in a TIFF": tiff_with(0x100, 1 << 31),
     "65500x65500 in a JPEG": jpeg_of(65500),
-    "a GIF's canvas": put(made("GIF"), 6, struct.pack("<HH", 60000, 60000)),
+    "a GIF's canvas": replaced(made("GIF"), 6, struct.pack("<HH", 60000, 60000)),
     "a WebP's canvas": webp_of(16384, 16384),
     "a PNG in an ICO": ico_of(png_of(30000, 30000)),
-    "a BMP": put(made("BMP"), 18, struct.pack("<ii", 60000, 60000)),
+    "a BMP": replaced(made("BMP"), 18, struct.pack("<ii", 60000, 60000)),
 }
-LONG = {"WebP": webp_of(5_000_000, 24), "PNG": png_of(12, 10_000_000)}
-UNPACKED = {"text in a PNG": with_chunk(b"zTXt", b"a\0\0" + ZEROS), "a profile": with_chunk(b"iCCP", b"a\0\0" + ZEROS)}
-FOREIGN = {
+TOO_LONG = {"WebP": webp_of(5_000_000, 24), "PNG": png_of(12, 10_000_000)}
+METADATA_BOMBS = {
+    "text in a PNG": with_chunk(b"zTXt", b"a\0\0" + ZEROS),
+    "a profile": with_chunk(b"iCCP", b"a\0\0" + ZEROS),
+}
+NOT_IMAGES = {
     "text": b"hello",
     "HTML": b"<!DOCTYPE html><html>404</html>",
     "nothing": b"",
     "half a JPEG": made("JPEG")[:600],
-    "a JPEG's head alone": made("JPEG")[:2],
+    "the first bytes of a JPEG": made("JPEG")[:2],
 }

@@ -1,6 +1,6 @@
-"""Files to damage, what to do to them, and how to tell that a reader bears it.
+"""Fuzzing: valid files, random edits that damage them, and checks on what a reader does with the result.
 
-PPCARTOON_FUZZ=20000 has every test of this kind try that many, other ones every time.
+PPCARTOON_FUZZ=20000 runs that many random examples per test, different ones each time.
 """
 
 import io
@@ -20,16 +20,16 @@ from PIL import Image, ImageCms, features
 from ppcartoon import InputError
 from tests.helpers.samples import photo
 
-LONG = int(os.environ.get("PPCARTOON_FUZZ", 0))
+EXAMPLES = int(os.environ.get("PPCARTOON_FUZZ", 0))
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-SECONDS, MEGABYTES = 5, 1000  # OpenJPEG takes 800 MB for as many tiles as a header can have
+MAX_SECONDS, MAX_MEGABYTES = 5, 1000  # OpenJPEG takes 800 MB for the largest number of tiles
 
 
 def tries(count):
-    """`count` examples, the same every time; or as many as are asked for."""
+    """Settings for `count` examples, the same each time, unless PPCARTOON_FUZZ is set."""
     return settings(
-        derandomize=not LONG,
-        max_examples=LONG or count,
+        derandomize=not EXAMPLES,
+        max_examples=EXAMPLES or count,
         deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -41,7 +41,7 @@ def chunk(kind, data):
 
 
 def interlaced():
-    """A gray PNG in Adam7's seven passes, which Pillow reads and does not write."""
+    """A gray PNG in Adam7's seven passes, which Pillow can read but not write."""
     gray, passes = photo(12, 20)[..., 0], ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4))
     passes += ((2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
     rows = b"".join(b"\0" + row.tobytes() for y, x, dy, dx in passes for row in gray[y::dy, x::dx])
@@ -50,7 +50,7 @@ def interlaced():
 
 
 def made(mode, kind, **options):
-    """The bytes of an image file with a bit of everything: orientation, profile, alpha where it can be."""
+    """The bytes of an image file."""
     image = Image.fromarray(np.dstack([photo(12, 20), photo(12, 20)[..., 0]]))
     if mode in ("I;16", "I", "F"):
         values = np.asarray(image.convert("L"))
@@ -96,7 +96,7 @@ if features.check("avif"):
 NUMBERS = [struct.pack(how, n) for how in ("<H", ">H", "<I", ">I") for n in (0, 1, 60000, 65535)] + [b"\xff" * 8]
 EDITS = st.lists(
     st.tuples(
-        st.sampled_from(["flip", "put", "insert", "cut", "double", "end"]),
+        st.sampled_from(["flip", "replace", "insert", "delete", "repeat", "truncate"]),
         st.one_of(st.integers(0, 60), st.integers(0, 3000)),
         st.one_of(st.binary(min_size=1, max_size=8), st.sampled_from(NUMBERS)),
     ),
@@ -106,36 +106,37 @@ EDITS = st.lists(
 
 
 def damaged(data, edits):
+    """The data after all edits, each a kind, a position and bytes."""
     data = bytearray(data)
-    for kind, at, value in edits:
-        at %= len(data) + 1
+    for kind, position, value in edits:
+        i = position % (len(data) + 1)
         length = value[0] % 40 + 1
-        if kind == "flip" and at < len(data):
-            data[at] ^= value[0] or 1
-        elif kind == "put":
-            data[at : at + len(value)] = value
+        if kind == "flip" and i < len(data):
+            data[i] ^= value[0] or 1
+        elif kind == "replace":
+            data[i : i + len(value)] = value
         elif kind == "insert":
-            data[at:at] = value
-        elif kind == "cut":
-            del data[at : at + length]
-        elif kind == "double":
-            data[at:at] = data[at : at + length]
-        elif kind == "end":
-            del data[at:]
+            data[i:i] = value
+        elif kind == "delete":
+            del data[i : i + length]
+        elif kind == "repeat":
+            data[i:i] = data[i : i + length]
+        elif kind == "truncate":
+            del data[i:]
     return bytes(data)
 
 
 def outcome(function, *arguments):
-    """What the function gives, or None for an InputError of one printable line; soon, silently, in little memory."""
+    """The result of a function, or None for an InputError of one printable line; checks warnings, time and memory."""
     start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")  # Pillow's own go nowhere, which needs a process of its own to be seen
+        warnings.simplefilter("always")  # also shows Pillow's, which are hidden outside of tests
         try:
             result = function(*arguments)
         except InputError as error:
             result = None
             assert str(error).isprintable() and 0 < len(str(error)) <= 1000, repr(error)
     assert all("PIL" in Path(w.filename).parts for w in caught), [str(w.message) for w in caught]
-    assert time.process_time() - start < SECONDS
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEGABYTES << 10
+    assert time.process_time() - start < MAX_SECONDS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MAX_MEGABYTES << 10
     return result

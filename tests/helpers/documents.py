@@ -1,4 +1,4 @@
-"""What the documents tell their readers to type, and a folder with the files that they speak of."""
+"""The commands in the documents, and a folder with the files that they use."""
 
 import os
 import re
@@ -21,54 +21,54 @@ DOCUMENTS = [
     for pattern in ("README.md", "CONTRIBUTING.md", "docs/*.md", "weights/README.md", "docker/*.md")
     for path in sorted(ROOT.glob(pattern))
 ]
-OTHERWISE = {"docs/api.md", "CONTRIBUTING.md"}  # signatures, and code for certain files: tests of their own run these
-MARKS = {"GPU", "the paper's data", "downloads", "Docker", "Paddle Lite"}  # what a command needs that is not here
-SHELL, OTHERS = {"", "sh", "bash", "shell"}, {"text", "yaml", "json", "bibtex", "diff"}
-STUBS = "python", "pip", "make", "ppcartoon", "visualdl", "docker", "nvidia-smi", "paddle_lite_opt"
+TESTED_ELSEWHERE = {"docs/api.md", "CONTRIBUTING.md"}  # by test_api_document.py and test_contributing.py
+MARKS = {"GPU", "the paper's data", "downloads", "Docker", "Paddle Lite"}  # requirements that tests do not have
+SHELL, NOT_RUN = {"", "sh", "bash", "shell"}, {"text", "yaml", "json", "bibtex", "diff"}  # languages of code blocks
+STUBBED = "python", "pip", "make", "ppcartoon", "visualdl", "docker", "nvidia-smi", "paddle_lite_opt"
 STUB = """#!/bin/bash
 printf '%s\\x1f' "${0##*/}" "$@" >> "$RECORD"; echo >> "$RECORD"
 """
 
 
 class Command(NamedTuple):
-    """A line of a document, or as many as belong together.
+    """A shell command, or a block of Python code, of a document.
 
     Attributes:
-        document: where it stands, from the repository's root.
-        line: its first one there.
-        text: all of it, without the block's indentation.
-        before: the lines of its block above it that set variables.
+        document: path from the root of the repository.
+        line: number of its first line.
+        text: its lines, without the indentation of the block.
+        variables: the lines above it in the block that set shell variables.
         language: "bash" or "python".
     """
 
     document: str
     line: int
     text: str
-    before: str
+    variables: str
     language: str
 
     @property
     def marks(self) -> set[str]:
-        """What it needs, by the comment at the end of one of its lines; empty where it can be run."""
+        """The MARKS in a comment at the end of one of its lines; empty if the command can be run."""
         comments = re.findall(r"(?m)(?:^|\s)#\s+(.*?)\)?$", self.text) if self.language == "bash" else []
-        needs = [set(re.split(r",\s*", re.split(r"[(:]\s*", comment)[-1])) for comment in comments]
-        return set().union(*(need for need in needs if need <= MARKS))
+        lists = [set(re.split(r",\s*", re.split(r"[(:]\s*", comment)[-1])) for comment in comments]
+        return set().union(*(words for words in lists if words <= MARKS))
 
     def __str__(self) -> str:
         return f"{self.document}:{self.line}: {self.text.splitlines()[0].strip()[:70]}"
 
 
 def blocks(document: str) -> Iterator[tuple[int, str, list[str]]]:
-    """The code of a document: number of the first line, language, and lines without indentation or fences."""
+    """The code blocks of a document: number of the first line, language, and lines without indentation or fences."""
     lines = [*(ROOT / document).read_text().splitlines(), ""]
-    start, fence, found = 0, None, []
+    start, language, found = 0, None, []  # the language is None outside of fences
     for number, line in enumerate(lines, 1):
-        if fence is None and (opened := re.fullmatch(r"```\s*(\w*)", line)):
-            start, fence, found = number + 1, opened[1], []
-        elif fence is not None and line == "```":
-            yield start, fence, found
-            fence, found = None, []
-        elif fence is not None:
+        if language is None and (fence := re.fullmatch(r"```\s*(\w*)", line)):
+            start, language, found = number + 1, fence[1], []
+        elif language is not None and line == "```":
+            yield start, language, found
+            language, found = None, []
+        elif language is not None:
             found.append(line)
         elif line.startswith("    ") and (found or not lines[number - 2].strip()):
             start, found = start if found else number, [*found, line[4:]]
@@ -78,7 +78,7 @@ def blocks(document: str) -> Iterator[tuple[int, str, list[str]]]:
 
 
 def prose(document: str) -> str:
-    """A document without its blocks of code."""
+    """A document without its code blocks."""
     lines = (ROOT / document).read_text().splitlines()
     for start, _, found in blocks(document):
         for number in range(start, start + len(found)):
@@ -87,53 +87,56 @@ def prose(document: str) -> str:
 
 
 def commands(document: str) -> Iterator[Command]:
-    for start, language, lines in blocks(document) if document not in OTHERWISE else ():
+    """The commands of a document in order."""
+    for start, language, lines in blocks(document) if document not in TESTED_ELSEWHERE else ():
         if language == "python":
             yield Command(document, start, "\n".join(lines), "", "python")
         elif language in SHELL:
-            yield from _lines_of(document, start, lines)
+            yield from _shell_commands(document, start, lines)
         else:
-            assert language in OTHERS, f"{document}:{start}: {language} is neither run nor known as text"
+            assert language in NOT_RUN, f"{document}:{start}: unknown language {language}"
 
 
-def _lines_of(document: str, start: int, lines: list[str]) -> Iterator[Command]:
-    """Commands of a block for the shell: lines that go on with a backslash, or from `for` to `done`, are one."""
-    before, held = "", []
+def _shell_commands(document: str, start: int, lines: list[str]) -> Iterator[Command]:
+    """The commands of a shell block: lines joined by a backslash, or from `for` to `done`, are one command."""
+    variables, pending = "", []
     for number, line in enumerate(lines, start):
-        held.append(line)
-        text = "\n".join(held)
-        loops = len(re.findall(r"(?m)^\s*for ", text)) - len(re.findall(r"(?m)^\s*done", text))
-        if line.endswith("\\") or loops:
+        pending.append(line)
+        text = "\n".join(pending)
+        open_loops = len(re.findall(r"(?m)^\s*for ", text)) - len(re.findall(r"(?m)^\s*done", text))
+        if line.endswith("\\") or open_loops:
             continue
         if re.fullmatch(r"(\w+=\S+\s*)+", text):
-            before += text + "\n"
+            variables += text + "\n"
         elif text.strip() and not text.startswith("#"):
-            yield Command(document, number + 1 - len(held), text, before, "bash")
-        held = []
-    assert not held, f"{document}:{start}: goes on after its end"
+            yield Command(document, number + 1 - len(pending), text, variables, "bash")
+        pending = []
+    assert not pending, f"{document}:{start}: the last command of the block is incomplete"
 
 
 def programs(command: Command, folder: Path) -> list[list[str]]:
-    """The programs that a command starts, with their arguments, as the shell gives them; none is run."""
+    """The programs that a command would start, with the arguments that the shell passes to them; none is run."""
     stubs, record = folder / ".stubs", folder / ".record"
     if not stubs.exists():
         stubs.mkdir()
-        for name in STUBS:
+        for name in STUBBED:
             (stubs / name).write_text(STUB)
             (stubs / name).chmod(0o755)
     record.write_text("")
     environment = {**os.environ, "PATH": f"{stubs}:{os.environ['PATH']}", "RECORD": str(record)}
-    script = f"set -e\n{command.before}{command.text}"
+    script = f"set -e\n{command.variables}{command.text}"
     done = subprocess.run(["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}: {done.stderr}"
     return [line.split("\x1f")[:-1] for line in record.read_text().splitlines()]
 
 
-def lay_out(folder: Path, tiny: Weights) -> Path:
-    """The files that the documents take for granted, all of them small; `tiny` stands for the shipped weights."""
-    for name in ("tools", "configs", "docs", "weights.npz"):
-        (folder / name).symlink_to(ROOT / {"weights.npz": "tests/fixtures/networks.npz"}.get(name, name))
-    (folder / "shipped").mkdir(), (folder / "more").mkdir(), (folder / "frames").mkdir(), (folder / "photos").mkdir()
+def create_example_files(folder: Path, tiny: Weights) -> Path:
+    """Creates small versions of all files that the documents use, with `tiny` as the shipped weights."""
+    for name in ("tools", "configs", "docs"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / "weights.npz").symlink_to(ROOT / "tests/fixtures/networks.npz")
+    for name in ("shipped", "more", "frames", "photos"):
+        (folder / name).mkdir()
     for name in ("mine", "shinkai"):
         save(folder / f"{name}.safetensors", tiny)
     save(folder / "shipped/peppercarrot.safetensors", replace(tiny, style="peppercarrot"))

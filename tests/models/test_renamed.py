@@ -89,11 +89,18 @@ def test_file_with_all_old_names_gets_one_warning(tmp_path, warnings):
     assert line.count(" is now cartoonloss") == 3 and line.count(".rate is now lr_mult") == 2
 
 
-def test_removed_shared_memory_key_is_ignored_and_warns_if_it_was_set(warnings):
+@pytest.mark.parametrize(
+    "default, option, message",
+    [
+        ("use_shared_memory=true", "use_shared_memory=false", "use_shared_memory was removed, num_workers: 0"),
+        ("gray=null", "gray=folder", "gray was removed, gray cartoons are computed"),
+    ],
+)
+def test_removed_data_key_is_ignored_and_warns_if_it_was_set(warnings, default, option, message):
     wanted = loading.load(BASE)
-    assert loading.load(BASE, ["dataset.train.use_shared_memory=true"]) == wanted and warnings == []
-    assert loading.load(BASE, ["dataset.train.use_shared_memory=false"]) == wanted
-    assert len(warnings) == 1 and "dataset.train.use_shared_memory was removed, num_workers: 0" in warnings[0]
+    assert loading.load(BASE, [f"dataset.train.{default}"]) == wanted and warnings == []
+    assert loading.load(BASE, [f"dataset.train.{option}"]) == wanted
+    assert len(warnings) == 1 and f"dataset.train.{message}" in warnings[0]
 
 
 def test_current_names_do_not_warn(warnings):

@@ -1,4 +1,4 @@
-"""docs/api.md is what docs/api.py makes of the code, and all that it lists can be imported and says what it does."""
+"""docs/api.md is up to date, and everything that it lists can be imported and has a docstring."""
 
 import ast
 import importlib
@@ -21,11 +21,14 @@ NAMES = [
 ]  # fmt: skip
 
 
-def test_the_page_is_current():
+def test_page_is_up_to_date():
+    """If this fails, run `python docs/api.py`."""
+    done = subprocess.run([sys.executable, str(ROOT / "docs/api.py"), "--check"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
     assert api.PAGE.read_text(encoding="utf-8") == api.document()
 
 
-def test_check_tells_when_it_is_not(tmp_path, monkeypatch, capsys):
+def test_check_detects_a_missing_or_edited_page(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(api, "PAGE", tmp_path / "api.md")
     monkeypatch.setattr(sys, "argv", ["api.py", "--check"])
     assert api.main() == 1 and "run python docs/api.py" in capsys.readouterr().err
@@ -38,15 +41,15 @@ def test_check_tells_when_it_is_not(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("module, name", NAMES)
-def test_what_it_lists_can_be_imported_and_says_what_it_does(module, name):
+def test_listed_name_can_be_imported_and_has_its_own_docstring(module, name):
     found = getattr(importlib.import_module(f"ppcartoon.{module}"), name)
     assert found.__module__ == f"ppcartoon.{module}"
-    own = found.__dict__.get("__doc__") if inspect.isclass(found) else found.__doc__  # not a base class's
-    assert own and not own.startswith(f"{name}(")  # nor what a tuple or data class is given
+    own = found.__dict__.get("__doc__") if inspect.isclass(found) else found.__doc__  # not inherited
+    assert own and not own.startswith(f"{name}(")  # not generated for a named tuple or data class
     assert f"\n#### `{name}" in api.document()
 
 
-def test_the_package_s_own_names_are_on_the_page():
+def test_names_of_the_package_are_on_the_page():
     import ppcartoon
 
     assert {"CartoonPredictor", "InputError"} <= {name for _, name in NAMES}
@@ -83,8 +86,3 @@ class Box(NamedTuple):
     assert api.signature(area) == ": int"
     assert api.signature(grow) == "(by: int | None = None, *, fast: bool = True) -> Box"
     assert api.docstring(grow)[-1] == "- `InputError`: it cannot be."
-
-
-def test_it_runs_on_its_own():
-    done = subprocess.run([sys.executable, str(ROOT / "docs/api.py"), "--check"], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")

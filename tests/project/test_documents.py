@@ -1,4 +1,4 @@
-"""Every command of README.md and of the documents is run, or says what it needs and is right all the same."""
+"""Runs every command of README.md and the documents; those that need more than a CPU are checked without running."""
 
 import contextlib
 import io
@@ -20,12 +20,12 @@ from ppcartoon import weights
 from ppcartoon.cli import evaluate, infer, prepare, train
 from ppcartoon.config import loading
 from tests.helpers import studies, training_runs
-from tests.helpers.documents import DOCUMENTS, ROOT, Command, commands, lay_out, programs, prose
-from tests.project.test_locks import MADE, pins
+from tests.helpers.documents import DOCUMENTS, ROOT, Command, commands, create_example_files, programs, prose
+from tests.project.test_locks import SETUP, pins
 
 pytestmark = pytest.mark.slow
 
-SMALLER = {  # appended to a command that names a config
+SMALLER = {  # options that shorten the training of a config
     "configs/demo.yaml": ["model.generator.channels=2", "dataset.train.count=2"],
     "configs/demo_custom.yaml": [
         "model.generator.channels=2", "dataset.train.batch_size=4", "dataset.train.num_workers=0",
@@ -36,34 +36,34 @@ PARSERS = {
     "infer.py": infer.parser, "ppcartoon": infer.parser,
 }  # fmt: skip
 SERVERS = re.compile(r"visualdl |ppcartoon demo|tools/demo.py|tools/study.py serve")
-ALL = [command for document in DOCUMENTS for command in commands(document)]
-RUN = [command for command in ALL if not command.marks]
-OTHER_FLAGS = {"--shm-size"}  # docker's
+COMMANDS = [command for document in DOCUMENTS for command in commands(document)]
+RUNNABLE = [command for command in COMMANDS if not command.marks]
+OTHER_FLAGS = {"--shm-size"}  # of docker
 
 
 class Reader:
-    """Somebody who types a document's commands from top to bottom, in a folder of his own."""
+    """Runs the commands of a document in order, in a folder with the files that they use."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.typed = folder, set()
+        self.folder, self._started = folder, set()
 
-    def type(self, command: Command) -> None:
-        """Runs a command, after those above it."""
-        for each in RUN:
-            if each.document == command.document and each.line <= command.line and each not in self.typed:
-                self.typed.add(each)
-                self._run(each)
+    def run(self, command: Command) -> None:
+        """Runs a command, after those above it that have not been run."""
+        for other in RUNNABLE:
+            if other.document == command.document and other.line <= command.line and other not in self._started:
+                self._started.add(other)
+                self._run(other)
 
     def _run(self, command: Command) -> None:
         if command.language == "python":
             subprocess.run([sys.executable, "-c", command.text], check=True, cwd=self.folder, env=self._environment())
             return
         found = programs(command, self.folder)
-        assert found, f"{command}: starts nothing that is known"
+        assert found, f"{command}: starts no known program"
         for program in found:
-            run = CHECKED.get(program[0])
-            if run:
-                run(program[1:])
+            check = CHECKED.get(program[0])
+            if check:
+                check(program[1:])
             elif SERVERS.search(" ".join([*program, ""])):
                 self._serve(program)
             else:
@@ -73,22 +73,21 @@ class Reader:
         return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
     def _start(self, program: list[str]) -> None:
-        """Runs a tool in this process, which has imported what takes time; all else in one of its own."""
-        smaller = next((["-o", *keys] for name, keys in SMALLER.items() if name in program), [])
-        program = program + smaller
+        """Runs a tool in this process, where slow imports are done; all other programs in one of their own."""
+        program = program + next((["-o", *keys] for name, keys in SMALLER.items() if name in program), [])
         if program[0] == "python" and program[1].startswith("tools/"):
             with patch.object(sys, "argv", program[1:]):
-                code = _code_of(lambda: runpy.run_path(program[1], run_name="__main__"))
+                code = _exit_code(lambda: runpy.run_path(program[1], run_name="__main__"))
         elif program[0] == "ppcartoon":
             with patch.object(sys, "argv", program):
-                code = _code_of(_console_script())
+                code = _exit_code(_console_script())
         else:
             program = [sys.executable if program[0] == "python" else program[0], *program[1:]]
             code = subprocess.run(program, cwd=self.folder, env=self._environment()).returncode
         assert code == 0, f"{program}: exit code {code}"
 
     def _serve(self, program: list[str]) -> None:
-        """Starts a server, asks it for its page, and ends it as Ctrl-C does."""
+        """Starts a server, requests its page, and ends it as Ctrl-C does."""
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             port = s.getsockname()[1]
@@ -110,16 +109,16 @@ class Reader:
 
 
 def _console_script():
-    """What setup.py calls `ppcartoon`."""
-    (script,) = MADE.entry_points["console_scripts"]
+    """The function that setup.py installs as `ppcartoon`."""
+    (script,) = SETUP.entry_points["console_scripts"]
     module, name = re.fullmatch(r"ppcartoon = ([\w.]+):(\w+)", script).groups()
     return getattr(__import__(module, fromlist=[name]), name)
 
 
-def _code_of(run) -> int | str:
-    """The exit code of what may end by SystemExit."""
+def _exit_code(main) -> int | str:
+    """The exit code of a function, returned or raised as SystemExit."""
     try:
-        result = run()
+        result = main()
     except SystemExit as end:
         return end.code or 0
     return result if isinstance(result, int) else 0
@@ -128,7 +127,7 @@ def _code_of(run) -> int | str:
 def _session() -> requests.Session:
     session = requests.Session()
     session.trust_env = False  # no proxy
-    session.headers["Accept-Language"] = "en"  # VisualDL wants to know
+    session.headers["Accept-Language"] = "en"  # required by VisualDL
     return session
 
 
@@ -139,19 +138,19 @@ def _answers(address: str) -> bool:
 
 
 def _vote(address: str) -> None:
-    """What a voter does, whose vote the report then has."""
+    """Votes once in a user study, so that there is something to report."""
     voter = _session()
     voter.post(f"{address}/start")
     voter.post(f"{address}/vote", data={"choice": studies.choices(voter.get(address).text)[0]})
 
 
 def check_pip(arguments: list[str]) -> None:
-    """Extras that setup.py has, and versions that are locked; test_locks.py has the rest."""
+    """Checks that extras are in setup.py and versions in the locks."""
     ppgan = re.findall(r"(?m)^(ppgan)==(\S+)", (ROOT / "requirements/ppgan.txt").read_text())
     locked = pins("requirements/test.txt", "3.11") | dict(ppgan)
     for argument in (a for a in arguments[1:] if not a.startswith("-")):
         if extras := re.fullmatch(r"\.\[(.+)\]", argument):
-            assert set(extras[1].split(",")) <= MADE.extras_require.keys()
+            assert set(extras[1].split(",")) <= SETUP.extras_require.keys()
         else:
             assert arguments[0] == "uninstall" or Requirement(argument).specifier.contains(
                 locked[argument.split("=")[0]]
@@ -159,7 +158,7 @@ def check_pip(arguments: list[str]) -> None:
 
 
 def check_make(arguments: list[str]) -> None:
-    """Targets that CI makes, too."""
+    """Checks that targets exist and are also run in CI."""
     for target in arguments:
         assert re.search(rf"(?m)^{target}:", (ROOT / "Makefile").read_text()), target
         assert re.search(rf"(?m)^make {target}$", (ROOT / ".ci/run").read_text()), target
@@ -170,45 +169,45 @@ CHECKED = {"pip": check_pip, "make": check_make}
 
 @pytest.fixture(scope="module")
 def readers(tmp_path_factory, tiny_weights):
-    """A reader for each document, in whose folder the test then is."""
-    made, here = {}, os.getcwd()
+    """A function that gives the reader of a document and changes to its folder."""
+    created, start = {}, os.getcwd()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def reader(document: str) -> Reader:
-        if document not in made:
-            made[document] = Reader(lay_out(tmp_path_factory.mktemp("reader"), tiny_weights))
-        folder = made[document].folder
+        if document not in created:
+            created[document] = Reader(create_example_files(tmp_path_factory.mktemp("reader"), tiny_weights))
+        folder = created[document].folder
         os.chdir(folder)
         environment.setenv("HOME", str(folder))
         environment.setattr(weights, "folder", lambda: folder / "shipped")
-        return made[document]
+        return created[document]
 
     with pytest.MonkeyPatch.context() as environment:
         yield reader
-    os.chdir(here)
+    os.chdir(start)
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("command", RUN, ids=str)
-def test_what_a_document_says_works_when_it_is_typed(command, readers):
-    readers(command.document).type(command)
+@pytest.mark.parametrize("command", RUNNABLE, ids=str)
+def test_command_of_a_document_succeeds(command, readers):
+    readers(command.document).run(command)
 
 
-@pytest.mark.parametrize("command", [command for command in ALL if command.marks], ids=str)
-def test_what_needs_more_than_a_cpu_is_right_as_far_as_it_can_be_seen_without(command, readers, known):
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.marks], ids=str)
+def test_command_that_needs_more_than_a_cpu_has_valid_arguments(command, readers, flags):
     found = programs(command, readers(command.document).folder)
-    assert found, "starts nothing that is known"
+    assert found, "starts no known program"
     for program in found:
         tool = next((part for part in program if part.startswith("tools/")), None)
         name = tool.removeprefix("tools/") if tool else program[0]
         if name in PARSERS:
             args = PARSERS[name]().parse_args(program[program.index(tool or "ppcartoon") + 1 :])
             if name == "train.py":
-                named = f"configs/{Path(args.resume).name}.yaml" if args.resume else None  # a run has its config's name
-                loading.load(args.config_file or ROOT / named, args.opt)
+                config = args.config_file or ROOT / f"configs/{Path(args.resume).name}.yaml"  # the name of the run
+                loading.load(config, args.opt)
         elif tool:
-            assert {part for part in program if part.startswith("--")} <= known[name]
+            assert {part for part in program if part.startswith("--")} <= flags[name]
         elif name == "docker":
             assert all((ROOT / path).exists() for path in re.findall(r"-f (\S+)", " ".join(program)))
         else:
@@ -216,7 +215,7 @@ def test_what_needs_more_than_a_cpu_is_right_as_far_as_it_can_be_seen_without(co
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_links_lead_to_files_and_headings(document):
+def test_links_point_to_existing_files_and_headings(document):
     for link in re.findall(r"\]\(([^)\s]+)\)", prose(document)):
         path, _, heading = link.partition("#")
         if "://" in path:
@@ -230,22 +229,23 @@ def test_links_lead_to_files_and_headings(document):
 
 
 def flags_of(*arguments: str) -> set[str]:
-    """The flags that a tool says it has, and those of its commands."""
+    """The flags in the help of a tool and of its subcommands."""
     with contextlib.redirect_stdout(io.StringIO()) as text, patch.object(sys, "argv", [*arguments, "--help"]):
-        assert _code_of(lambda: runpy.run_path(str(ROOT / arguments[0]), run_name="__main__")) == 0
+        assert _exit_code(lambda: runpy.run_path(str(ROOT / arguments[0]), run_name="__main__")) == 0
     subcommands = re.findall(r"(?m)^    ([a-z]+) ", text.getvalue()) if len(arguments) == 1 else []
     return set(re.findall(r"--[a-z][a-z-]*", text.getvalue())).union(*(flags_of(arguments[0], s) for s in subcommands))
 
 
 @pytest.fixture(scope="module")
-def known() -> dict[str, set[str]]:
+def flags() -> dict[str, set[str]]:
+    """The flags of each tool, by file name."""
     return {path.name: flags_of(f"tools/{path.name}") for path in sorted((ROOT / "tools").glob("*.py"))}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_flags_that_the_text_names_exist(document, known):
+def test_flags_in_the_text_exist(document, flags):
     for code in re.findall(r"`([^`]+)`", prose(document)):
         tool = re.match(r"(?:python tools/)([a-z_]+\.py)|ppcartoon ", code)
         if tool or code.startswith("-"):
-            having = known[tool[1] or "infer.py"] if tool else set().union(*known.values()) | OTHER_FLAGS
-            assert set(re.findall(r"--[a-z][a-z-]*", code)) <= having, code
+            existing = flags[tool[1] or "infer.py"] if tool else set().union(*flags.values()) | OTHER_FLAGS
+            assert set(re.findall(r"--[a-z][a-z-]*", code)) <= existing, code

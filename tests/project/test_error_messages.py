@@ -1,4 +1,4 @@
-"""Errors of training runs: full disks, values that are not finite, closed pipes, other runs; and --dry-run."""
+"""Errors of training runs: full disk, values that are not finite, closed pipe, a second run; and --dry-run."""
 
 import resource
 import signal
@@ -45,8 +45,8 @@ def test_loss_that_is_not_finite_stops_the_run_and_names_step_loss_and_checkpoin
 
 def test_dry_run_prints_counts_and_writes_nothing(tmp_path):
     path = training_runs.write_config(tmp_path)
-    said = training_runs.train("-c", path, "--dry-run", "--decay", "1", "--seed", "7")
-    assert said.returncode == 0, said.stderr
+    done = training_runs.train("-c", path, "--dry-run", "--decay", "1", "--seed", "7")
+    assert done.returncode == 0, done.stderr
     for part in (
         "6 photos, 6 cartoons, 32x32",
         "1 epochs, 3 steps",
@@ -54,7 +54,7 @@ def test_dry_run_prints_counts_and_writes_nothing(tmp_path):
         "from step 10 on",
         "GFLOP",
     ):
-        assert part in said.stdout, part
+        assert part in done.stdout, part
     assert not (tmp_path / "output").exists()
 
 

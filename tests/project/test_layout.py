@@ -1,4 +1,4 @@
-"""The order of the packages, and what prediction must not import."""
+"""Which package may import which, and what prediction must not import."""
 
 import ast
 import subprocess
@@ -30,17 +30,17 @@ PADDLE = {"models", "baselines", "evaluation", "training", "register", "ppgan_co
 WITHOUT_PADDLE = {"evaluation/user_study", "evaluation/compare", "evaluation/fid", "evaluation/outputs"}
 
 
-def place(path: Path) -> str:
-    """As in "models/losses"."""
+def module(path: Path) -> str:
+    """The path of a module in the package, such as "models/losses"."""
     return path.relative_to(PACKAGE).with_suffix("").as_posix()
 
 
 def package(path: Path) -> str:
-    return place(path).split("/")[0]
+    return module(path).split("/")[0]
 
 
 def imports(path: Path) -> list[tuple[str, ast.stmt]]:
-    """Dotted names of what a file imports, anywhere in it, but for types alone."""
+    """Dotted names of all imports of a file, except those under TYPE_CHECKING, with their statements."""
     found, tree = [], ast.parse(path.read_text())
     types = {
         id(statement)
@@ -48,43 +48,42 @@ def imports(path: Path) -> list[tuple[str, ast.stmt]]:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for statement in node.body
     }
-    here = ("ppcartoon", *path.relative_to(PACKAGE).parts[:-1])
+    parents = ("ppcartoon", *path.relative_to(PACKAGE).parts[:-1])
     for node in ast.walk(tree):
         if id(node) in types:
             continue
         if isinstance(node, ast.Import):
             found += [(alias.name, node) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join([*here[: len(here) - node.level + 1], *filter(None, [node.module])])
-            base = base if node.level else node.module
+            relative = ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [node.module])])
+            base = relative if node.level else node.module
             found += [(f"{base}.{alias.name}", node) for alias in node.names]
     return found
 
 
-def test_the_packages_are_those_of_the_order():
+def test_every_package_has_a_place_in_the_order():
     assert {package(path) for path in FILES} - {"__init__"} == set(ORDER)
 
 
-def test_a_package_imports_only_what_stands_before_it():
+def test_packages_import_only_those_before_them():
     offenders = []
     for path in FILES:
-        above = ORDER[ORDER.index(package(path)) + 1 :] if package(path) in ORDER else ()
-        offenders += [f"{place(path)}: {name}" for name, _ in imports(path) if name.split(".")[:2] in
-                      [["ppcartoon", later] for later in above]]  # fmt: skip
+        later = ORDER[ORDER.index(package(path)) + 1 :] if package(path) in ORDER else ()
+        forbidden = [["ppcartoon", name] for name in later]
+        offenders += [f"{module(path)}: {name}" for name, _ in imports(path) if name.split(".")[:2] in forbidden]
     assert offenders == []
 
 
-def test_paddle_is_imported_at_module_level_only_where_networks_run():
+def test_only_modules_that_run_networks_in_paddle_import_it_at_module_level():
     offenders = []
     for path in FILES:
-        allowed = any(place(path).startswith(part) for part in PADDLE)
-        allowed = allowed and not any(place(path).startswith(part) for part in WITHOUT_PADDLE)
-        top_level = ast.parse(path.read_text()).body
-        lines = {node.lineno for node in top_level}
+        if module(path).startswith(tuple(PADDLE)) and not module(path).startswith(tuple(WITHOUT_PADDLE)):
+            continue
+        top_level = {node.lineno for node in ast.parse(path.read_text()).body}
         offenders += [
-            f"{place(path)}: {name}"
+            f"{module(path)}: {name}"
             for name, node in imports(path)
-            if name.split(".")[0] in ("paddle", "ppgan") and node.lineno in lines and not allowed
+            if name.split(".")[0] in ("paddle", "ppgan") and node.lineno in top_level
         ]
     assert offenders == []
 
@@ -99,5 +98,5 @@ def test_prediction_imports_neither_paddle_nor_ppgan(tiny_file):
     assert done.stdout.strip() == "[]"
 
 
-def test_only_register_writes_to_ppgan_s_registries():
-    assert {place(path) for path in FILES if ".register(" in path.read_text()} == {"register"}
+def test_only_register_writes_to_the_registries_of_ppgan():
+    assert {module(path) for path in FILES if ".register(" in path.read_text()} == {"register"}

@@ -1,10 +1,10 @@
-"""Requirements, and the locks that `make lock` writes of them."""
+"""Requirements, and the lock files that `make lock` writes for them."""
 
 import re
 from pathlib import Path
 
 import pytest
-import setuptools  # noqa: F401  before distutils, which Python 3.12 has no more
+import setuptools  # noqa: F401  provides distutils, which Python 3.12 lacks
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -15,12 +15,11 @@ from distutils.core import run_setup
 ROOT = Path(__file__).parents[2]
 PYTHONS = ("3.10", "3.11", "3.12")
 LOCKS = re.findall(r"setup\.py (.*) -o (requirements/\S+)", (ROOT / "Makefile").read_text())  # arguments and file
-
-
-MADE = run_setup(str(ROOT / "setup.py"), stop_after="init")  # what setup.py says
+SETUP = run_setup(str(ROOT / "setup.py"), stop_after="init")
 
 
 def environment(python: str) -> dict[str, str]:
+    """The values of requirement markers for a Python version on Linux."""
     return {"python_version": python, "python_full_version": f"{python}.9", "sys_platform": "linux"} | {
         "platform_machine": "x86_64",
         "platform_system": "Linux",
@@ -30,52 +29,52 @@ def environment(python: str) -> dict[str, str]:
 
 
 def pins(path: str, python: str) -> dict[str, str]:
-    """The versions that a lock has for a Python on Linux, by name."""
+    """The versions of a lock file for a Python version on Linux, by package."""
     text = (ROOT / path).read_text()
     found = [Requirement(line.rstrip("\\ ")) for line in text.splitlines() if re.match(r"[\w.-]+==", line)]
     assert len(found) > 10
-    applying = [r for r in found if r.marker is None or r.marker.evaluate(environment(python))]
-    versions = {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in applying}
-    assert len(versions) == len(applying), "pinned twice"
+    applicable = [r for r in found if r.marker is None or r.marker.evaluate(environment(python))]
+    versions = {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in applicable}
+    assert len(versions) == len(applicable), "pinned twice"
     return versions
 
 
-def wanted(arguments: str) -> list[Requirement]:
-    """What a lock must hold, by the arguments with which it is made."""
-    lines = MADE.install_requires + [
-        line for extra in re.findall(r"--extra (\w+)", arguments) for line in MADE.extras_require[extra]
+def required(arguments: str) -> list[Requirement]:
+    """The requirements that a lock file must satisfy, by the arguments that create it."""
+    lines = SETUP.install_requires + [
+        line for extra in re.findall(r"--extra (\w+)", arguments) for line in SETUP.extras_require[extra]
     ]
     for name in re.findall(r"(requirements/\S+\.in)", arguments):
         lines += [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
     return [Requirement(line) for line in lines]
 
 
-def test_there_are_locks():
+def test_makefile_writes_all_locks():
     assert {path for _, path in LOCKS} == {f"requirements/{name}.txt" for name in ("demo", "test", "cpu", "gpu")}
 
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("arguments, path", LOCKS, ids=[path for _, path in LOCKS])
-def test_a_lock_satisfies_what_is_required(arguments, path, python):
-    """Else `make lock` was forgotten."""
+def test_lock_satisfies_its_requirements(arguments, path, python):
+    """If this fails, run `make lock`."""
     versions = pins(path, python)
-    for requirement in wanted(arguments):
+    for requirement in required(arguments):
         name = canonicalize_name(requirement.name)
         assert name in versions, f"{requirement} is not in {path}"
-        assert requirement.specifier.contains(versions[name]), f"{requirement}, and {versions[name]} in {path}"
+        assert requirement.specifier.contains(versions[name]), f"{requirement}, but {versions[name]} in {path}"
 
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("path", [path for _, path in LOCKS if "test" not in path])
-def test_other_locks_hold_versions_that_the_tests_run_on(path, python):
+def test_other_locks_have_the_versions_of_the_test_lock(path, python):
     tested = pins("requirements/test.txt", python)
     assert pins(path, python).items() <= tested.items()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.stem)
-def test_all_pins_have_hashes_and_no_place_of_their_own(path):
-    pinned = re.findall(r"^[\w.-]+==.*?(?=^\S|\Z)", path.read_text(), re.M | re.S)
-    assert pinned and all("--hash=sha256:" in pin and "://" not in pin for pin in pinned)
+def test_all_pins_have_hashes_and_no_url_or_index(path):
+    entries = re.findall(r"^[\w.-]+==.*?(?=^\S|\Z)", path.read_text(), re.M | re.S)
+    assert entries and all("--hash=sha256:" in entry and "://" not in entry for entry in entries)
     assert "index" not in path.read_text().split("==")[0]
 
 
@@ -84,15 +83,14 @@ def documents() -> list[Path]:
     return found + sorted((ROOT / "ppcartoon").rglob("*.py"))
 
 
-def test_extras_that_documents_and_messages_name_exist():
+def test_extras_in_documents_and_messages_exist():
     text = "\n".join(path.read_text(encoding="utf-8") for path in documents())
-    named = {
-        extra for extras in re.findall(r"""["'](?:\.|ppcartoon)\[([\w,-]+)\]""", text) for extra in extras.split(",")
-    }
-    assert {"demo", "train", "openvino"} <= named <= MADE.extras_require.keys()
+    lists = re.findall(r"""["'](?:\.|ppcartoon)\[([\w,-]+)\]""", text)
+    extras = {extra for names in lists for extra in names.split(",")}
+    assert {"demo", "train", "openvino"} <= extras <= SETUP.extras_require.keys()
 
 
-def test_pre_commit_has_the_ruff_of_the_tests():
+def test_pre_commit_has_the_ruff_version_of_the_test_lock():
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     ruff = next(repo for repo in hooks if repo["repo"].endswith("/ruff-pre-commit"))
     assert ruff["rev"] == "v" + pins("requirements/test.txt", "3.11")["ruff"]

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 TOOL = runpy.run_path(str(training_runs.ROOT / "tools/notebook.py"))
 STORED = nbformat.read(TOOL["NOTEBOOK"], as_version=4)
 CELLS = {cell.id: cell for cell in STORED.cells}
-FILMS = ("film.mp4", "film_cartoon.mp4")
+VIDEOS = ("video.mp4", "video_cartoon.mp4")
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,8 @@ def test_every_cell_runs_and_makes_what_it_tells_of(ran):
     photo, cartoon = (np.asarray(Image.open(made / name).resize((96, 96))) for name in ("photo.jpg", "cartoon.jpg"))
     assert Image.open(made / "cartoon.jpg").size == (96, 96)
     assert np.abs(np.subtract(photo, cartoon, dtype=float)).mean() > 5
-    films = [[f.to_ndarray(format="rgb24") for f in av.open(made / name).decode(video=0)] for name in FILMS]
-    assert np.shape(films[0]) == np.shape(films[1]) and np.abs(np.subtract(*films, dtype=float)).mean() > 5
+    videos = [[f.to_ndarray(format="rgb24") for f in av.open(made / name).decode(video=0)] for name in VIDEOS]
+    assert np.shape(videos[0]) == np.shape(videos[1]) and np.abs(np.subtract(*videos, dtype=float)).mean() > 5
     folders = [sorted(path.name for path in (made / "style" / name).glob("*.png")) for name in ("cartoons", "smooth")]
     assert folders[0] == folders[1] and len(folders[0]) == 4
     rows = training_runs.metrics(made / "demo")

@@ -1,4 +1,4 @@
-"""What `import ppcartoon` costs, and what a wheel holds."""
+"""What `import ppcartoon` loads, and what sdist and wheel contain."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ import yaml
 
 import ppcartoon
 from ppcartoon import weights
-from tests.project.test_locks import MADE
+from tests.project.test_locks import SETUP
 
 pytestmark = pytest.mark.slow
 
@@ -23,29 +23,29 @@ def python(code, **options):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, **options)
 
 
-def test_import_is_light():
+def test_import_loads_no_large_library():
     loaded = python("import sys, ppcartoon; print(*sys.modules)").stdout.split()
     assert not {"paddle", "ppgan", "numpy", "PIL", "onnx", "onnxruntime", "skimage"} & set(loaded)
 
 
 @pytest.mark.parametrize("argument", ["--help", "--version"])
-def test_the_console_script_needs_no_library_to_help(argument):
-    """Reading the standard library is all that it takes, which is why it is quick."""
-    (script,) = MADE.entry_points["console_scripts"]
+def test_help_and_version_load_only_the_standard_library(argument):
+    """This keeps them fast."""
+    (script,) = SETUP.entry_points["console_scripts"]
     module, function = script.split(" = ")[1].split(":")
     report = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
     done = python(f"{report}sys.argv = ['ppcartoon', '{argument}']; from {module} import {function} as run; run()")
     loaded = {name.partition(".")[0] for name in done.stderr.split()}
-    assert loaded - sys.stdlib_module_names <= {"ppcartoon", "shtab"} | at_start()
+    assert loaded - sys.stdlib_module_names <= {"ppcartoon", "shtab"} | loaded_at_startup()
     assert done.stdout
 
 
-def at_start() -> set[str]:
-    """Modules that this Python imports before any program, by files ending in .pth."""
+def loaded_at_startup() -> set[str]:
+    """Modules that Python imports before any program, because of .pth files."""
     return {name.partition(".")[0] for name in python("import sys; print(*sys.modules)").stdout.split()}
 
 
-def test_the_flags_name_the_engines_that_exist():
+def test_choices_of_the_flags_are_those_of_the_package():
     from ppcartoon import images
     from ppcartoon.cli import export, infer
     from ppcartoon.inference import engines
@@ -59,7 +59,7 @@ def test_the_flags_name_the_engines_that_exist():
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> tuple[set[str], set[str], set[str], str]:
-    """Names of what is in the repository, in the sdist, and in the wheel made of the sdist; the wheel's metadata."""
+    """File names in the repository, in the sdist, and in the wheel that is built from it; the metadata of the wheel."""
     folder = tmp_path_factory.mktemp("built")
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -85,13 +85,13 @@ def built(tmp_path_factory) -> tuple[set[str], set[str], set[str], str]:
     return tracked, unpacked, names, metadata
 
 
-def test_the_sdist_is_the_repository(built):
+def test_sdist_contains_the_repository(built):
     tracked, sdist, _, _ = built
     assert {name for name in sdist - tracked if ".egg-info/" not in name} == {"PKG-INFO", "setup.cfg"}
     assert tracked - sdist == set()
 
 
-def test_the_wheel_made_of_it_holds_the_package_and_its_weights_and_nothing_else(built):
+def test_wheel_contains_only_the_package_and_its_weights(built):
     tracked, _, wheel, metadata = built
     ours = {name for name in tracked if name.startswith("ppcartoon/")}
     shipped = {f"ppcartoon/_weights/{name}.safetensors" for name in weights.manifest()}
@@ -100,19 +100,18 @@ def test_the_wheel_made_of_it_holds_the_package_and_its_weights_and_nothing_else
     assert f"Version: {ppcartoon.__version__}" in metadata
 
 
-def test_the_wheel_brings_neither_paddle_nor_ppgan(built):
+def test_wheel_does_not_require_paddle_or_ppgan(built):
     required = [line for line in built[3].splitlines() if line.startswith("Requires-Dist")]
     assert required and not [line for line in required if "paddle" in line or "ppgan" in line]
 
 
-def test_changelog_and_citation_are_of_this_version():
+def test_changelog_and_citation_have_the_version_of_the_package():
     newest = re.search(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)[1]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert newest == citation["version"] == ppcartoon.__version__
 
 
-def test_the_citation_has_what_its_format_asks_for():
-    """Citation File Format 1.2.0."""
+def test_citation_has_the_required_fields_of_citation_file_format_1_2():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["cff-version"] == "1.2.0" and citation["type"] == "software"
     assert {"message", "title", "authors"} <= citation.keys()

@@ -1,4 +1,4 @@
-"""docs/paper_to_code.md tells of each equation, figure and table what docstrings, configs and logs tell."""
+"""docs/paper_to_code.md agrees with docstrings, configs and logs on each equation, figure and table."""
 
 import ast
 import importlib
@@ -26,7 +26,14 @@ ROMAN = {"I": 1, "II": 2}
 
 
 class Row(NamedTuple):
-    """A row of the page: what the paper has, links to code and configs, keys with values, names in the logs."""
+    """A row of the page.
+
+    Attributes:
+        items: equations, figures, tables and sections of the paper, such as "Eq. 1".
+        links: text and path of links to code and configs.
+        keys: values of config keys.
+        logged: names in the logs.
+    """
 
     items: set[str]
     links: list[tuple[str, str]]
@@ -39,7 +46,7 @@ class Row(NamedTuple):
 
 
 def items_of(text: str) -> set[str]:
-    """ "Eqs. 1 to 3 and Table I" -> {"Eq. 1", "Eq. 2", "Eq. 3", "Table. 1"}."""
+    """Finds the items of the paper in a text: "Eqs. 1 to 3" gives {"Eq. 1", "Eq. 2", "Eq. 3"}."""
     found = set()
     for kind, numbers, section in ITEM.findall(text):
         if section:
@@ -64,42 +71,42 @@ ROWS = list(rows())
 
 
 def docstrings() -> dict[str, str]:
-    """Of all modules, classes and functions, by "module.Class.method" without the package's name.
+    """Docstrings of all modules, classes and functions by name, such as "module.Class.method".
 
-    Those of the baselines number the equations of other papers.
+    The baselines are excluded, since they number the equations of other papers.
     """
     found = {}
 
-    def look(node: ast.AST, name: str) -> None:
+    def visit(node: ast.AST, name: str) -> None:
         found[name] = ast.get_docstring(node) or ""
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.ClassDef | ast.FunctionDef):
-                look(child, f"{name}.{child.name}")
+                visit(child, f"{name}.{child.name}")
 
     for path in sorted(CODE.rglob("*.py")):
         parts = path.relative_to(CODE).with_suffix("").parts
         if parts[0] != "baselines":
-            look(ast.parse(path.read_text(encoding="utf-8")), ".".join(p for p in parts if p != "__init__"))
+            visit(ast.parse(path.read_text(encoding="utf-8")), ".".join(p for p in parts if p != "__init__"))
     return found
 
 
 DOCSTRINGS = docstrings()
 
 
-def told(symbol: str) -> set[str]:
-    """What the docstring of a symbol names, or else that of the class or module around it."""
+def documented_items(symbol: str) -> set[str]:
+    """The items in the docstring of a symbol; if there are none, in that of its class or module."""
     while symbol and not items_of(DOCSTRINGS[symbol]):
         symbol = symbol.rpartition(".")[0]
     return items_of(DOCSTRINGS[symbol]) if symbol else set()
 
 
-def test_numbers_are_read_as_they_are_written():
+def test_lists_and_ranges_of_items_are_parsed():
     assert items_of("Eqs. 1 to 3 and 6, Tables I and II; Fig. 9 and III-A") == {
         "Eq. 1", "Eq. 2", "Eq. 3", "Eq. 6", "Table. 1", "Table. 2", "Fig. 9", "III-A",
     }  # fmt: skip
 
 
-def test_what_a_docstring_names_is_on_the_page_with_it():
+def test_items_of_each_docstring_are_on_the_page_with_a_link_to_it():
     missing = [
         f"{name}: {item}"
         for name, text in DOCSTRINGS.items()
@@ -111,8 +118,8 @@ def test_what_a_docstring_names_is_on_the_page_with_it():
     assert not missing
 
 
-def test_what_the_page_gives_for_an_item_has_it_in_its_docstring():
-    numbered = [
+def test_items_on_the_page_are_in_the_docstrings_that_it_links_to():
+    linked = [
         (symbol, item)
         for row in ROWS
         for item in row.items
@@ -120,16 +127,16 @@ def test_what_the_page_gives_for_an_item_has_it_in_its_docstring():
         for symbol in row.symbols
         if not symbol.startswith("baselines")
     ]
-    assert len(numbered) > 40
-    assert not [f"{symbol}: {item}" for symbol, item in numbered if item not in told(symbol)]
+    assert len(linked) > 40
+    assert not [f"{symbol}: {item}" for symbol, item in linked if item not in documented_items(symbol)]
 
 
-def test_the_page_has_every_equation_figure_and_table_of_the_paper():
-    wanted = {f"Eq. {n}" for n in range(1, 7)} | {f"Fig. {n}" for n in range(1, 12)} | {"Table. 1", "Table. 2"}
-    assert wanted <= set().union(*(row.items for row in ROWS))
+def test_page_has_every_equation_figure_and_table_of_the_paper():
+    items = {f"Eq. {n}" for n in range(1, 7)} | {f"Fig. {n}" for n in range(1, 12)} | {"Table. 1", "Table. 2"}
+    assert items <= set().union(*(row.items for row in ROWS))
 
 
-def test_every_link_leads_to_what_it_names():
+def test_links_point_to_existing_files_and_names():
     links = [link for row in ROWS for link in row.links]
     assert len(links) > 60
     for name, path in links:
@@ -143,7 +150,7 @@ def test_every_link_leads_to_what_it_names():
             found = getattr(found, part)
 
 
-def test_every_key_has_the_value_of_the_base_config():
+def test_keys_have_the_values_of_the_base_config():
     base = loading.load(ROOT / "configs/cartoonloss_base.yaml").model_dump()
     keys = [(key, value) for row in ROWS for key, value in row.keys.items()]
     assert len(keys) > 40
@@ -155,25 +162,26 @@ def test_every_key_has_the_value_of_the_base_config():
 
 
 @pytest.fixture
-def measured(tmp_path, monkeypatch) -> set[str]:
-    """The names of what `validate:` logs, with the metrics of the base config's example."""
+def validation_names(tmp_path, monkeypatch) -> set[str]:
+    """The names that validation logs, with the metrics of the example in the base config."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     root, names = drawn(tmp_path / "data", photos=3, cartoons=3), set()
     fid = {"name": "CartoonFID", "features": "vgg19:conv1_1", "weights_file": "random"}
     settings = {"interval": 1, "batch_size": 3, "metrics": {"fid": fid}}
-    made = validation.Validation(Validate(photos=str(root / "photos"), cartoons=str(root / "cartoons"), **settings))
-    made.prepare()
+    config = Validate(photos=str(root / "photos"), cartoons=str(root / "cartoons"), **settings)
+    validator = validation.Validation(config)
+    validator.prepare()
 
-    class Names:
-        def scalars(self, step, values, **more):
+    class NameCollector:
+        def scalars(self, step, values, **options):
             names.update(values)
 
-    made.after(1, tiny.model(), Names(), lambda: False)
+    validator.after(1, tiny.model(), NameCollector(), lambda: False)
     return names
 
 
-def test_the_names_in_the_logs_are_those_of_a_run(whole, measured):
-    logged = set().union(*training_runs.metrics(whole[1])) | measured
+def test_names_in_the_logs_are_those_of_a_run(whole, validation_names):
+    logged = set().union(*training_runs.metrics(whole[1])) | validation_names
     animegan = tiny.model(adv_loss="animegan", style_loss="animegan", color_loss="animegan")
     animegan.setup_input(tiny.batch())
     animegan.train_iter()

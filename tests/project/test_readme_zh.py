@@ -1,4 +1,4 @@
-"""README_zh.md says what README.md says: the same commands, code, links and numbers, block by block."""
+"""README_zh.md has the same commands, code, links and numbers as README.md, block by block."""
 
 import re
 
@@ -15,14 +15,14 @@ def read(name):
 
 
 def commands(text):
-    """Each line of code without its comment, and what that says that it needs."""
+    """Each line of code without its comment, and the MARKS in the comment."""
     lines = [line for block in CODE.finditer(text) for line in (block[2] or block[3]).splitlines() if line.strip()]
     parts = [re.split(r"\s+# ?", line.strip(), maxsplit=1) for line in lines]
     return [(command, {mark for mark in MARKS if mark in "".join(comment)}) for command, *comment in parts]
 
 
 def blocks(text):
-    """Headings by their depth; and of each paragraph, point or row of a table: code, links and numbers."""
+    """The level of each heading, and the code, links and numbers of each paragraph, list item or table row."""
     found = []
     for block in re.split(r"\n(?=[|#-])|\n\n+", CODE.sub("\n", text)):
         if heading := re.match("#+ ", block):
@@ -31,23 +31,23 @@ def blocks(text):
             plain, code = re.sub("`[^`]+`", " ", block), re.findall("`([^`]+)`", block)
             links = [re.sub(r"README(_zh)?\.md", "README*", link) for link in re.findall(r"\]\(([^)]+)\)", plain)]
             numbers = re.findall(r"(?<![\w.])\d+(?:\.\d+)*", re.sub(r"\]\([^)]+\)|[a-z][\w/]*\.\w+", "", plain))
-            found.append(sorted([" ".join(each.split()) for each in code] + links + numbers))
+            found.append(sorted([" ".join(span.split()) for span in code] + links + numbers))
     return found
 
 
-def test_the_commands_are_the_same():
+def test_commands_are_the_same():
     assert commands(read("README_zh.md")) == commands(read("README.md"))
     assert len(commands(read("README.md"))) > 30
 
 
 def test_headings_code_links_and_numbers_are_the_same():
     english, chinese = blocks(read("README.md")), blocks(read("README_zh.md"))
-    for ours, theirs in zip(chinese, english):
-        assert ours == theirs
+    for translated, original in zip(chinese, english):
+        assert translated == original
     assert len(chinese) == len(english)
 
 
-def test_each_names_the_other_in_its_first_lines():
+def test_both_link_to_each_other_in_their_first_lines():
     assert "[中文](README_zh.md)" in read("README.md")[:300] and "[English](README.md)" in read("README_zh.md")[:300]
 
 
@@ -63,7 +63,7 @@ def test_each_names_the_other_in_its_first_lines():
         ("## Train\n", "### Train\n"),
     ],
 )
-def test_a_change_of_one_alone_is_noticed(old, new):
+def test_change_of_only_one_of_them_is_detected(old, new):
     text = read("README.md")
     changed = text.replace(old, new, 1)
     assert changed != text

@@ -69,7 +69,7 @@ def read(folder: Path) -> tuple[Material, list[str]]:
         for files in (photos, *(files for methods in outputs.values() for files in methods.values()))
     ]
     results = _inspect([file for files in wanted for file in files.values()])
-    problems += [f"{file}: {error}" for file, error in results.items() if isinstance(error, str)]
+    problems += [error for error in results.values() if isinstance(error, str)]
     readable = {file: result for file, result in results.items() if not isinstance(result, str)}
     sizes = {name: readable[file][0] for name, file in photos.items() if file in readable}
     for name, file in (item for files in wanted for item in files.items()):

@@ -1,0 +1,1 @@
+"""Inference on millions of images on a Ray cluster."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ... import weights
-from ...errors import InputError, OutputError
+from ...errors import InputError, OutputError, printable
 from ..predictor import DEFAULT_STYLE
 
 if not all(importlib.util.find_spec(name) for name in ("ray", "pyarrow")):
@@ -44,7 +44,7 @@ def run(
     suffix: str = "",
     ext: str = "auto",
     skip_existing: bool = False,
-) -> tuple[int, int, list[tuple[str, str]]]:
+) -> tuple[int, int, list[str]]:
     """Cartoonizes all images of the inputs; reports failures on stderr.
 
     Args:
@@ -57,7 +57,7 @@ def run(
         recursive, suffix, ext, skip_existing: see `inference.jobs.plan`.
 
     Returns:
-        The number of cartoons made, the number of existing ones, and the source and message of each failure.
+        The number of cartoons made, the number of existing ones, and the message of each failure.
 
     Raises:
         InputError: inputs, weights or options are invalid, or the cluster cannot be used.
@@ -76,14 +76,14 @@ def run(
         weights.require_cartoonizer(weights.load(Path(file)))
     arguments = (predictor_options, Path(file).read_bytes(), options)
     jobs, skipped = plan(inputs, output, recursive=recursive, suffix=suffix, ext=ext, skip_existing=skip_existing)
-    failures: list[tuple[str, str]] = []
+    failures: list[str] = []
     unfinished = np.ones(len(jobs), bool)
     if not len(jobs):
         return 0, skipped, failures
 
-    def fail(index: int, message: str) -> None:
-        failures.append((os.fsdecode(jobs["source"][index].as_py()), message))
-        bar.write(f"ppcartoon: {failures[-1][0]}: {message}", file=sys.stderr)
+    def fail(message: str) -> None:
+        failures.append(message)
+        bar.write(f"ppcartoon: {message}", file=sys.stderr)
 
     with _connected(address), tqdm(total=len(jobs), unit="image", disable=None) as bar:
         batch = predictor_options["batch_size"]
@@ -99,9 +99,10 @@ def run(
                 unfinished[index] = False
                 bar.update()
                 if message:
-                    fail(index, message)
+                    fail(message)
         for index in np.flatnonzero(unfinished):
-            fail(index, "its worker died or failed each time; if memory is short, use --max-size")
+            source = printable(os.fsdecode(jobs["source"][index].as_py()))
+            fail(f"{source}: its worker died or failed each time; if memory is short, use --max-size")
     return len(jobs) - len(failures), skipped, failures
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from ... import images
-from ...errors import InputError, OutputError
+from ...errors import InputError, OutputError, naming
 from ...images import Picture
 from ...utils.files import atomic
 
@@ -102,17 +102,18 @@ def read(location: str) -> Picture:
     """Reads an image.
 
     Raises:
-        InputError: see `images.read`; the message does not name the location.
+        InputError: see `images.read`.
     """
     if not is_uri(location):
         return images.read(Path(location))
     system, path = locate(location)
-    try:
-        with system.open_input_stream(path) as file:
-            data = file.read()
-    except OSError as error:
-        raise InputError(f"cannot be read ({first_line(error)})") from error
-    return images.read(io.BytesIO(data))
+    with naming(location):
+        try:
+            with system.open_input_stream(path) as file:
+                data = file.read()
+        except OSError as error:
+            raise InputError(f"cannot be read ({first_line(error)})") from error
+        return images.read(io.BytesIO(data))
 
 
 def write(location: str, data: bytes) -> None:

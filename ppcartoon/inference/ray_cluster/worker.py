@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ... import images
-from ...errors import InputError, OutputError
+from ...errors import InputError, OutputError, naming, printable
 from ..batch import BatchOptions
 from ..predictor import CartoonPredictor
 from . import storage
@@ -50,19 +50,25 @@ class Worker:
 
     def _run(self, rows: list[dict]) -> None:
         for row in rows:
-            with _recording_errors(row):
+            with _recording_error(row):
                 row["photo"] = self._read(os.fsdecode(row["source"]))
         ready = [row for row in rows if "photo" in row]
-        with _recording_errors(*ready):
-            for row, rgb in zip(ready, self.predictor([row["photo"].rgb for row in ready])):
-                with _recording_errors(row):
-                    self._write(os.fsdecode(row["target"]), row["photo"], rgb)
+        try:
+            cartoons = self.predictor([row["photo"].rgb for row in ready])
+        except InputError as error:
+            for row in ready:
+                row["message"] = f"{printable(os.fsdecode(row['source']))}: {error}"
+            return
+        for row, rgb in zip(ready, cartoons):
+            with _recording_error(row), naming(os.fsdecode(row["source"])):
+                self._write(os.fsdecode(row["target"]), row["photo"], rgb)
 
     def _read(self, source: str) -> images.Picture:
         photo = storage.read(source)
         if self.options.max_size:
             photo = images.shrink(photo, self.options.max_size)
-        self.predictor.tile_size(*photo.rgb.shape[:2])  # raises InputError if the photo is too large
+        with naming(source):
+            self.predictor.tile_size(*photo.rgb.shape[:2])  # raises InputError if the photo is too large
         return photo
 
     def _write(self, target: str, photo: images.Picture, rgb: np.ndarray) -> None:
@@ -72,10 +78,9 @@ class Worker:
 
 
 @contextmanager
-def _recording_errors(*rows: dict) -> Iterator[None]:
-    """Writes an InputError in the block into the rows, and does not raise it."""
+def _recording_error(row: dict) -> Iterator[None]:
+    """Writes an InputError in the block into the row, and does not raise it."""
     try:
         yield
     except InputError as error:
-        for row in rows:
-            row |= {"message": str(error), "fatal": isinstance(error, OutputError)}
+        row |= {"message": str(error), "fatal": isinstance(error, OutputError)}
