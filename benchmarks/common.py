@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -75,15 +75,6 @@ def ratio_range(numerators: Sequence[float], denominators: Sequence[float]) -> s
     return median_range([numerator / denominator for numerator, denominator in zip(numerators, denominators)])
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """The lines of a Markdown table and a blank line."""
-    yield f"| {' | '.join(header)} |"
-    yield "|---" * len(header) + "|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-    yield ""
-
-
 def photos(count: int, height: int, width: int) -> list[np.ndarray]:
     """Cropped and resized sample photos, RGB uint8 [height, width, 3]; from the fifth on, mirrored copies.
 
@@ -124,12 +115,6 @@ def add_noise(rgb: np.ndarray, seed: int) -> np.ndarray:
         noise = NOISE * rng.standard_normal(rows.shape, np.float32)
         result[top : top + 256] = (rows + noise).clip(0, 255) + 0.5
     return result
-
-
-def psnr(one: np.ndarray, other: np.ndarray) -> float:
-    """PSNR of two uint8 images in dB; infinite if they are equal."""
-    error = float(np.square(one.astype(np.float32) - other).mean())
-    return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 def video_frames(kind: str, count: int, height: int, width: int) -> list[np.ndarray]:

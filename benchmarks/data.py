@@ -20,9 +20,10 @@ from ppcartoon.data.edge_smoothing import CANNY, KERNEL, smooth_edges, smooth_fo
 from ppcartoon.data.image_folder import image_files
 from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.errors import InputError
+from ppcartoon.utils.tables import markdown_table
 
 from . import harness
-from .common import median_range, ratio_range, table
+from .common import median_range, ratio_range
 
 SIZE, COUNT = 256, 100
 PPCARTOON, LOOP = "ppcartoon", "Python loop over the edge pixels"
@@ -62,7 +63,7 @@ def _compare(title: str, prepare: Callable, names: tuple[str, str], work: str, r
         ms = [1000 * s for s in seconds]
         speedup = ratio_range(results[-1].measurements, seconds)
         rows.append([name, median_range(ms), f"{1000 / statistics.median(ms):.0f}", speedup])
-    return table([f"{title}, {results[0].info}", "ms per image, median (range)", "images/s", "speedup"], rows)
+    return markdown_table([f"{title}, {results[0].info}", "ms per image, median (range)", "images/s", "speedup"], rows)
 
 
 def prepare_smoothing(name: str, work: str) -> tuple[str, Callable[[], float]]:
@@ -138,4 +139,4 @@ def _waiting() -> Iterator[str]:
         waiting = median_range([100 * step["data_share"] for step in steps])
         rows.append([f"{workers} workers", f"{speed:.2f}", f"{waiting} %"])
     header = ["demo.yaml, half in each stage", "images/s, median", "time spent waiting for data, median (range)"]
-    yield from table(header, rows)
+    yield from markdown_table(header, rows)

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ppcartoon.utils.tables import markdown_table
+
 from . import common, harness
-from .common import Style, format_number, median_range, ratio_range, table
+from .common import Style, format_number, median_range, ratio_range
 
 WARM_UP = 2
 HEIGHT, WIDTH, PHOTOS = 384, 512, 4  # photos on which precisions are compared
@@ -52,7 +54,7 @@ def measure(
     reduced = [name for name in names if name in ENGINES and ENGINES[name][1] != "fp32"]
     if reduced:
         rows = ([name, median_range(harness.run_once(_psnr_to_fp32, name, style, threads))] for name in reduced)
-        yield from table(["engine", f"PSNR to fp32 in dB, {PHOTOS} photos of {WIDTH}x{HEIGHT}"], rows)
+        yield from markdown_table(["engine", f"PSNR to fp32 in dB, {PHOTOS} photos of {WIDTH}x{HEIGHT}"], rows)
 
 
 def _supported() -> list[str]:
@@ -104,17 +106,17 @@ def _table(names: list[str], size: int, batch: int, results: list[harness.Result
         ]
         for description, seconds, peak_bytes in results
     ]
-    return table(
+    return markdown_table(
         ["engine", "size", "batch", "ms per image, median (range)", "images/s", *speedups, "peak memory"], rows
     )
 
 
 def _psnr_to_fp32(name: str, style: Style, threads: int) -> list[float]:
     """PSNR in dB between an engine's cartoons of photos and the same engine's in fp32."""
-    from ppcartoon.images import from_network, to_network
+    from ppcartoon.images import from_network, psnr, to_network
     from ppcartoon.inference import engines
 
     engine, precision = ENGINES[name]
     reduced, full = (engines.create(style.load(), engine, "cpu", threads, each) for each in (precision, "fp32"))
     inputs = [to_network(photo[None]) for photo in common.photos(PHOTOS, HEIGHT, WIDTH)]
-    return [common.psnr(from_network(reduced(x)), from_network(full(x))) for x in inputs]
+    return [psnr(from_network(reduced(x)), from_network(full(x))) for x in inputs]

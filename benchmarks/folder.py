@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ppcartoon.errors import InputError
+from ppcartoon.utils.tables import markdown_table
 
 from . import common, harness
-from .common import Style, format_number, median_range, ratio_range, table
+from .common import Style, format_number, median_range, ratio_range
 
 if TYPE_CHECKING:
     from ppcartoon.inference.engines import Network
@@ -57,7 +58,7 @@ def measure(style: Style, rounds: int, threads: int) -> Iterator[str]:
     ]
     yield results[0].info
     yield ""
-    yield from table(header, rows)
+    yield from markdown_table(header, rows)
 
 
 def write_photos(folder: Path, count: int, height: int, width: int) -> None:
@@ -136,7 +137,7 @@ def measure_startup(style: Style, rounds: int, threads: int) -> Iterator[str]:
         [WARM, median_range(warm)],
         ["startup, the difference", median_range([new - running for new, running in zip(cold, warm)])],
     ]
-    yield from table([f"one JPEG file, {WIDTH}x{HEIGHT}", "s, median (range)"], rows)
+    yield from markdown_table([f"one JPEG file, {WIDTH}x{HEIGHT}", "s, median (range)"], rows)
 
 
 def _prepare_startup(name: str, style: Style, file: Path, threads: int) -> tuple[None, Callable[[], float]]:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ppcartoon.errors import InputError
+from ppcartoon.utils.tables import markdown_table
 
 from . import harness
-from .common import Style, photos, table
+from .common import Style, photos
 
 POINTS = 10
 MIN_SIDE, MAX_SIDE = 64, 256  # pixels
@@ -27,7 +28,8 @@ def measure(style: Style, count: int, threads: int) -> Iterator[str]:
     totals = [count * (i + 1) // points for i in range(points)]
     ((description, resident_bytes, _),) = harness.run(_prepare, [(style, totals, threads)], points, threads)
     header = [f"images, {MIN_SIDE} to {MAX_SIDE} pixels per side, {description}", "resident memory"]
-    yield from table(header, ([str(total), f"{size / 1e6:.0f} MB"] for total, size in zip(totals, resident_bytes)))
+    rows = ((total, f"{size / 1e6:.0f} MB") for total, size in zip(totals, resident_bytes))
+    yield from markdown_table(header, rows)
 
 
 def _prepare(style: Style, totals: list[int], threads: int) -> tuple[str, Callable[[], int]]:

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ppcartoon.utils.tables import markdown_table
+
 from . import harness
-from .common import Style, add_noise, format_number, median_range, mosaic, photos, psnr, table
+from .common import Style, add_noise, format_number, median_range, mosaic, photos
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,13 +32,13 @@ def measure(style: Style, megapixels: list[float], rounds: int, threads: int) ->
         threads: CPU threads.
     """
     header = ["photo, JPEG to PNG", "tile size", "s, median (range)", "s per megapixel", "peak memory in MB"]
-    yield from table(header, (_measure_size(style, each, rounds, threads) for each in megapixels))
+    yield from markdown_table(header, (_measure_size(style, each, rounds, threads) for each in megapixels))
     header = [
         f"{SIDE}x{SIDE} in tiles of {TILE}",
         "PSNR to the untiled cartoon in dB",
         "gradient at tile borders relative to the untiled cartoon, mean (range over borders)",
     ]
-    yield from table(header, (_measure_seams(style, kind, threads) for kind in (PHOTO, MOSAIC)))
+    yield from markdown_table(header, (_measure_seams(style, kind, threads) for kind in (PHOTO, MOSAIC)))
 
 
 def _measure_size(style: Style, megapixels: float, rounds: int, threads: int) -> list[str]:
@@ -95,11 +97,13 @@ def compare(style: Style, kind: str, side: int, threads: int) -> tuple[float, li
     Returns:
         PSNR in dB, the ratio of their gradients at each tile border, and the engine's description.
     """
+    from ppcartoon import images
+
     image = add_noise(photos(1, side, side)[0] if kind == PHOTO else mosaic(CELLS, side), 0)
     untiled, tiled = (style.predictor(threads, tile) for tile in (0, TILE))
     one, other = tiled(image), untiled(image)
     gradients = [ours / reference for ours, reference in zip(_border_gradients(one), _border_gradients(other))]
-    return psnr(one, other), gradients, untiled.engine.description
+    return images.psnr(one, other), gradients, untiled.engine.description
 
 
 def _border_gradients(image: np.ndarray) -> list[float]:

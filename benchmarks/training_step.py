@@ -12,9 +12,10 @@ import paddle
 from paddle import Tensor
 
 from ppcartoon.errors import InputError
+from ppcartoon.utils.tables import markdown_table
 
 from . import harness
-from .common import median_range, table
+from .common import median_range
 
 OTHER = "other"
 D_STEP, LOSSES = "D's step, without Adam", "losses"
@@ -209,7 +210,7 @@ def step_table(rows: list[Row]) -> Iterator[str]:
             ]
         )
     header = ["step", "s, median (range)", "speedup", "speedup by FLOPs", "measured / by FLOPs", "peak memory"]
-    return table(header, cells)
+    return markdown_table(header, cells)
 
 
 def parts_table(row: Row) -> Iterator[str]:
@@ -217,4 +218,4 @@ def parts_table(row: Row) -> Iterator[str]:
     medians = {part: statistics.median(step[part] for step in row.parts) for part in row.parts[0]}
     total = sum(medians.values())
     cells = ([part, f"{seconds:.3f}", f"{seconds / total:.1%}"] for part, seconds in medians.items())
-    return table([f"part of {row.name}'s step", "s", "share"], cells)
+    return markdown_table([f"part of {row.name}'s step", "s", "share"], cells)

@@ -12,8 +12,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ppcartoon.utils.tables import markdown_table
+
 from . import common, harness
-from .common import Style, format_number, median_range, ratio_range, table
+from .common import Style, format_number, median_range, ratio_range
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +44,7 @@ def measure(style: Style, rounds: int, threads: int) -> Iterator[str]:
     yield results[0].info
     yield ""
     header = [f"{COUNT} frames, {WIDTH}x{HEIGHT}, H.264", "ms per frame, median (range)", "frames/s"]
-    yield from table([*header, "fraction of the engine's speed"], rows)
+    yield from markdown_table([*header, "fraction of the engine's speed"], rows)
 
 
 def _write_pan(file: Path, count: int, height: int, width: int) -> None:
@@ -95,7 +97,7 @@ def measure_flicker(style: Style, threads: int) -> Iterator[str]:
         "deflickered",
         "frame by frame / deflickered",
     ]
-    yield from table(header, harness.run_once(_flicker_rows, style, *size, threads, threads=threads))
+    yield from markdown_table(header, harness.run_once(_flicker_rows, style, *size, threads, threads=threads))
 
 
 def _flicker_rows(style: Style, count: int, height: int, width: int, threads: int) -> list[list[str]]:

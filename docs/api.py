@@ -41,7 +41,7 @@ PUBLIC = {  # what users import; everything else may change without notice
     },
     "Evaluation": {
         "evaluation.fid": "frechet_distance kid statistics Statistics Kid load_statistics save_statistics",
-        "evaluation.features": "extractor Extractor of_folder",
+        "evaluation.features": "extractor Extractor folder_features",
         "evaluation.metrics": "CartoonFID CartoonKID",
     },
     "Other methods": {

@@ -6,9 +6,10 @@ import ctypes
 import functools
 import io
 import logging
+import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -250,6 +251,18 @@ def to_network(images: np.ndarray) -> np.ndarray:
 def from_network(images: np.ndarray) -> np.ndarray:
     """float32 [N, 3, H, W] in [-1, 1] -> uint8 [N, H, W, 3], rounded to nearest."""
     return np.uint8(np.clip((images + 1) * 127.5, 0, 255) + 0.5).transpose(0, 2, 3, 1)
+
+
+def by_shape(images: Sequence[np.ndarray]) -> Iterator[list[int]]:
+    """The indices of the images of each shape."""
+    for shape in dict.fromkeys(image.shape for image in images):
+        yield [i for i, image in enumerate(images) if image.shape == shape]
+
+
+def psnr(one: np.ndarray, other: np.ndarray, span: float = 255) -> float:
+    """Peak signal-to-noise ratio of two arrays in dB, infinite if they are equal; `span` is the range of the values."""
+    mean_square = float(np.square(np.subtract(one, other, dtype=np.float32)).mean(dtype=np.float64))
+    return 10 * math.log10(span**2 / mean_square) if mean_square else math.inf
 
 
 def pad(image: np.ndarray, multiple: int = 4) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Reading and writing images of every kind."""
 
+import math
+
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -224,3 +226,15 @@ def test_shrink_keeps_the_aspect_ratio_and_never_enlarges():
     assert small.rgb.shape == (10, 20, 3) and small.alpha.shape == (10, 20)
     assert images.shrink(picture, 80) is picture
     assert images.shrink(images.Picture(photo(1, 100)), 10).rgb.shape == (1, 10, 3)
+
+
+def test_psnr_of_a_known_difference():
+    one = np.full((4, 5, 3), 100, np.uint8)
+    assert images.psnr(one, one) == math.inf
+    assert images.psnr(one, one + 1) == images.psnr(one + 1, one) == pytest.approx(20 * math.log10(255))
+    assert images.psnr(np.float32([0, 0]), np.float32([0.2, -0.2]), 2) == pytest.approx(20)
+
+
+def test_indices_by_shape_follow_the_order_of_the_images():
+    sizes = [(2, 3), (4, 4), (2, 3), (3, 2)]
+    assert list(images.by_shape([np.zeros(size) for size in sizes])) == [[0, 2], [1], [3]]

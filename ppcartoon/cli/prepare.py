@@ -114,6 +114,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def download(args: argparse.Namespace) -> int:
     from ..data import download
+    from ..utils.tables import markdown_table
 
     if unknown := [name for name in args.what if name not in download.SOURCES]:
         raise InputError(f"{unknown[0]}: unknown; choose from {', '.join(download.SOURCES)}")
@@ -125,11 +126,11 @@ def download(args: argparse.Namespace) -> int:
             print(download.download(name, args.output, args.url))
             continue
         dataset = download.download_dataset(args.output or Path("data"), args.url, args.checksum)
-        print(f"{dataset}\n| folder | images | in the paper |\n|---|---|---|")
-        for folder, number in download.count_images(dataset).items():
-            print(f"| {folder} | {number} | {download.PAPER[folder]} |")
-            code = code if number == download.PAPER[folder] else 1
-        if code:
+        counts = download.count_images(dataset)
+        rows = [(folder, number, download.PAPER[folder]) for folder, number in counts.items()]
+        print(dataset, *markdown_table(["folder", "images", "in the paper"], rows), sep="\n")
+        if counts != download.PAPER:
+            code = 1
             common.tell(
                 PROGRAM, f"{dataset} does not have the paper's numbers of images; training uses those in the folder"
             )

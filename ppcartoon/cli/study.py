@@ -1,4 +1,4 @@
-"""`ppcartoon study`: a user study, its page and its report."""
+"""`ppcartoon study`: serves the page of a user study and writes the report of the votes."""
 
 from __future__ import annotations
 
@@ -12,37 +12,41 @@ from . import common
 
 PROGRAM = "ppcartoon study"
 EXAMPLES = """
-ppcartoon study serve study                      the page, until Ctrl-C
+ppcartoon study serve study                      serve the page until Ctrl-C
 ppcartoon study report study
 """
-SHOWN = 10  # problems in full
+SHOWN = 10  # problems that are listed
 
 
 def parser() -> argparse.ArgumentParser:
     p = common.parser(
         PROGRAM,
-        "Runs a user study as in the paper's Fig. 11: a page on which people choose the best cartoon.",
+        "Runs a user study as in Fig. 11 of the paper: people choose the best cartoon on a web page.",
         EXAMPLES,
-        "STUDY is a folder with photos/NAME.png in it and, of each method, STYLE/METHOD/NAME.png, of the photo's "
+        "STUDY is a folder that contains photos/NAME.png and, for each method, STYLE/METHOD/NAME.png of the photo's "
         "size.\n\n",
     )
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serving = commands.add_parser("serve", help="check the images and serve the page until Ctrl-C")
     serving.set_defaults(run=serve)
-    serving.add_argument("study", type=Path, metavar="STUDY", help="folder; the answers go to its votes.sqlite")
+    serving.add_argument("study", type=Path, metavar="STUDY", help="folder; the votes are saved in its votes.sqlite")
     serving.add_argument(
-        "--sets", type=common.whole_number(1, 1000), default=20, metavar="N", help="for each voter (default: 20)"
+        "--sets", type=common.whole_number(1, 1000), default=20, metavar="N", help="per voter (default: 20)"
     )
     serving.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS",
-        help="where to listen (default: 127.0.0.1, for this machine alone; 0.0.0.0: for everybody who reaches it)",
+        help="where to listen (default: 127.0.0.1, this machine only; 0.0.0.0: all interfaces)",
     )  # fmt: skip
     serving.add_argument(
-        "--port", type=common.whole_number(0, 65535), default=8000, metavar="N", help="(default: 8000; 0: any)"
+        "--port",
+        type=common.whole_number(0, 65535),
+        default=8000,
+        metavar="N",
+        help="(default: 8000; 0: any free port)",
     )
-    reporting = commands.add_parser("report", help="shares, tests, CSV and chart of the votes so far")
+    reporting = commands.add_parser("report", help="write shares, tests, CSV files and a chart of the votes so far")
     reporting.set_defaults(run=report)
-    reporting.add_argument("study", type=Path, metavar="STUDY", help="folder with votes.sqlite in it")
+    reporting.add_argument("study", type=Path, metavar="STUDY", help="folder that contains votes.sqlite")
     reporting.add_argument(
         "-o", "--output", type=Path, default=Path("output/study"), metavar="DIR", help="(default: output/study)"
     )
@@ -52,8 +56,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    warnings.filterwarnings("ignore", "Glyph .* missing")  # characters that no font has
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a request that waits for a thread is no problem
+    warnings.filterwarnings("ignore", "Glyph .* missing")  # characters that are missing in all fonts
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # warns of requests that wait for a thread
     return common.run(PROGRAM, lambda: args.run(args), "pip install '.[study]'")
 
 
@@ -68,14 +72,15 @@ def serve(args: argparse.Namespace) -> int:
     if problems:
         common.tell_all(PROGRAM, problems, SHOWN)
         return 2
-    with listening(args.host, args.port) as place:
+    with listening(args.host, args.port) as address:
         votes = Votes(args.study / FILE, material)
-        app = create_app(material, votes, args.sets, place.names)
-        server = waitress.create_server(app, sockets=[place.sock], threads=8, ident=None, max_request_body_size=10_000)
+        app = create_app(material, votes, args.sets, address.names)
+        options = {"threads": 8, "ident": None, "max_request_body_size": 10_000}
+        server = waitress.create_server(app, sockets=[address.sock], **options)
         for style, methods in material.outputs.items():
             print(f"{style}: {len(material.photos)} photos, {len(methods)} methods: {', '.join(methods)}")
-        print(place, flush=True)
-        server.run()  # takes Ctrl-C and SIGTERM for its end
+        print(address, flush=True)
+        server.run()  # returns on Ctrl-C and SIGTERM
         print(f"votes in {args.study / FILE}: {votes.count()}")
         votes.close()
     return 0

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from .. import images
 from ..errors import InputError
+from ..utils.tables import markdown_table
 from ..utils.threads import threads
 from .cache import scaled
 from .frame_quality import HASH, perceptual_hash
@@ -204,15 +205,15 @@ def duplicates(photos: FolderStats, test: FolderStats) -> list[tuple[Path, Path]
 
 
 def table(result: CheckResult) -> list[str]:
-    """A Markdown table with one row per folder."""
-    lines = ["| folder | images | unreadable | height x width | mean red, green, blue |", "|---|---|---|---|---|"]
+    """The lines of a Markdown table with one row per folder."""
+    rows = []
     for folder, stats in result.stats.items():
         sizes = Counter(f"{h}x{w}" for h, w in stats.sizes).most_common()
         shown = ", ".join(f"{size} ({n})" if len(sizes) > 1 else size for size, n in sizes[:3])
         shown += f" and {len(sizes) - 3} other sizes" if len(sizes) > 3 else ""
         mean = ", ".join(f"{value:.0f}" for value in stats.means.mean(0)) if stats.files else ""
-        lines.append(f"| {folder} | {len(stats.files)} | {len(stats.unreadable)} | {shown} | {mean} |")
-    return lines
+        rows.append([folder, len(stats.files), len(stats.unreadable), shown, mean])
+    return list(markdown_table(["folder", "images", "unreadable", "height x width", "mean red, green, blue"], rows))
 
 
 def histogram(result: CheckResult, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""FID and KID of two folders of images, or of statistics made of such."""
+"""FID and KID between two sets of images, each a folder or a statistics file."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from .features import BATCH, extractor, of_folder
+from .features import BATCH, extractor, folder_features
 from .fid import Statistics, frechet_distance, kid, load_statistics, save_statistics, statistics
 from .inception import FEATURES
 
-MANY = 2048  # images, from which on FID is commonly trusted
+RELIABLE = 2048  # images that FID commonly needs
 
 
-class Features(NamedTuple):
-    """Which features are compared, and how they are made.
+class FeatureOptions(NamedTuple):
+    """The features to compare, and how to compute them.
 
     Attributes:
         name: see `features.extractor`.
-        path: of its weights, likewise.
-        batch_size: images at once.
-        cache: see `features.of_folder`.
+        path: weights file, see `features.extractor`.
+        batch_size: images per batch.
+        cache: see `features.folder_features`.
     """
 
     name: str = "inception"
@@ -31,50 +31,55 @@ class Features(NamedTuple):
     cache: bool = True
 
 
-def compare(a: Path, b: Path | None, asked: Features, save: Path | None = None) -> list[str]:
-    """What there is to say of two sets of images, line by line.
+def compare(a: Path, b: Path | None, options: FeatureOptions, save: Path | None = None) -> list[str]:
+    """Compares two sets of images; returns the lines of the report.
 
     Args:
-        a: folder of images, or an .npz of statistics.
-        b: likewise; None where only statistics are to be saved.
-        asked: the features.
-        save: where the statistics of `a` go.
+        a: folder of images, or .npz file of statistics.
+        b: the same; None to save statistics only.
+        options: the features.
+        save: file for the statistics of `a`.
 
     Raises:
-        InputError: a file or folder is not there or not what it should be.
+        InputError: a file or folder is missing or invalid.
+        OutputError: the statistics cannot be written.
     """
     if b is None and save is None:
-        raise InputError("B is missing: name two folders or statistics, or --save for one")
+        raise InputError("B is missing: give two folders or statistics files, or one and --save")
     sides = [load_statistics(side) if side.suffix == ".npz" else side for side in (a, b) if side]
-    folders = [side for side in sides if isinstance(side, Path)]
-    network = extractor(asked.name, asked.path) if folders else None
-    options = {"batch_size": asked.batch_size, "cache": asked.cache}
-    samples = [of_folder(side, network, **options) if isinstance(side, Path) else None for side in sides]
-    known = [side if sample is None else statistics(sample) for side, sample in zip(sides, samples)]
+    network = extractor(options.name, options.path) if any(isinstance(side, Path) for side in sides) else None
+    features = [
+        folder_features(side, network, batch_size=options.batch_size, cache=options.cache)
+        if isinstance(side, Path)
+        else None
+        for side in sides
+    ]
+    all_statistics = [side if rows is None else statistics(rows) for side, rows in zip(sides, features)]
     lines = []
     if save:
-        save_statistics(save, known[0])
+        save_statistics(save, all_statistics[0])
         lines.append(f"statistics of {a}: {save}")
     if b is not None:
-        is_fid = asked.name == "inception" and known[0].mu.size == FEATURES
-        lines += distances(None if is_fid else network.name if network else asked.name, known, samples)
+        is_fid = options.name == "inception" and all_statistics[0].mu.size == FEATURES
+        name = network.name if network else options.name
+        lines += _distances(None if is_fid else name, all_statistics, features)
     return lines
 
 
-def distances(not_fid: str | None, known: list[Statistics], samples: list[np.ndarray | None]) -> list[str]:
-    """The distances of two sets of images, and what they mean; `not_fid` names other features than Inception's."""
+def _distances(not_fid: str | None, both: list[Statistics], features: list[np.ndarray | None]) -> list[str]:
+    """The lines on the distances of two sets; `not_fid` is the name of features other than those of FID."""
     names = ("FID", "KID")
     if not_fid:
         names = (f"Fréchet distance of {not_fid} features, not FID", f"kernel distance of {not_fid} features, not KID")
-    lines = [f"{names[0]}: {frechet_distance(*known):.6g}"]
-    if any(sample is None for sample in samples):
-        return [*lines, f"{names[1]}: needs the images of both, statistics are not enough"]
-    value, error = kid(*samples)
+    lines = [f"{names[0]}: {frechet_distance(*both):.6g}"]
+    if any(rows is None for rows in features):
+        return [*lines, f"{names[1]}: needs two folders of images, not statistics"]
+    value, error = kid(*features)
     lines.append(f"{names[1]}: {value:.6g}, standard error {error:.2g}")
-    counts = [len(sample) for sample in samples]
-    if min(counts) < MANY:
+    counts = [len(rows) for rows in features]
+    if min(counts) < RELIABLE:
         lines.append(
-            f"{counts[0]} and {counts[1]} images are few: the Fréchet distance comes out too large, and compares with "
-            "those of as many images only; the kernel distance is unbiased"
+            f"{counts[0]} and {counts[1]} images are few: the Fréchet distance is biased upward, so compare it only "
+            "with distances of equally many images; the kernel distance is unbiased"
         )
     return lines

@@ -1,4 +1,4 @@
-"""Features of images, by which sets of images are compared: Inception-V3's, which make FID, or VGG19's."""
+"""Computes image features with Inception-V3 (for FID and KID) or VGG19, and caches them."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from ..utils.files import atomic
 from ..utils.threads import cores, prefetch, threads
 from . import inception
 
-VERSION = 1  # of what is made of a file
-BATCH = 16  # images at once unless told otherwise
-PIXELS = 1 << 20  # that VGG19 takes at once; a larger image goes alone
-SMALLEST = 16  # a side, in pixels, for its four poolings
+VERSION = 1  # of the cached files; changes when the same image would give other features
+BATCH = 16  # default batch size
+MAX_PIXELS = 1 << 20  # in one batch of VGG19; a larger image is a batch of its own
+MIN_SIDE = 16  # pixels that VGG19 needs per side for its four poolings
 
 
 class Extractor(Protocol):
-    """Makes features of images.
+    """Computes features of images.
 
     Attributes:
-        name: for people, like "Inception-V3 pool3" or "VGG19 conv3_4".
-        dimensions: D.
-        is_fid: whether the Fréchet distance of these features is what everybody calls FID.
-        key: tells its weights from others.
+        name: for messages, such as "Inception-V3 pool3" or "VGG19 conv3_4".
+        dimensions: D, the number of features per image.
+        is_fid: whether the Fréchet distance of these features is FID.
+        key: checksum of the weights.
     """
 
     name: str
@@ -50,35 +50,36 @@ class Extractor(Protocol):
     key: str
 
     def __call__(self, batch: Sequence[np.ndarray]) -> np.ndarray:
-        """RGB uint8 [H, W, 3] each, of any sizes -> float32 [N, D]."""
+        """N images, RGB uint8 [H, W, 3] of any sizes -> float32 [N, D]."""
 
 
 def extractor(name: str = "inception", path: Path | None = None) -> Extractor:
-    """An extractor by name.
+    """Opens an extractor.
 
     Args:
-        name: "inception", or "vgg19:conv3_4" and so on for VGG19 at a convolution.
-        path: of its weights; None for the published ones, downloaded once and verified; "random" for a VGG19 on trial.
+        name: "inception", or "vgg19:LAYER" for a convolution of VGG19, such as "vgg19:conv3_4".
+        path: weights file; None for the published weights, which are downloaded once and verified; "random" for VGG19
+            with random weights, as a trial.
 
     Raises:
-        InputError: there is no such network or layer, or its weights cannot be had.
+        InputError: the network or layer is unknown, or its weights cannot be downloaded or read.
     """
     kind, _, layer = name.partition(":")
     if name == "inception":
         return InceptionFeatures(path)
     if kind == "vgg19" and layer:
         return VGGFeatures(layer, path)
-    raise InputError(f"features {name!r}: unknown; inception is there, and vgg19:LAYER like vgg19:conv3_4")
+    raise InputError(f"features {name!r}: unknown; use inception, or vgg19:LAYER such as vgg19:conv3_4")
 
 
 class InceptionFeatures:
-    """Those of FID: Inception-V3's 2048 behind its last pooling, as pytorch-fid computes them."""
+    """The features of FID: 2048 per image, after the last pooling of Inception-V3, as pytorch-fid computes them."""
 
     name, dimensions, is_fid = "Inception-V3 pool3", inception.FEATURES, True
 
     def __init__(self, path: Path | None = None) -> None:
         network = inception.load(path or download.download("inception"))
-        self.key = _key(network)
+        self.key = _checksum(network)
         self._run = _runner(network, [None, 3, inception.SIDE, inception.SIDE])
 
     def __call__(self, batch: Sequence[np.ndarray]) -> np.ndarray:
@@ -86,30 +87,31 @@ class InceptionFeatures:
 
 
 class VGGFeatures:
-    """VGG19's at a convolution, before its ReLU, averaged over the image: where Inception cannot be had."""
+    """The output of a convolution of VGG19 before its ReLU, averaged over the image; needs no Inception weights."""
 
     is_fid = False
 
     def __init__(self, layer: str, path: Path | None = None) -> None:
-        network = _Averaged(VGG19(layer, path and str(path)))
-        self.name = f"VGG19 {layer}" + " with random weights" * (str(path) == RANDOM)
+        network = _AveragedVGG(VGG19(layer, path and str(path)))
+        self.name = f"VGG19 {layer} with random weights" if str(path) == RANDOM else f"VGG19 {layer}"
         self.dimensions = network.vgg.parameters()[-1].shape[0]
-        self.key = _key(network)
+        self.key = _checksum(network)
         self._run = _runner(network, [None, 3, None, None])
 
     def __call__(self, batch: Sequence[np.ndarray]) -> np.ndarray:
-        if small := [image.shape for image in batch if min(image.shape[:2]) < SMALLEST]:
-            raise InputError(f"an image of {small[0][1]}x{small[0][0]}: VGG19 needs {SMALLEST} pixels a side")
-        found = np.empty((len(batch), self.dimensions), np.float32)
-        for alike in of_one_shape(batch):
-            step = max(1, PIXELS // batch[alike[0]][..., 0].size)
-            for part in (alike[i : i + step] for i in range(0, len(alike), step)):
-                found[part] = self._run(images.to_network(np.stack([batch[i] for i in part])))
-        return found
+        features = np.empty((len(batch), self.dimensions), np.float32)
+        for indices in images.by_shape(batch):
+            height, width = batch[indices[0]].shape[:2]
+            if min(height, width) < MIN_SIDE:
+                raise InputError(f"an image of {width}x{height}: VGG19 needs {MIN_SIDE} pixels per side")
+            step = max(1, MAX_PIXELS // (height * width))
+            for part in (indices[i : i + step] for i in range(0, len(indices), step)):
+                features[part] = self._run(images.to_network(np.stack([batch[i] for i in part])))
+        return features
 
 
-class _Averaged(nn.Layer):
-    """[N, 3, H, W] in [-1, 1] -> features [N, C] on that scale; VGG19's own is that of [0, 255]."""
+class _AveragedVGG(nn.Layer):
+    """[N, 3, H, W] in [-1, 1] -> features [N, C]; divided by 127.5, since VGG19 takes values in [0, 255]."""
 
     def __init__(self, vgg: VGG19) -> None:
         super().__init__()
@@ -120,52 +122,52 @@ class _Averaged(nn.Layer):
         return F.adaptive_avg_pool2d(self.vgg(x), 1).flatten(1) / 127.5
 
 
-def of_folder(folder: Path, extractor: Extractor, *, batch_size: int = BATCH, cache: bool = True) -> np.ndarray:
-    """The features of all images of a folder, in the order of their names, float32 [N, D].
+def folder_features(folder: Path, extractor: Extractor, *, batch_size: int = BATCH, cache: bool = True) -> np.ndarray:
+    """The features of all images of a folder in the order of their names, float32 [N, D].
 
     Args:
-        folder: of images.
-        extractor: what makes them.
-        batch_size: images at once.
-        cache: whether to keep them in the user's cache, and to use what is kept there of the same files and weights.
+        folder: folder of images.
+        extractor: computes the features.
+        batch_size: images per batch.
+        cache: whether to read and write the user's cache, by the files' names, sizes and times and by the weights.
 
     Raises:
-        InputError: there is no such folder, no image in it, or a file that is none.
+        InputError: the folder is missing or contains no image, or a file cannot be read as an image.
     """
     files = image_files(folder)
     key = hashlib.sha256(json.dumps([VERSION, extractor.key, fingerprint(files)]).encode()).hexdigest()
     path = cache_folder().with_name("features") / f"{key[:32]}.npy"
-    if cache and (kept := _kept(path, (len(files), extractor.dimensions))) is not None:
-        return kept
+    if cache and (cached := _cached(path, (len(files), extractor.dimensions))) is not None:
+        return cached
     parts = []
     with (
-        decoded(files, batch_size) as batches,
+        decoded_batches(files, batch_size) as batches,
         tqdm(desc=folder.name, total=len(files), unit="image", leave=False, disable=None) as bar,
     ):
         for batch in batches:
             parts.append(extractor(batch))
             bar.update(len(batch))
-    found = np.concatenate(parts)
+    features = np.concatenate(parts)
     if cache:
-        with suppress(OutputError), atomic(path) as temporary:  # it would only have saved time
-            np.save(temporary, found)
-    return found
+        with suppress(OutputError), atomic(path) as temporary:  # the cache only saves time
+            np.save(temporary, features)
+    return features
 
 
-def _kept(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
+def _cached(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # there is none, or it is damaged
+        features = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):  # missing or damaged
         return None
-    return found if (found.shape, found.dtype) == (shape, np.float32) else None
+    return features if (features.shape, features.dtype) == (shape, np.float32) else None
 
 
 @contextmanager
-def decoded(files: list[Path], batch_size: int) -> Iterator[Iterator[list[np.ndarray]]]:
-    """Gives the images, RGB uint8 [H, W, 3], in batches; the next is decoded by all cores while one is in use.
+def decoded_batches(files: list[Path], batch_size: int) -> Iterator[Iterator[list[np.ndarray]]]:
+    """Yields batches of images, RGB uint8 [H, W, 3]; all cores decode the next batch while one is in use.
 
     Raises:
-        InputError: a file is no image.
+        InputError: a file cannot be read as an image.
     """
     with threads() as pool:
         batches = (pool.map(_read, files[i : i + batch_size]) for i in range(0, len(files), batch_size))
@@ -177,16 +179,10 @@ def _read(file: Path) -> np.ndarray:
     try:
         return images.read(file).rgb
     except InputError as error:
-        raise InputError(f"{file}: {error}; mend or remove it") from error
+        raise InputError(f"{error}; repair or remove it") from error
 
 
-def of_one_shape(batch: Sequence[np.ndarray]) -> Iterator[list[int]]:
-    """The numbers of the images of each shape."""
-    for shape in dict.fromkeys(image.shape for image in batch):
-        yield [i for i, image in enumerate(batch) if image.shape == shape]
-
-
-def _key(network: nn.Layer) -> str:
+def _checksum(network: nn.Layer) -> str:
     digest = hashlib.sha256(type(network).__name__.encode())
     for name, value in network.state_dict().items():
         digest.update(f"{name} {value.shape}".encode())
@@ -195,7 +191,7 @@ def _key(network: nn.Layer) -> str:
 
 
 def _runner(network: nn.Layer, shape: list[int | None]) -> Callable[[np.ndarray], np.ndarray]:
-    """The network on arrays: by Paddle Inference on a CPU, where it is several times as fast, and eagerly on a GPU."""
+    """A function that runs the network on arrays, with Paddle Inference on a CPU, where it is several times faster."""
     if paddle.get_device() == "cpu":
         with tempfile.TemporaryDirectory() as folder:
             path = save(network, Path(folder) / "network", image=shape)

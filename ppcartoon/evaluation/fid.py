@@ -1,6 +1,6 @@
-"""The Fréchet Inception distance (Heusel et al., NeurIPS 2017) and the kernel one (Bińkowski et al., ICLR 2018).
+"""FID (Heusel et al., NeurIPS 2017) and KID (Bińkowski et al., ICLR 2018), the Fréchet and kernel Inception distances.
 
-Both compare two sets of images by their features, [N, D] each; all is computed in float64.
+Both compare the features [N, D] of two sets of images; all computations are in float64.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from scipy.linalg.lapack import dpstrf
 from ..errors import InputError
 from ..utils.files import atomic
 
-MAX_BYTES = 1 << 29  # of an array of statistics: 8192 dimensions
-ROWS = 1024  # of a kernel matrix at once
+MAX_BYTES = 1 << 29  # of an array in a statistics file: 8192 dimensions
+ROWS = 1024  # of a kernel matrix computed at a time
 
 
 class Statistics(NamedTuple):
@@ -25,7 +25,7 @@ class Statistics(NamedTuple):
 
     Attributes:
         mu: float64 [D].
-        sigma: float64 [D, D], divided by N - 1.
+        sigma: float64 [D, D], the unbiased estimate (divided by N - 1).
     """
 
     mu: np.ndarray
@@ -36,8 +36,8 @@ class Kid(NamedTuple):
     """A kernel distance.
 
     Attributes:
-        value: the estimate, unbiased and thus sometimes below 0.
-        standard_error: of it.
+        value: the unbiased estimate, which may be negative.
+        standard_error: standard error of the estimate.
     """
 
     value: float
@@ -45,21 +45,21 @@ class Kid(NamedTuple):
 
 
 def statistics(features: np.ndarray) -> Statistics:
-    """Mean and covariance of [N, D].
+    """Mean and covariance of features [N, D].
 
     Raises:
-        InputError: of fewer than two.
+        InputError: N is less than 2.
     """
-    _enough(2, "a covariance", features)
+    _require_images(2, "a covariance", features)
     features = np.float64(features)
     return Statistics(features.mean(0), np.atleast_2d(np.cov(features, rowvar=False)))
 
 
 def load_statistics(path: Path) -> Statistics:
-    """Reads the `.npz` of pytorch-fid, with mu and sigma.
+    """Reads an `.npz` file with mu and sigma, as pytorch-fid writes it.
 
     Raises:
-        InputError: the file cannot be read, or holds something else.
+        InputError: the file cannot be read or has other content.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -69,35 +69,36 @@ def load_statistics(path: Path) -> Statistics:
             mu, sigma = (np.float64(table[key]) for key in Statistics._fields)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:  # zipfile, NumPy and a missing key each raise their own
+    except Exception as error:  # zipfile, NumPy and a missing key raise different exceptions
         raise InputError(f"{path}: not an .npz with mu and sigma ({error})") from error
     if mu.ndim != 1 or not mu.size or sigma.shape != (mu.size, mu.size):
         raise InputError(f"{path}: mu {list(mu.shape)} and sigma {list(sigma.shape)} are not [D] and [D, D]")
     if not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
-        raise InputError(f"{path}: has values that are not finite")
+        raise InputError(f"{path}: contains values that are not finite")
     if not np.allclose(sigma, sigma.T, rtol=1e-5, atol=1e-6 * np.abs(sigma).max()):
-        raise InputError(f"{path}: sigma is not symmetric: no covariance")
+        raise InputError(f"{path}: sigma is not symmetric, so it is not a covariance matrix")
     return Statistics(mu, sigma)
 
 
-def save_statistics(path: Path, one: Statistics) -> None:
-    """Writes what pytorch-fid and `load_statistics` read.
+def save_statistics(path: Path, statistics: Statistics) -> None:
+    """Writes a file for `load_statistics` and pytorch-fid.
 
     Raises:
         OutputError: the file cannot be written.
     """
     with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **one._asdict())
+        np.savez(file, **statistics._asdict())
 
 
 def frechet_distance(one: Statistics, other: Statistics) -> float:
     """|mu1 - mu2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)).
 
-    With S1 = A^T A and S2 = B^T B, the eigenvalues of S1 S2 are the squared singular values of A B^T, so that the trace
-    of its root is their sum: no root of a matrix is taken, and singular covariances are no special case.
+    With S1 = A^T A and S2 = B^T B, the eigenvalues of S1 S2 are the squared singular values of A B^T, so the trace of
+    its square root is the sum of these singular values. This needs no matrix square root, and singular covariances are
+    not a special case.
 
     Raises:
-        InputError: they have different dimensions, or one is no covariance.
+        InputError: the dimensions differ, or a sigma is not a covariance matrix.
     """
     if one.mu.shape != other.mu.shape:
         raise InputError(f"features of {one.mu.size} and of {other.mu.size} dimensions cannot be compared")
@@ -107,35 +108,39 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
 
 
 def _factor(sigma: np.ndarray) -> np.ndarray:
-    """A [rank, D] with A^T A = sigma, by Cholesky's decomposition with pivots, which ends where only rounding is left.
+    """A [rank, D] with A^T A = sigma, by pivoted Cholesky decomposition, which stops at the rounding error.
 
     Raises:
-        InputError: sigma has an eigenvalue below 0.
+        InputError: sigma has a negative eigenvalue.
     """
     upper, pivots, rank, _ = dpstrf(sigma)
     factor = np.empty((rank, len(sigma)))
     factor[:, pivots - 1] = np.triu(upper)[:rank]
     if np.abs(factor.T @ factor - sigma).max() > 1e-6 * np.abs(sigma).max():
-        raise InputError("sigma has an eigenvalue below 0: no covariance")
+        raise InputError("sigma has a negative eigenvalue, so it is not a covariance matrix")
     return factor
 
 
 def kid(x: np.ndarray, y: np.ndarray) -> Kid:
-    """The unbiased estimate of MMD^2 with the kernel (x.y / D + 1)^3, of [M, D] and [N, D], and its standard error.
+    """The unbiased estimate of MMD^2 with the kernel (x.y / D + 1)^3, and its standard error.
 
-    The error is the jackknife's of two samples (Arvesen 1969): the spread of the estimates that leave one image out,
-    which follow from the kernel's sums over rows.
+    The standard error is the two-sample jackknife (Arvesen 1969): the variance of the estimates that leave out one
+    image, which follow from the row sums of the kernel matrices.
+
+    Args:
+        x: features [M, D].
+        y: features [N, D].
 
     Raises:
-        InputError: there are fewer than three of either, or they have different dimensions.
+        InputError: M or N is less than 3, or the dimensions differ.
     """
-    _enough(3, "KID", x, y)
+    _require_images(3, "KID", x, y)
     if x.shape[1] != y.shape[1]:
         raise InputError(f"features of {x.shape[1]} and of {y.shape[1]} dimensions cannot be compared")
     x, y = np.float64(x), np.float64(y)
     m, n = len(x), len(y)
-    xx, yy = _others(x), _others(y)
-    xy, yx = _sums(x, y)
+    xx, yy = _sums_without_itself(x), _sums_without_itself(y)
+    xy, yx = _kernel_sums(x, y)
     a, b, c = xx.sum(), yy.sum(), xy.sum()
     value = a / (m * (m - 1)) + b / (n * (n - 1)) - 2 * c / (m * n)
     without_x = (a - 2 * xx) / ((m - 1) * (m - 2)) + b / (n * (n - 1)) - 2 * (c - xy) / ((m - 1) * n)
@@ -148,8 +153,8 @@ def _kernel(products: np.ndarray, dimensions: int) -> np.ndarray:
     return (products / dimensions + 1) ** 3
 
 
-def _sums(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[M] and [N]: of the kernel of each of [M, D] with all of [N, D], and the other way round."""
+def _kernel_sums(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row sums [M] and column sums [N] of the kernel matrix of x [M, D] and y [N, D]."""
     rows, columns = [], np.zeros(len(y))
     for i in range(0, len(x), ROWS):
         kernel = _kernel(x[i : i + ROWS] @ y.T, x.shape[1])
@@ -158,12 +163,12 @@ def _sums(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(rows), columns
 
 
-def _others(x: np.ndarray) -> np.ndarray:
-    """[M]: of the kernel of each of [M, D] with all others."""
-    return _sums(x, x)[0] - _kernel(np.square(x).sum(1), x.shape[1])
+def _sums_without_itself(x: np.ndarray) -> np.ndarray:
+    """Row sums [M] of the kernel matrix of x [M, D] with itself, without the diagonal."""
+    return _kernel_sums(x, x)[0] - _kernel(np.square(x).sum(1), x.shape[1])
 
 
-def _enough(least: int, what: str, *samples: np.ndarray) -> None:
+def _require_images(number: int, purpose: str, *samples: np.ndarray) -> None:
     fewest = min(map(len, samples))
-    if fewest < least:
-        raise InputError(f"{what} needs at least {least} images, there {'is' if fewest == 1 else 'are'} {fewest}")
+    if fewest < number:
+        raise InputError(f"{purpose} needs at least {number} images, there {'is' if fewest == 1 else 'are'} {fewest}")

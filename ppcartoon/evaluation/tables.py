@@ -1,4 +1,4 @@
-"""The paper's Tables I and II: how far outputs are from cartoons and from their photos, beside the paper's values."""
+"""Tables I and II of the paper: distances of cartoons to the style's images and to the photos, next to the paper's."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import images
 from ..data.image_folder import image_files
 from ..errors import InputError
 from ..utils.files import atomic
-from ..utils.tables import Column, draw_tables, to_csv, to_markdown
+from ..utils.tables import Column, markdown_table, to_csv
 from . import features, outputs
-from .compare import MANY, Features
+from .compare import RELIABLE, FeatureOptions
 from .fid import Kid, Statistics, frechet_distance, kid, statistics
 
-DATASET = Path("data/dataset")  # where prepare_data.py puts the paper's
+DATASET = Path("data/dataset")  # where `ppcartoon prepare` puts the paper's data
 PHOTOS = DATASET / "test/test_photo"
 CARTOONS = {
     style: DATASET / folder / "style"
@@ -27,29 +26,29 @@ CARTOONS = {
 CONTENT = "Content Images"
 MODELS = (CONTENT, "CycleGAN", "CartoonGAN", "AnimeGAN", "CartoonLossGAN")
 TARGETS = ("cartoon images", "content images")
-PAPER = {  # FID to each of them, from Tables I and II
+PAPER = {  # FID of each model to each target, from Tables I and II
     "shinkai": ((135.82, "N/A"), (108.29, 91.95), (117.62, 58.71), (116.33, 77.36), (118.79, 53.95)),
     "paprika": ((174.27, "N/A"), (122.60, 141.39), (143.98, 107.81), (150.71, 95.67), (147.88, 79.95)),
 }
 
 
 def cartoons_of(style: str) -> Path:
-    """Where the paper's cartoons of a style are.
+    """The folder of the paper's cartoons of a style.
 
     Raises:
-        InputError: it is none of the paper's.
+        InputError: the paper does not have this style.
     """
     if style.casefold() not in CARTOONS:
-        raise InputError(f"--style {style}: none of {', '.join(CARTOONS)}; say where its --cartoons are")
+        raise InputError(f"--style {style}: not one of {', '.join(CARTOONS)}; give its images as --cartoons")
     return CARTOONS[style.casefold()]
 
 
-class Known(NamedTuple):
-    """What is known of a folder of images.
+class Measured(NamedTuple):
+    """A folder of images, measured.
 
     Attributes:
         features: float32 [N, D].
-        statistics: of them.
+        statistics: mean and covariance of the features.
     """
 
     features: np.ndarray
@@ -57,7 +56,7 @@ class Known(NamedTuple):
 
 
 class Score(NamedTuple):
-    """How far some images are from others.
+    """The distances between two sets of images.
 
     Attributes:
         frechet: Fréchet distance of their features.
@@ -68,59 +67,59 @@ class Score(NamedTuple):
     kid: Kid
 
 
-Scores = dict[str, tuple[Score | str, Score | str]]  # by model, to each of TARGETS, or why there is none
+Scores = dict[str, tuple[Score | str, Score | str]]  # by model, for each of TARGETS; a text says why there is none
 
 
 def measure(
     photos: Path, cartoons: Path, given: dict[str, Path], work: Path, features_of: Callable[[Path], np.ndarray]
 ) -> Scores:
-    """How far the photos, and what each model made of them, are from the cartoons and from the photos.
+    """Computes the distances of the photos and of each model's outputs to the cartoons and to the photos.
 
     Args:
         photos: folder of the content images.
-        cartoons: folder of the style.
-        given: paths of methods by name, as in `methods.outputs`.
+        cartoons: folder of the style's images.
+        given: paths by method name, see `outputs.outputs`.
         work: folder for the outputs of weights.
-        features_of: the features [N, D] of a folder's images.
+        features_of: computes the features [N, D] of a folder's images.
 
     Raises:
         InputError: images are missing, cannot be read, or are too few.
     """
     if CONTENT in given:
-        raise InputError(f"{CONTENT}={given[CONTENT]}: the photos have that row")
+        raise InputError(f"{CONTENT}={given[CONTENT]}: this row is for the photos")
     files, folders = image_files(photos), {}
-    image_files(cartoons)  # which has to be there before much is done
+    image_files(cartoons)  # reports a missing folder before the outputs are computed
     for name, path in given.items():
         folders[name] = folder = outputs.outputs(name, path, files, work)[0].parent
-        if (there := len(image_files(folder))) > len(files):
-            raise InputError(f"{folder}: {there} images of {name} for {len(files)} photos; leave one for each")
+        if (count := len(image_files(folder))) > len(files):
+            raise InputError(f"{folder}: {count} images of {name} for {len(files)} photos; keep one for each photo")
 
-    def known(folder: Path) -> Known:
+    def measured(folder: Path) -> Measured:
         found = features_of(folder)
-        return Known(found, statistics(found))
+        return Measured(found, statistics(found))
 
-    style, content = known(cartoons), known(photos)
+    style, content = measured(cartoons), measured(photos)
     scores: Scores = {CONTENT: (_score(content, style), "N/A")}
     for name, folder in folders.items():
-        made = known(folder)
-        scores[name] = _score(made, style), _score(made, content)
+        output = measured(folder)
+        scores[name] = _score(output, style), _score(output, content)
     return scores
 
 
-def _score(one: Known, other: Known) -> Score:
+def _score(one: Measured, other: Measured) -> Score:
     return Score(frechet_distance(one.statistics, other.statistics), kid(one.features, other.features))
 
 
 def columns(scores: Scores, style: str, network: str, is_fid: bool) -> tuple[list[Column], list[Column]]:
-    """The table of the paper, and one of kernel distances.
+    """The columns of the paper's table, and of a table of kernel distances.
 
-    The paper's values can be compared to FID alone: there are differences to nothing else.
+    Differences to the paper's values are shown for FID only, since other distances are on another scale.
 
     Args:
-        scores: from `measure`; models of the paper that it lacks were not run.
-        style: decides which values of the paper stand beside ours, if any.
-        network: that the features are of.
-        is_fid: whether distances of its features are FID and KID.
+        scores: from `measure`; models of the paper that are missing are shown as "not run".
+        style: if the paper has its values, they are shown next to ours.
+        network: name of the features.
+        is_fid: whether distances of these features are FID and KID.
     """
     models = list(dict.fromkeys([*MODELS, *scores]))
     paper = dict(zip(MODELS, PAPER.get(style.casefold(), ())))
@@ -133,7 +132,8 @@ def columns(scores: Scores, style: str, network: str, is_fid: bool) -> tuple[lis
         if paper:
             distances.append(Column(f"FID to {target}, paper", ".2f", published))
         form = ".2f" if is_fid else ".4g"
-        distances.append(Column(f"{frechet} to {target}" + ", ours" * bool(paper), form, ours))
+        title = f"{frechet} to {target}, ours" if paper else f"{frechet} to {target}"
+        distances.append(Column(title, form, ours))
         if paper and is_fid:
             distances.append(Column(f"FID to {target}, difference", "+.2f", list(map(_difference, ours, published))))
         kernels.append(Column(f"{kernel} to {target}", ".4g", _each(found, lambda score: score.kid.value)))
@@ -143,7 +143,7 @@ def columns(scores: Scores, style: str, network: str, is_fid: bool) -> tuple[lis
 
 
 def _each(values: Sequence, number: Callable[[Score], float]) -> list[float | str]:
-    """A number of each score, or the reason why there is none."""
+    """A number per score, or the text that says why there is none."""
     return [value if isinstance(value, str) else number(value) for value in values]
 
 
@@ -152,39 +152,44 @@ def _difference(ours: float | str, paper: float | str) -> float | str:
     return reasons[0] if reasons else ours - paper
 
 
-def make(style: str, photos: Path, cartoons: Path, given: dict[str, Path], folder: Path, asked: Features) -> str:
-    """Writes STYLE.md, STYLE.csv (unrounded) and STYLE.png; gives the Markdown.
+def write(
+    style: str, photos: Path, cartoons: Path, given: dict[str, Path], folder: Path, options: FeatureOptions
+) -> str:
+    """Writes STYLE.md and STYLE.csv (unrounded); returns the Markdown.
 
     Args:
         style: see `columns`.
         photos: see `measure`.
-        cartoons: likewise.
-        given: likewise.
-        folder: for the table, and for a folder with the outputs of weights.
-        asked: which features are compared.
+        cartoons: see `measure`.
+        given: see `measure`.
+        folder: output folder, for the table and the folder `outputs` with the outputs of weights.
+        options: the features to compare.
 
     Raises:
-        InputError: the style is no name of a file, or as in `measure`.
+        InputError: the style cannot be part of a file name; or as in `measure`.
         OutputError: the folder cannot be written to.
     """
     if not style or Path(style).name != style:
-        raise InputError(f"--style {style}: is to be part of a file's name")
-    extractor = features.extractor(asked.name, asked.path)
-    features_of = partial(features.of_folder, extractor=extractor, batch_size=asked.batch_size, cache=asked.cache)
+        raise InputError(f"--style {style}: cannot be part of a file name")
+    extractor = features.extractor(options.name, options.path)
+    features_of = partial(
+        features.folder_features, extractor=extractor, batch_size=options.batch_size, cache=options.cache
+    )
     scores = measure(photos, cartoons, given, folder / "outputs", features_of)
     tables = columns(scores, style, extractor.name, extractor.is_fid)
-    title = f"{style}, by {extractor.name} features"
     counts = [len(image_files(each)) for each in (photos, cartoons)]
-    remarks = [f"{counts[0]} photos of {photos}, {counts[1]} cartoons of {cartoons}. Smaller is nearer."]
+    remarks = [f"{counts[0]} photos of {photos}, {counts[1]} cartoons of {cartoons}. Smaller is closer."]
     if not extractor.is_fid:
         remarks.append(f"Distances of {extractor.name} features are not FID: the paper's values are on another scale.")
-    if min(counts) < MANY:
-        remarks.append("These are few for Fréchet distances, which come out too large; kernel distances are unbiased.")
+    if min(counts) < RELIABLE:
+        remarks.append("Fréchet distances of so few images are biased upward; kernel distances are unbiased.")
     remarks += [f"{name}: {path}." for name, path in given.items()]
-    text = "\n".join([f"## {title}", "", *(line for table in tables for line in to_markdown(table)), " ".join(remarks)])
-    everything = to_csv([tables[0][0], *(column for table in tables for column in table[1:])])
-    images.write(folder / f"{style}.png", images.Picture(draw_tables(title, tables)))
-    for ending, content in (("md", text + "\n"), ("csv", everything)):
+    lines = [f"## {style}, by {extractor.name} features", ""]
+    for table in tables:
+        lines += markdown_table([column.header for column in table], zip(*(column.cells() for column in table)))
+    text = "\n".join([*lines, " ".join(remarks)])
+    csv = to_csv([tables[0][0], *(column for table in tables for column in table[1:])])
+    for ending, content in (("md", text + "\n"), ("csv", csv)):
         with atomic(folder / f"{style}.{ending}") as temporary:
             temporary.write_text(content, encoding="utf-8", errors="backslashreplace")
     return text

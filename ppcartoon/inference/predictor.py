@@ -114,9 +114,9 @@ class CartoonPredictor:
 
     def _cartoonize(self, photos: list[np.ndarray]) -> list[np.ndarray]:
         cartoons: list[np.ndarray] = [photo[:0] for photo in photos]
-        for shape in dict.fromkeys(photo.shape for photo in photos):
-            indices = [i for i, photo in enumerate(photos) if photo.shape == shape]
-            tile, step = self.tile_size(*shape[:2]), self._max_batch(*shape[:2])
+        for indices in images.by_shape(photos):
+            size = photos[indices[0]].shape[:2]
+            tile, step = self.tile_size(*size), self._max_batch(*size)
             for start in range(0, len(indices), step):
                 batch = indices[start : start + step]
                 with _as_input_error():

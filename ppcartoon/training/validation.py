@@ -18,7 +18,7 @@ from ppgan.metrics.builder import build_metric
 from ..config.schema import Validate
 from ..data.image_folder import image_files
 from ..errors import naming
-from ..evaluation.features import Extractor, decoded, of_folder, of_one_shape
+from ..evaluation.features import Extractor, decoded_batches, folder_features
 from ..models.base import TrainableModel
 from .monitor import TrainingLogger
 
@@ -51,7 +51,7 @@ class Validation:
             InputError: a file is not an image, or there are too few.
         """
         self.references = {
-            (extractor, side): of_folder(folder, extractor, batch_size=self.batch_size)
+            (extractor, side): folder_features(folder, extractor, batch_size=self.batch_size)
             for extractor in self.extractors
             for side, folder in self.folders.items()
         }
@@ -75,7 +75,7 @@ class Validation:
             return
         files, features = image_files(self.folders["content"]), {extractor: [] for extractor in self.extractors}
         with (
-            decoded(files, self.batch_size) as batches,
+            decoded_batches(files, self.batch_size) as batches,
             tqdm(desc="validation", total=len(files), unit="image", leave=False, disable=None) as bar,
         ):
             for batch in batches:
@@ -109,7 +109,7 @@ def _in_one_line(values: dict[str, float]) -> str:
 def cartoonize(model: TrainableModel, photos: list[np.ndarray]) -> list[np.ndarray]:
     """A model's cartoons of photos of any sizes; RGB uint8 [H, W, 3] each."""
     cartoons = list(photos)
-    for indices in of_one_shape(photos):
+    for indices in images.by_shape(photos):
         height, width = photos[indices[0]].shape[:2]
         padded = np.stack([images.pad(photos[i]) for i in indices])
         outputs = images.from_network(model.cartoonize(paddle.to_tensor(images.to_network(padded))).numpy())

@@ -116,7 +116,7 @@ def test_whole_folder_and_plain_onnx_runtime_make_the_same_cartoons(style, tmp_p
     folder._whole_folder(style.predictor(1), tmp_path / "photos")(tmp_path / "ours")
     for file in files:
         ours, plain, source = (images.read(tmp_path / name / file.name).rgb for name in ("ours", "plain", "photos"))
-        assert common.psnr(ours, plain) > 30 > common.psnr(ours, source)
+        assert images.psnr(ours, plain) > 30 > images.psnr(ours, source)
 
     for name, value in {"COUNT": 3, "HEIGHT": 48, "WIDTH": 64}.items():
         monkeypatch.setattr(folder, name, value)

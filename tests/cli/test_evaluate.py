@@ -1,4 +1,4 @@
-"""`tools/evaluate.py fid` from end to end, on VGG19 with random weights."""
+"""`ppcartoon evaluate`: the `fid` command with random VGG19 weights, its errors, and the help."""
 
 import re
 import subprocess
@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from ppcartoon.cli.evaluate import main
+from ppcartoon.baselines.gatys import GatysOptions
+from ppcartoon.cli.evaluate import main, parser
 from ppcartoon.evaluation import compare, features, fid
 from tests.helpers import training_runs
 from tests.helpers.folders import drawn, save
@@ -35,10 +36,10 @@ def evaluate(capsys):
     return run
 
 
-def test_two_folders_have_both_distances_and_are_never_called_fid(root, evaluate):
+def test_vgg_distances_of_two_folders_are_not_called_fid(root, evaluate):
     code, out, err = evaluate("fid", root / "photos", root / "cartoons", *VGG)
-    made = features.extractor("vgg19:conv1_1", "random")
-    x, y = (features.of_folder(root / name, made, cache=False) for name in ("photos", "cartoons"))
+    extract = features.extractor("vgg19:conv1_1", "random")
+    x, y = (features.folder_features(root / name, extract, cache=False) for name in ("photos", "cartoons"))
     distance, (value, error) = fid.frechet_distance(fid.statistics(x), fid.statistics(y)), fid.kid(x, y)
     name = "VGG19 conv1_1 with random weights features"
     assert (code, err) == (0, "")
@@ -48,17 +49,17 @@ def test_two_folders_have_both_distances_and_are_never_called_fid(root, evaluate
     assert remark.startswith("4 and 5 images are few")
 
 
-def test_a_folder_is_at_no_distance_from_itself(root, evaluate):
+def test_distance_of_a_folder_to_itself_is_zero(root, evaluate):
     _, out, _ = evaluate("fid", root / "photos", root / "photos", *VGG)
     assert float(re.search(r"not FID: (\S+)", out)[1]) == pytest.approx(0, abs=1e-6)
 
 
-def test_statistics_stand_for_their_folder(root, tmp_path, evaluate):
-    wanted = evaluate("fid", root / "photos", root / "cartoons", *VGG)[1].splitlines()[0]
+def test_saved_statistics_give_the_same_distance_as_their_folder(root, tmp_path, evaluate):
+    expected = evaluate("fid", root / "photos", root / "cartoons", *VGG)[1].splitlines()[0]
     code, out, _ = evaluate("fid", root / "photos", *VGG, "--save", tmp_path / "p.npz")
     assert (code, out) == (0, f"statistics of {root / 'photos'}: {tmp_path / 'p.npz'}\n")
     code, out, _ = evaluate("fid", tmp_path / "p.npz", root / "cartoons", *VGG, "--batch-size", "2", "--no-cache")
-    assert code == 0 and out.splitlines()[0] == wanted and "not KID: needs the images of both" in out
+    assert code == 0 and out.splitlines()[0] == expected and "not KID: needs two folders of images" in out
 
 
 def test_two_files_of_statistics_need_no_network(root, tmp_path, evaluate, home):
@@ -70,8 +71,8 @@ def test_two_files_of_statistics_need_no_network(root, tmp_path, evaluate, home)
     assert not home.exists()
 
 
-class Fake:
-    """Says that it is Inception."""
+class FakeInception:
+    """An extractor that claims to be Inception."""
 
     name, dimensions, is_fid, key = "fake", 2048, True, "fake"
 
@@ -79,10 +80,10 @@ class Fake:
         return np.float32([np.resize(image, 2048) for image in batch])
 
 
-def test_inception_s_distances_are_called_fid_and_kid(root, evaluate, monkeypatch):
-    monkeypatch.setattr(compare, "extractor", lambda name, path: Fake())
+def test_inception_distances_are_called_fid_and_kid(root, evaluate, monkeypatch):
+    monkeypatch.setattr(compare, "extractor", lambda name, path: FakeInception())
     code, out, _ = evaluate("fid", root / "photos", root / "cartoons")
-    x, y = (features.of_folder(root / name, Fake()) for name in ("photos", "cartoons"))
+    x, y = (features.folder_features(root / name, FakeInception()) for name in ("photos", "cartoons"))
     value, error = fid.kid(x, y)
     assert (code, out.splitlines()[:2]) == (
         0,
@@ -94,7 +95,7 @@ def test_inception_s_distances_are_called_fid_and_kid(root, evaluate, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "arguments, why",
+    "arguments, reason",
     [
         (["{root}/photos"], "B is missing"),
         (["{root}/photos", "{root}/none", *VGG], "{root}/none: no such folder; beside it are cartoons, one, photos"),
@@ -107,15 +108,42 @@ def test_inception_s_distances_are_called_fid_and_kid(root, evaluate, monkeypatc
         (["{root}/photos", *VGG, "--save", "{root}/photos/0.png/a.npz"], "a file is there, where a folder is needed"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(root, evaluate, arguments, why):
+def test_invalid_fid_command_gives_one_line_and_exit_code_2(root, evaluate, arguments, reason):
     save(root / "one" / "0.png", np.zeros((20, 20, 3), np.uint8))
     fid.save_statistics(root / "small.npz", fid.Statistics(np.zeros(3), np.eye(3)))
     code, out, err = evaluate("fid", *(argument.format(root=root) for argument in arguments))
     assert (code, out) == (2, "")
-    assert err.startswith("ppcartoon evaluate: ") and err.count("\n") == 1 and why.format(root=root) in err
+    assert err.startswith("ppcartoon evaluate: ") and err.count("\n") == 1 and reason.format(root=root) in err
 
 
-def test_the_tool_runs_as_it_is():
+def test_tool_runs_from_another_folder():
     tool = [sys.executable, str(training_runs.ROOT / "tools/evaluate.py"), "fid", "--help"]
     done = subprocess.run(tool, capture_output=True, text=True, cwd="/")
     assert done.returncode == 0 and "--features" in done.stdout
+
+
+def test_parser_imports_no_heavy_module():
+    code = "import sys; from ppcartoon.cli import evaluate; evaluate.parser(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=training_runs.ROOT)
+    assert done.returncode == 0, done.stderr
+    imported = set(done.stdout.split())
+    assert "argparse" in imported
+    assert imported.isdisjoint({"cv2", "numpy", "onnx", "paddle", "PIL", "pydantic", "scipy", "yaml"})
+
+
+def test_defaults_of_the_parser_are_those_of_the_library():
+    args = parser().parse_args(["fid", "a", "b"])
+    assert compare.FeatureOptions(args.features, args.weights_file, args.batch_size) == compare.FeatureOptions()
+    args = parser().parse_args(["gatys", "photo.jpg", "style.jpg", "-o", "out"])
+    assert not set(vars(args)) & set(GatysOptions._fields)
+
+
+@pytest.mark.parametrize("name, value", GatysOptions._field_defaults.items())
+def test_gatys_help_shows_the_defaults_of_the_library(capsys, name, value):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["gatys", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    shown = " ".join(value) if isinstance(value, tuple) else f"{value:.0f}" if isinstance(value, float) else value
+    options = text.partition(" optimization: ")[2]
+    description = options.partition(f"--{name.replace('_', '-')} ")[2]
+    assert re.match(rf".*?\(default: {re.escape(str(shown))}[,;)]", description)

@@ -137,7 +137,7 @@ def test_the_paper_s_numbers_of_images_exit_with_0(web, origin, run, tmp_path, m
     code, out, err = run("download")
     assert (code, err) == (0, "")
     rows = [f"| {folder} | {number} | {number} |" for folder, number in COUNTS.items()]
-    assert out.splitlines() == ["data/dataset", "| folder | images | in the paper |", "|---|---|---|", *rows]
+    assert out.splitlines() == ["data/dataset", "| folder | images | in the paper |", "|---|---:|---:|", *rows, ""]
     assert contents(Path("data/dataset")) == images()
 
 
@@ -149,7 +149,7 @@ def test_other_numbers_of_images_exit_with_1(web, tmp_path):
         assert done.stderr.startswith(
             f"ppcartoon prepare: {tmp_path}/dataset does not have the paper's numbers of images; training uses "
         )
-        assert done.stderr.count("\n") == 1 and done.stdout.count("\n") == 3 + len(COUNTS)
+        assert done.stderr.count("\n") == 1 and done.stdout.count("\n") == 4 + len(COUNTS)
     assert len(web.log) == 1
 
 

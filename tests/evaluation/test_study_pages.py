@@ -1,4 +1,4 @@
-"""The pages of a study: what a voter sees, what counts, and what nobody can do."""
+"""The pages of a study: what a voter sees, which votes count, and which requests are rejected."""
 
 import io
 import re
@@ -11,12 +11,12 @@ from PIL import Image
 from ppcartoon.evaluation.user_study.material import read
 from ppcartoon.evaluation.user_study.pages import create_app
 from ppcartoon.evaluation.user_study.votes import Votes, load
-from tests.helpers.studies import COLORS, STYLES, choices, images, made, method_shown
+from tests.helpers.studies import COLORS, STYLES, choices, images, method_shown, write_study
 
 
 @pytest.fixture
 def study(tmp_path):
-    return made(tmp_path / "study")
+    return write_study(tmp_path / "study")
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ def app(study, votes):
 
 @pytest.fixture
 def voter(app):
-    return begun(app)
+    return new_voter(app)
 
 
-def begun(app):
-    """A browser of a new voter, at the first set."""
+def new_voter(app):
+    """A test client of a new voter, at the first set."""
     client = app.test_client()
     assert client.post("/start").location == "/?started"
     return client
@@ -51,7 +51,7 @@ def vote(client, token):
     return client.post("/vote", data={"choice": token})
 
 
-def test_a_voter_goes_from_the_start_through_all_sets_to_the_thanks(app, study):
+def test_voter_goes_from_the_start_page_through_all_sets_to_the_thanks_page(app, study):
     client = app.test_client()
     assert 'action="/start"' in page(client) and "4 times" in page(client)
     client.post("/start")
@@ -62,16 +62,16 @@ def test_a_voter_goes_from_the_start_through_all_sets_to_the_thanks(app, study):
         answer = vote(client, token)
         assert answer.status_code == 303 and answer.location == "/"
     assert "Thank you" in page(client)
-    client.post("/start")  # does not make another voter of this one
+    client.post("/start")  # does not start again as another voter
     assert "Thank you" in page(client)
     assert [v.method for v in load(study / "votes.sqlite")[1]] == ["CartoonGAN"] * 4
 
 
-def test_a_reload_shows_the_same_and_voters_see_different_orders(app, voter):
+def test_reload_keeps_the_order_of_images_and_other_voters_see_other_orders(app, voter):
     assert page(voter) == page(voter)
     orders, tokens = Counter(), set()
     for _ in range(40):
-        client = begun(app)
+        client = new_voter(app)
         shown = choices(page(client))
         orders[tuple(method_shown(client.get(f"/image/{token}").data) for token in shown)] += 1
         tokens |= set(shown)
@@ -79,48 +79,48 @@ def test_a_reload_shows_the_same_and_voters_see_different_orders(app, voter):
 
 
 @pytest.fixture
-def mixed(study):
-    """The files of one method are of another format, with metadata."""
+def tiff_outputs(study):
+    """Stores the outputs of one method in another format, with metadata."""
     for path in study.rglob("CycleGAN/*.png"):
         Image.open(path).save(path.with_suffix(".tiff"), description="CycleGAN")
         path.unlink()
 
 
-def test_nothing_tells_which_picture_is_whose(mixed, voter, study):
+def test_page_and_responses_do_not_reveal_the_method_of_an_image(tiff_outputs, voter, study):
     text = page(voter)
     answers = [voter.get(address) for address in images(text)]
-    said = text + "".join(str(answer.headers) for answer in answers)
+    everything = text + "".join(str(answer.headers) for answer in answers)
     assert len(answers) == 4
-    assert not [name for name in (*COLORS, *STYLES, "photos/", str(study)) if name in said]
+    assert not [name for name in (*COLORS, *STYLES, "photos/", str(study)) if name in everything]
     assert len({tuple((k, v) for k, v in a.headers if k != "Content-Length") for a in answers}) == 1
     for answer in answers:
-        picture = Image.open(io.BytesIO(answer.data))
-        assert picture.format == "PNG" and picture.size == (36, 24) and not picture.info
+        image = Image.open(io.BytesIO(answer.data))
+        assert image.format == "PNG" and image.size == (36, 24) and not image.info
 
 
-def test_a_set_counts_once_whatever_is_sent_again(voter, votes):
+def test_repeated_votes_on_a_set_count_once(voter, votes):
     first, *others = choices(page(voter))
     assert {vote(voter, token).status_code for token in (first, first, *others, first)} == {303}
     assert votes.count() == 1 and "2 of 4" in page(voter)
 
 
-@pytest.mark.parametrize("whose", ["another voter's", "the photo's", "made up", "none", "a file's"])
-def test_a_choice_that_is_none_of_the_voter_s_is_refused(app, voter, votes, study, whose):
+@pytest.mark.parametrize("kind", ["another voter's", "the photo's", "made up", "none", "a file's"])
+def test_token_that_the_voter_was_not_shown_is_rejected(app, voter, votes, study, kind):
     text = page(voter)
     token = {
-        "another voter's": choices(page(begun(app)))[0],
+        "another voter's": choices(page(new_voter(app)))[0],
         "the photo's": images(text)[0].rpartition("/")[2],
         "made up": "0" * 32,
         "none": "",
         "a file's": "shinkai/CycleGAN/0.png",
-    }[whose]
+    }[kind]
     answer = vote(voter, token)
-    assert answer.status_code == 400 and "none of yours" in answer.text and votes.count() == 0
+    assert answer.status_code == 400 and "not shown this image" in answer.text and votes.count() == 0
     assert vote(app.test_client(), choices(text)[0]).status_code == 400  # without the cookie
     assert voter.post("/vote").status_code == 400 and votes.count() == 0
 
 
-def test_cookies_and_headers_keep_others_out(voter, app):
+def test_cookie_and_security_headers(voter, app):
     cookie = app.test_client().post("/start").headers["Set-Cookie"]
     assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Expires=" in cookie
     text = voter.get("/")
@@ -128,21 +128,21 @@ def test_cookies_and_headers_keep_others_out(voter, app):
     policy = dict(part.strip().split(" ", 1) for part in text.headers["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == "'none'" and policy["frame-ancestors"] == "'none'"
     assert {policy[kind] for kind in ("img-src", "style-src", "script-src", "form-action")} == {"'self'"}
-    assert not re.search(r"<script>|style=|\son\w+=|https?:", text.text)  # what the policy would forbid
-    picture = voter.get(images(text.text)[0])
-    assert "private" in picture.headers["Cache-Control"] and "no-store" not in picture.headers["Cache-Control"]
-    assert "Set-Cookie" not in picture.headers
+    assert not re.search(r"<script>|style=|\son\w+=|https?:", text.text)  # forbidden by the policy
+    image = voter.get(images(text.text)[0])
+    assert "private" in image.headers["Cache-Control"] and "no-store" not in image.headers["Cache-Control"]
+    assert "Set-Cookie" not in image.headers
     for name, kind in (("study.css", "text/css"), ("study.js", "text/javascript")):
         assert f'"/{name}"' in text.text and voter.get(f"/{name}").mimetype == kind
 
 
-def test_a_refused_cookie_is_told_to_the_voter(app):
+def test_voter_whose_browser_rejects_the_cookie_is_told(app):
     client = app.test_client(use_cookies=False)
     assert "allow cookies" not in page(client)
     assert "allow cookies" in client.get(client.post("/start").location).text
 
 
-def test_forged_cookies_are_no_voters(app, voter, votes):
+def test_forged_cookie_leads_to_the_start_page(app, voter, votes):
     page(voter)
     cookie = voter.post("/start").headers.get("Set-Cookie") or app.test_client().post("/start").headers["Set-Cookie"]
     name, value = cookie.split(";")[0].split("=", 1)
@@ -154,12 +154,12 @@ def test_forged_cookies_are_no_voters(app, voter, votes):
 @pytest.mark.parametrize(
     "host, code", [("evil.example", 400), ("localhost:8000", 200), ("127.0.0.1:81", 200), ("[::1]:8", 200)]
 )
-def test_on_loopback_no_other_name_leads_here(app, host, code):
+def test_other_host_names_are_rejected_on_loopback(app, host, code):
     answer = app.test_client().get("/", headers={"Host": host})
     assert answer.status_code == code and ("Start" in answer.text) == (code == 200)
 
 
-def test_for_others_any_name_does(study, votes):
+def test_any_host_name_is_accepted_without_a_list_of_hosts(study, votes):
     client = create_app(read(study)[0], votes, 4).test_client()
     assert client.get("/", headers={"Host": "study.example"}).status_code == 200
 
@@ -178,21 +178,21 @@ def test_no_path_opens_a_file(voter, path):
     assert answer.status_code == 404 and answer.mimetype == "text/html" and b"SQLite" not in answer.data
 
 
-def test_what_is_too_large_is_refused(voter, votes):
+def test_too_large_request_is_rejected(voter, votes):
     assert vote(voter, "x" * 20_000).status_code == 413
     assert voter.post("/vote", data={"choice": (io.BytesIO(b"x" * 20_000), "a")}).status_code == 413
     assert votes.count() == 0
 
 
-def test_a_vote_that_cannot_be_kept_is_told_to_the_voter_and_logged_in_a_line(voter, votes, caplog):
+def test_vote_that_cannot_be_saved_is_reported_to_the_voter_and_logged(voter, votes, caplog):
     token = choices(page(voter))[0]
     votes.close()
     answer = vote(voter, token)
-    assert answer.status_code == 503 and "Nothing was kept" in answer.text
+    assert answer.status_code == 503 and "not saved" in answer.text
     assert [record.getMessage() for record in caplog.records] == ["/vote: Cannot operate on a closed database."]
 
 
-def test_pictures_are_shown_pixel_by_pixel_with_their_transparency(study, voter):
+def test_images_keep_their_pixels_and_transparency(study, voter):
     rgba = np.random.default_rng(0).integers(0, 256, (24, 36, 4), np.uint8)
     for path in [*study.glob("*/*/*.png"), *study.glob("photos/*.png")]:
         Image.fromarray(rgba).save(path)
@@ -200,10 +200,10 @@ def test_pictures_are_shown_pixel_by_pixel_with_their_transparency(study, voter)
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(voter.get(address).data))), rgba)
 
 
-def test_large_images_are_shown_smaller_all_alike(tmp_path):
-    study = made(tmp_path, 1, ("shinkai",), ("CycleGAN", "AnimeGAN"), height=20, width=2000)
+def test_large_images_are_all_reduced_to_the_same_size(tmp_path):
+    study = write_study(tmp_path, 1, ("shinkai",), ("CycleGAN", "AnimeGAN"), height=20, width=2000)
     votes = Votes(study / "votes.sqlite", read(study)[0])
-    client = begun(create_app(read(study)[0], votes, 20))
+    client = new_voter(create_app(read(study)[0], votes, 20))
     text = page(client)
     assert "1 of 1" in text
     assert {Image.open(io.BytesIO(client.get(a).data)).size for a in images(text)} == {(1600, 16)}

@@ -1,4 +1,4 @@
-"""A study as people meet it: the server as a process, votes by HTTP, and voters in a browser."""
+"""A study from end to end: the server as a process, votes by HTTP, and voters in a browser."""
 
 import csv
 import re
@@ -15,7 +15,7 @@ import requests
 
 from ppcartoon.evaluation.user_study.votes import load
 from tests.helpers.browser import browsing, needs_browser
-from tests.helpers.studies import COLORS, STYLES, choices, made, method_of
+from tests.helpers.studies import COLORS, STYLES, choices, method_of, write_study
 from tests.helpers.training_runs import ROOT
 
 TOOL = [sys.executable, str(ROOT / "tools/study.py")]
@@ -23,7 +23,7 @@ TOOL = [sys.executable, str(ROOT / "tools/study.py")]
 
 @contextmanager
 def serving(study: Path, *options):
-    """The server of a study, and its address."""
+    """Starts the server of a study; yields the process and its address."""
     process = subprocess.Popen(
         [*TOOL, "serve", str(study), "--port", "0", *options],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -37,18 +37,18 @@ def serving(study: Path, *options):
         process.communicate()
 
 
-def begin(address):
+def new_voter(address):
     browser = requests.Session()
     browser.trust_env = False
     browser.post(f"{address}/start")
     return browser
 
 
-def test_votes_that_were_acknowledged_survive_a_kill(tmp_path):
-    study = made(tmp_path / "study", photos=30)
+def test_acknowledged_votes_survive_a_killed_server(tmp_path):
+    study = write_study(tmp_path / "study", photos=30)
     enough, acknowledged = threading.Event(), [0] * 4
     with serving(study, "--sets", "60") as (process, address):
-        voters = [begin(address) for _ in acknowledged]
+        voters = [new_voter(address) for _ in acknowledged]
 
         def vote(number):
             try:
@@ -71,15 +71,15 @@ def test_votes_that_were_acknowledged_survive_a_kill(tmp_path):
     with serving(study, "--sets", "60") as (process, address):
         for voter, votes in zip(voters, acknowledged):
             at = int(re.search(r"(\d+) of 60", voter.get(address).text)[1])
-            assert at in (votes + 1, votes + 2)  # the last one may have been kept and not acknowledged
+            assert at in (votes + 1, votes + 2)  # the last vote may be saved but not acknowledged
         assert sum(acknowledged) <= len(load(study / "votes.sqlite")[1]) <= sum(acknowledged) + 4
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_server_ends_cleanly_and_leaves_one_file(tmp_path, number):
-    study = made(tmp_path / "study", photos=1)
+def test_interrupted_server_exits_with_0_and_leaves_only_the_votes(tmp_path, number):
+    study = write_study(tmp_path / "study", photos=1)
     with serving(study) as (process, address):
-        voter = begin(address)
+        voter = new_voter(address)
         voter.post(f"{address}/vote", data={"choice": choices(voter.get(address).text)[0]})
         process.send_signal(number)
         out, err = process.communicate(timeout=20)
@@ -87,23 +87,25 @@ def test_the_server_ends_cleanly_and_leaves_one_file(tmp_path, number):
     assert sorted(path.name for path in study.iterdir()) == ["paprika", "photos", "shinkai", "votes.sqlite"]
 
 
-@pytest.mark.parametrize("host, said", [("127.0.0.1", "in use"), ("no.such.host.invalid", "cannot listen there")])
-def test_where_it_cannot_listen_is_one_line(tmp_path, host, said):
-    study = made(tmp_path / "study", photos=1)
+@pytest.mark.parametrize("host, message", [("127.0.0.1", "in use"), ("no.such.host.invalid", "cannot listen there")])
+def test_address_in_use_or_invalid_gives_one_line(tmp_path, host, message):
+    study = write_study(tmp_path / "study", photos=1)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         done = subprocess.run(
             [*TOOL, "serve", str(study), "--host", host, "--port", port], capture_output=True, text=True
         )
     (line,) = done.stderr.splitlines()
-    assert done.returncode == 2 and done.stdout == "" and f"{host}, port {port}: cannot listen" in line and said in line
+    assert (
+        done.returncode == 2 and done.stdout == "" and f"{host}, port {port}: cannot listen" in line and message in line
+    )
     assert not (study / "votes.sqlite").exists()
 
 
 COLORS_SHOWN = """
-    const pictures = [...document.querySelectorAll(".set label img")];
-    await Promise.all(pictures.map((img) => img.decode()));
-    return pictures.map((img) => {
+    const images = [...document.querySelectorAll(".set label img")];
+    await Promise.all(images.map((img) => img.decode()));
+    return images.map((img) => {
         const canvas = document.createElement("canvas");
         [canvas.width, canvas.height] = [img.naturalWidth, img.naturalHeight];
         const context = canvas.getContext("2d");
@@ -120,10 +122,10 @@ SIZES = """
 
 
 class Voter:
-    """Somebody at a browser, who knows whose pictures to choose."""
+    """A voter in a browser, who always chooses the images of one method."""
 
-    def __init__(self, driver, address, wanted):
-        self.driver, self.wanted = driver, wanted
+    def __init__(self, driver, address, preferred):
+        self.driver, self.preferred = driver, preferred
         driver.delete_all_cookies()
         driver.get(address)
         self.click("button")
@@ -136,44 +138,44 @@ class Voter:
 
         ActionChains(self.driver).send_keys(*keys).perform()
 
-    def place(self):
-        """Where the wanted method is among the pictures, from 0."""
-        return [method_of(color) for color in self.driver.execute_script(COLORS_SHOWN)].index(self.wanted)
+    def position(self):
+        """The position of the preferred method among the images, from 0."""
+        return [method_of(color) for color in self.driver.execute_script(COLORS_SHOWN)].index(self.preferred)
 
     def is_at(self, turn):
-        """Whether the page shows this one of four sets, or the thanks after them."""
+        """Whether the page shows this one of four sets, or the thanks page for 5."""
         text = self.driver.find_element("css selector", "body").text
         return (f"{turn} of 4" if turn <= 4 else "Thank you") in text
 
     def choose(self, how):
         from selenium.webdriver.common.keys import Keys
 
-        place = self.place()
+        position = self.position()
         if how == "number":
-            self.press(str(place + 1), Keys.ENTER)
+            self.press(str(position + 1), Keys.ENTER)
         elif how == "arrows":
-            self.press(*[Keys.ARROW_RIGHT] * (place + 1), Keys.ENTER)
+            self.press(*[Keys.ARROW_RIGHT] * (position + 1), Keys.ENTER)
         else:
-            self.click(f".set label:nth-of-type({place + 1})")
+            self.click(f".set label:nth-of-type({position + 1})")
             self.click(".bar button")
 
 
 @needs_browser
-def test_the_report_returns_what_simulated_voters_prefer(tmp_path):
+def test_report_shows_the_preferences_of_simulated_voters(tmp_path):
     from selenium.common.exceptions import WebDriverException
     from selenium.webdriver import ActionChains
     from selenium.webdriver.support.wait import WebDriverWait
 
-    study = made(tmp_path / "study", photos=2, height=300, width=400)
+    study = write_study(tmp_path / "study", photos=2, height=300, width=400)
     preferences = ["AnimeGAN"] * 6 + ["CycleGAN"] * 4 + ["CartoonGAN"] * 2
     with serving(study) as (_, address), browsing(tmp_path / "profile") as driver:
         wait = WebDriverWait(driver, 10, 0.02, ignored_exceptions=[WebDriverException])
-        for number, wanted in enumerate(preferences):
+        for number, preferred in enumerate(preferences):
             if number == 11:
                 driver.set_window_size(360, 740)
                 metrics = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
                 driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-            voter = Voter(driver, address, wanted)
+            voter = Voter(driver, address, preferred)
             for turn in range(1, 5):
                 wait.until(lambda _, turn=turn, voter=voter: voter.is_at(turn))
                 how = ("number", "arrows", "click")[number % 3]
@@ -181,16 +183,16 @@ def test_the_report_returns_what_simulated_voters_prefer(tmp_path):
                     assert len(set(driver.execute_script(SIZES))) == 1
                     width, seen = driver.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
                     assert width <= seen == (1400 if number == 0 else 360)
-                if number == 1:  # reloads, and goes back after a vote
+                if number == 1:  # reloads the page, and goes back after a vote
                     driver.refresh()
-                    place = voter.place()
+                    position = voter.position()
                     driver.refresh()
-                    assert voter.place() == place and voter.is_at(turn)
+                    assert voter.position() == position and voter.is_at(turn)
                     voter.choose(how)
                     wait.until(lambda _, turn=turn, voter=voter: voter.is_at(turn + 1))
                     driver.back()
                 elif number == 2:  # clicks twice
-                    voter.click(f".set label:nth-of-type({voter.place() + 1})")
+                    voter.click(f".set label:nth-of-type({voter.position() + 1})")
                     ActionChains(driver).double_click(driver.find_element("css selector", ".bar button")).perform()
                 else:
                     voter.choose(how)

@@ -17,31 +17,31 @@ from ppcartoon.evaluation.user_study import report
 from ppcartoon.evaluation.user_study.material import read
 from ppcartoon.evaluation.user_study.votes import Vote, Votes, load
 from tests.helpers.folders import save
-from tests.helpers.studies import COLORS, image, made
+from tests.helpers.studies import COLORS, image, write_study
 
 METHODS = list(COLORS)
 
 
 @pytest.fixture
 def study(tmp_path):
-    return made(tmp_path / "study")
+    return write_study(tmp_path / "study")
 
 
-def opened(study):
+def open_votes(study):
     return Votes(study / "votes.sqlite", read(study)[0])
 
 
 def vote_all(votes, voter, method, limit=100):
-    """Takes all the voter's turns; gives how many there were."""
+    """Votes on all sets that the voter is shown; returns their number."""
     count = 0
-    while turn := votes.turn(voter, limit):
-        votes.cast(voter, turn, method)
+    while shown := votes.current_set(voter, limit):
+        votes.cast(voter, shown, method)
         count += 1
     return count
 
 
 @pytest.mark.parametrize(
-    "damage, said",
+    "damage, message",
     [
         (lambda s: (s / "shinkai/CycleGAN/1.png").unlink(), "shinkai/CycleGAN: no output for 1.png"),
         (
@@ -59,21 +59,24 @@ def vote_all(votes, voter, method, limit=100):
             lambda s: [shutil.rmtree(s / "shinkai" / m) for m in METHODS[1:]],
             "shinkai: a style needs folders of at",
         ),
-        (lambda s: [shutil.rmtree(s / name) for name in ("paprika", "shinkai")], "study: no style beside photos"),
-        (lambda s: (s / "shinkai/CycleGAN").rename(s / "shinkai/Cycle\nGAN"), "its name has signs that cannot be"),
+        (lambda s: [shutil.rmtree(s / name) for name in ("paprika", "shinkai")], "study: no style next to photos"),
+        (
+            lambda s: (s / "shinkai/CycleGAN").rename(s / "shinkai/Cycle\nGAN"),
+            "its name contains characters that cannot be",
+        ),
     ],
 )
-def test_what_does_not_line_up_is_named_before_anything_is_served(study, capsys, damage, said):
+def test_invalid_study_folder_is_reported_before_serving(study, capsys, damage, message):
     damage(study)
     assert main(["serve", str(study)]) == 2
     out, err = capsys.readouterr()
     lines = err.splitlines()
-    assert out == "" and any(said in line for line in lines) and len(lines) <= 2
+    assert out == "" and any(message in line for line in lines) and len(lines) <= 2
     assert all(line.startswith("ppcartoon study: ") for line in lines) and not (study / "votes.sqlite").exists()
 
 
-def test_of_many_problems_ten_are_named_and_the_rest_is_counted(tmp_path, capsys):
-    study = made(tmp_path, photos=13)
+def test_first_ten_problems_are_listed_and_the_rest_is_counted(tmp_path, capsys):
+    study = write_study(tmp_path, photos=13)
     for path in (study / "shinkai/CycleGAN").glob("[1-9]*.png"):
         path.unlink()
     assert main(["serve", str(study)]) == 2
@@ -82,7 +85,7 @@ def test_of_many_problems_ten_are_named_and_the_rest_is_counted(tmp_path, capsys
     assert lines[0].endswith("shinkai/CycleGAN: no output for 1.png")
 
 
-def test_other_formats_links_and_what_is_set_aside_do_no_harm(study, tmp_path):
+def test_other_formats_links_and_hidden_folders_are_accepted(study, tmp_path):
     outside = tmp_path / "outputs"
     (study / "shinkai/CycleGAN").rename(outside)
     (study / "shinkai/CycleGAN").symlink_to(outside)
@@ -99,34 +102,34 @@ def test_other_formats_links_and_what_is_set_aside_do_no_harm(study, tmp_path):
     assert len(material.checksums) == 3 + 2 * 3 * 3 and material.sizes["0"] == (24, 36)
 
 
-def test_a_turn_stays_until_its_vote_and_the_first_vote_stays(study):
-    votes = opened(study)
-    turn = votes.turn("ann", 2)
-    assert [votes.turn("ann", 2) for _ in range(3)] == [turn] * 3 and votes.turns("ann") == [turn]
-    votes.cast("ann", turn, "CycleGAN")
-    votes.cast("ann", turn, "AnimeGAN")
-    votes.cast("bob", turn, "AnimeGAN")  # who has not been shown it
-    following = votes.turn("ann", 2)
-    assert following.id != turn.id and votes.turns("ann") == [turn, following]
+def test_set_stays_current_until_its_vote_and_only_the_first_vote_counts(study):
+    votes = open_votes(study)
+    first = votes.current_set("ann", 2)
+    assert [votes.current_set("ann", 2) for _ in range(3)] == [first] * 3 and votes.shown_sets("ann") == [first]
+    votes.cast("ann", first, "CycleGAN")
+    votes.cast("ann", first, "AnimeGAN")
+    votes.cast("bob", first, "AnimeGAN")  # was not shown this set
+    following = votes.current_set("ann", 2)
+    assert following.id != first.id and votes.shown_sets("ann") == [first, following]
     votes.cast("ann", following, "CartoonGAN")
-    assert votes.turn("ann", 2) is None and votes.count() == votes.count("ann") == 2
+    assert votes.current_set("ann", 2) is None and votes.count() == votes.count("ann") == 2
     votes.close()
     assert [(v.voter, v.method) for v in load(study / "votes.sqlite")[1]] == [(1, "CycleGAN"), (1, "CartoonGAN")]
 
 
-def test_all_sets_get_as_many_votes_also_where_voters_leave(study):
-    votes = opened(study)
+def test_sets_get_equally_many_votes_even_if_voters_leave(study):
+    votes = open_votes(study)
     for number in range(25):
         assert vote_all(votes, f"voter {number}", "CycleGAN", 4) == 4
-        votes.turn(f"passer-by {number}", 4)
+        votes.current_set(f"passer-by {number}", 4)
     counts = Counter((v.style, v.photo) for v in load(study / "votes.sqlite")[1])
     assert len(counts) == 6 and max(counts.values()) - min(counts.values()) <= 1
     assert vote_all(votes, "eager", "CycleGAN") == 6  # each set once
     votes.close()
 
 
-def test_votes_of_several_people_at_once_are_all_kept_and_none_twice(study):
-    servers = opened(study), opened(study)
+def test_simultaneous_votes_are_each_kept_once(study):
+    servers = open_votes(study), open_votes(study)
     failures = []
 
     def work(number):
@@ -135,7 +138,7 @@ def test_votes_of_several_people_at_once_are_all_kept_and_none_twice(study):
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=work, args=[number]) for number in range(18)]  # three for each of six voters
+    threads = [threading.Thread(target=work, args=[number]) for number in range(18)]  # three threads per voter
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -149,27 +152,27 @@ def test_votes_of_several_people_at_once_are_all_kept_and_none_twice(study):
     assert len({(v.voter, v.style, v.photo) for v in found}) == 36
 
 
-def test_votes_belong_to_the_images_that_were_shown(study):
-    votes = opened(study)
-    secret, turn = votes.secret, votes.turn("ann", 5)
+def test_votes_cannot_be_reopened_after_images_changed(study):
+    votes = open_votes(study)
+    secret, first = votes.secret, votes.current_set("ann", 5)
     votes.close()
-    again = opened(study)
-    assert again.secret == secret and again.turn("ann", 5) == turn
+    again = open_votes(study)
+    assert again.secret == secret and again.current_set("ann", 5) == first
     again.close()
     path = study / "shinkai/CycleGAN/1.png"
     before = path.read_bytes()
     save(path, image((1, 2, 3), 1))
-    with pytest.raises(InputError, match=r"shinkai/CycleGAN/1\.png changed since; move it away to begin anew"):
-        opened(study)
+    with pytest.raises(InputError, match=r"shinkai/CycleGAN/1\.png changed since; move the file away to start again"):
+        open_votes(study)
     path.write_bytes(before)
     for name in ("photos", *(f"{style}/{method}" for style in ("paprika", "shinkai") for method in METHODS)):
         shutil.copy(study / name / "2.png", study / name / "3.png")
     with pytest.raises(InputError, match=r"paprika/AnimeGAN/3\.png and 6 more changed since"):
-        opened(study)
+        open_votes(study)
 
 
 @pytest.mark.parametrize("command", ["serve", "report"])
-def test_what_is_no_database_of_a_study_is_refused_and_left_alone(study, capsys, command):
+def test_file_that_is_not_a_votes_database_gives_an_error_and_is_not_changed(study, capsys, command):
     path = study / "votes.sqlite"
 
     def refused():
@@ -188,13 +191,13 @@ def test_what_is_no_database_of_a_study_is_refused_and_left_alone(study, capsys,
     path.unlink()
     if command == "report":
         assert "votes.sqlite: no such file" in refused()
-        opened(study).close()
+        open_votes(study).close()
         assert refused() == "ppcartoon study: no votes yet"
     assert not (study.parent / "out").exists()
 
 
-def ballots(counts, style="shinkai", first=1):
-    """Votes of as many voters as there are rows: how often each chose each method."""
+def votes_of(counts, style="shinkai", first=1):
+    """Votes of one voter per row of `counts`, which says how often the voter chose each method."""
     return [
         Vote(first + i, style, str(n), method, "2026-01-01T00:00:00+00:00")
         for i, row in enumerate(counts)
@@ -203,8 +206,8 @@ def ballots(counts, style="shinkai", first=1):
     ]
 
 
-def test_shares_are_counts_and_their_intervals_wilson_s():
-    rows = report.shares("shinkai", METHODS, ballots([(3, 1, 0), (2, 2, 0)]))
+def test_shares_and_wilson_intervals_equal_the_formulas():
+    rows = report.shares("shinkai", METHODS, votes_of([(3, 1, 0), (2, 2, 0)]))
     assert [(row.method, row.votes, row.share) for row in rows] == [
         ("AnimeGAN", 5, 0.625), ("CartoonGAN", 3, 0.375), ("CycleGAN", 0, 0),
     ]  # fmt: skip
@@ -215,23 +218,23 @@ def test_shares_are_counts_and_their_intervals_wilson_s():
         assert row.wilson == pytest.approx([(middle + sign * half) / (1 + z * z / n) for sign in (-1, 1)], abs=1e-9)
 
 
-def test_voters_who_agree_with_themselves_alone_widen_the_interval_by_voters():
-    stubborn = report.shares("shinkai", METHODS, ballots([(20, 0, 0)] * 6 + [(0, 20, 0)] * 6))[0]
-    alike = report.shares("shinkai", METHODS, ballots([(10, 10, 0)] * 12))[0]
+def test_consistent_voters_widen_the_interval_by_voters():
+    stubborn = report.shares("shinkai", METHODS, votes_of([(20, 0, 0)] * 6 + [(0, 20, 0)] * 6))[0]
+    alike = report.shares("shinkai", METHODS, votes_of([(10, 10, 0)] * 12))[0]
     assert alike.by_voters == (0.5, 0.5) and alike.wilson == stubborn.wilson
     assert alike.interval == alike.wilson and stubborn.interval == stubborn.by_voters
     assert stubborn.by_voters[0] < stubborn.wilson[0] - 0.1 and stubborn.by_voters[1] > stubborn.wilson[1] + 0.1
 
 
 @pytest.mark.parametrize("counts, chi, p", [((4, 4, 4), 0, 1), ((5, 0, 0), 10, 2 / 32), ((1, 6, 2), 14 / 3, 0.29)])
-def test_significance(counts, chi, p):
-    line = report.significance(report.shares("shinkai", METHODS, ballots([counts])), 1)
+def test_significance_line_has_chi_square_and_binomial_p_values(counts, chi, p):
+    line = report.significance(report.shares("shinkai", METHODS, votes_of([counts])), 1)
     assert f"chi-square(2) = {chi:.2f}, p = {math.exp(-chi / 2):.2g};" in line
     assert line.endswith(f"exact binomial p = {p:.2g}")
 
 
-def test_the_report_has_all_styles_together_where_they_share_their_methods(tmp_path):
-    votes = ballots([(4, 1, 1)], "paprika") + ballots([(1, 2, 3)], first=2)
+def test_report_combines_styles_that_have_the_same_methods(tmp_path):
+    votes = votes_of([(4, 1, 1)], "paprika") + votes_of([(1, 2, 3)], first=2)
     lines = report.report({"paprika": METHODS, "shinkai": METHODS}, votes, tmp_path)
     assert any(line.startswith("| all styles | AnimeGAN | 5 | 41.7 % |") for line in lines)
     assert any(line.startswith("- all styles: 12 votes of 2 voters") for line in lines)
@@ -247,19 +250,19 @@ def test_the_report_has_all_styles_together_where_they_share_their_methods(tmp_p
     assert "all styles" not in "".join(apart) and "shinkai" not in "".join(apart)
 
 
-def test_the_chart_has_bars_as_long_as_the_shares():
-    rows = report.shares("shinkai", METHODS, ballots([(8, 2, 6)] * 3)) + report.shares(
-        "paprika", METHODS, ballots([(8, 2, 6)], "paprika")
+def test_chart_bars_are_proportional_to_the_shares():
+    rows = report.shares("shinkai", METHODS, votes_of([(8, 2, 6)] * 3)) + report.shares(
+        "paprika", METHODS, votes_of([(8, 2, 6)], "paprika")
     )
-    rgb = report.chart(rows)[150:].astype(int)  # below the legend
+    rgb = report.chart(rows)[150:].astype(int)  # without the legend
     areas = []
-    for color in ((31, 119, 180), (255, 127, 14), (44, 160, 44)):  # matplotlib's first three
+    for color in ((31, 119, 180), (255, 127, 14), (44, 160, 44)):  # matplotlib's first three colors
         areas.append(np.count_nonzero(np.abs(rgb - color).sum(-1) < 12))
     assert np.array(areas) / sum(areas) == pytest.approx([0.5, 0.125, 0.375], abs=0.02)
 
 
-def test_a_report_that_cannot_be_written_is_one_line(study, tmp_path, capsys):
-    votes = opened(study)
+def test_unwritable_report_folder_gives_one_line(study, tmp_path, capsys):
+    votes = open_votes(study)
     vote_all(votes, "ann", "CycleGAN")
     votes.close()
     (tmp_path / "file").touch()

@@ -152,5 +152,5 @@ def create_example_files(folder: Path, tiny: Weights) -> Path:
     for data in ("data/custom", "data/large"):
         drawn(folder / data, photos=4, cartoons=2)
     drawn(folder, photos=0, cartoons=3, size=62)
-    studies.made(folder / "study", photos=2)
+    studies.write_study(folder / "study", photos=2)
     return folder

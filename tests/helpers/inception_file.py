@@ -1,4 +1,4 @@
-"""A file like pytorch-fid's pt_inception-2015-12-05-6726825d.pth, with made-up weights."""
+"""Writes a file like pytorch-fid's pt_inception-2015-12-05-6726825d.pth, with random weights."""
 
 import functools
 import zlib
@@ -6,11 +6,11 @@ import zlib
 import numpy as np
 
 from ppcartoon.evaluation.inception import Inception
-from tests.helpers.torch_save import tensors, write_legacy
+from tests.helpers import torch_save
 
 
-def made_up(name, shape):
-    """A parameter that its name decides."""
+def random_parameter(name, shape):
+    """A random parameter that depends on its name only."""
     x = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
     if name.endswith("running_var"):
         return np.abs(x) * 0.2 + 0.8
@@ -30,8 +30,8 @@ def table():
             shapes[name] = tuple(value.shape)
             for key in ("weight", "bias", "running_mean", "running_var"):
                 shapes[name.replace("conv.weight", f"bn.{key}")] = (value.shape[0],)
-    return {name: made_up(name, shape) for name, shape in shapes.items()}
+    return {name: random_parameter(name, shape) for name, shape in shapes.items()}
 
 
 def write(path, **changed):
-    return write_legacy(path, tensors({**table(), **changed}))
+    return torch_save.write(path, torch_save.tensors({**table(), **changed}))

@@ -1,4 +1,4 @@
-"""Files for small user studies, in which every method has a color of its own."""
+"""Small user studies, in which the color of an output identifies its method."""
 
 import io
 import re
@@ -14,13 +14,15 @@ STYLES = "paprika", "shinkai"
 
 
 def image(color, number, height=24, width=36):
-    """An image of one color, except for a pixel that holds the number of the photo."""
+    """An image of one color; one pixel depends on the photo's number."""
     rgb = np.full((height, width, 3), color, np.uint8)
     rgb[0, 0] = number
     return rgb
 
 
-def made(root: Path, photos: int = 3, styles=STYLES, methods=tuple(COLORS), height: int = 24, width: int = 36) -> Path:
+def write_study(
+    root: Path, photos: int = 3, styles=STYLES, methods=tuple(COLORS), height: int = 24, width: int = 36
+) -> Path:
     for number in range(photos):
         save(root / "photos" / f"{number}.png", image((128, 128, 128), number, height, width))
         for style in styles:
@@ -39,10 +41,10 @@ def method_shown(png: bytes) -> str:
 
 
 def choices(page: str) -> list[str]:
-    """The tokens of the choices on a page."""
+    """The tokens of the images that a page offers."""
     return re.findall(r'value="([0-9a-f]{32})"', page)
 
 
 def images(page: str) -> list[str]:
-    """The addresses of the images on a page, the photo's first."""
+    """The addresses of the images on a page; the first is the photo's."""
     return re.findall(r'src="(/image/[^"]*)"', page)

@@ -81,7 +81,7 @@ def test_distances_equal_those_of_the_same_cartoons_on_disk(root, prepared):
         assert cartoon.shape == photos[i].shape
         save(root / "made" / f"{i}.png", cartoon)
     extractor = features.extractor(VGG["features"], "random")
-    made, *others = (features.of_folder(root / name, extractor) for name in ("made", "cartoons", "photos"))
+    made, *others = (features.folder_features(root / name, extractor) for name in ("made", "cartoons", "photos"))
     for side, other in zip(("cartoon", "content"), others):
         distance = fid.frechet_distance(fid.statistics(made), fid.statistics(other))
         assert values[f"fid_{side}"] == pytest.approx(distance, rel=1e-4)

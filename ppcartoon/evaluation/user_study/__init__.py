@@ -1,1 +1,1 @@
-"""The preference study of Fig. 11: a page that asks people which cartoon they like best, and what they answered."""
+"""The user study of Fig. 11: a web page on which people choose the best cartoon, and a report of their votes."""

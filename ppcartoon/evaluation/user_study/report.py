@@ -1,4 +1,4 @@
-"""What the votes say: preference shares with confidence intervals, tests of significance, and a chart like Fig. 11."""
+"""Reports the votes of a study: shares with confidence intervals, significance tests, and a chart like Fig. 11."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from scipy import stats
 from ... import images
 from ...errors import InputError
 from ...utils.files import atomic
+from ...utils.tables import markdown_table
 from .votes import Vote
 
 LEVEL = 0.95
 RESAMPLES = 2000
 ALL = "all styles"
 NOTE = (
-    "Shares with 95 % intervals: Wilson's take all votes for independent; those by voters resample the voters "
-    f"(bootstrap, {RESAMPLES} times), because the votes of one voter are alike. Quote the wider one; with fewer than "
-    "about ten voters rely on neither. Both tests take the votes for independent; the two methods compared are those "
-    "that came out first and second. The chart has the wider intervals."
+    "Shares with 95 % intervals: Wilson's assume that all votes are independent; those by voters resample the voters "
+    f"(bootstrap, {RESAMPLES} times), since the votes of one voter are correlated. Quote the wider one; with fewer "
+    "than about ten voters, neither is reliable. Both tests assume that the votes are independent; the binomial test "
+    "compares the two methods with the most votes. The chart shows the wider intervals."
 )
 
 
 class Share(NamedTuple):
-    """How often a method was chosen, of the votes on a style.
+    """The share of a method in the votes on a style.
 
     Attributes:
-        style: or "all styles".
-        method: its name.
-        votes: for it.
-        share: of all votes on the style, in [0, 1].
-        wilson: ends of Wilson's 95 % interval.
-        by_voters: ends of the bootstrap's over voters.
+        style: name of the style, or "all styles".
+        method: name of the method.
+        votes: number of votes for the method.
+        share: fraction of all votes on the style, in [0, 1].
+        wilson: Wilson's 95 % interval.
+        by_voters: 95 % bootstrap interval from resampled voters.
     """
 
     style: str
@@ -47,12 +48,12 @@ class Share(NamedTuple):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The wider of the two, end by end."""
+        """The union of both intervals."""
         return min(self.wilson[0], self.by_voters[0]), max(self.wilson[1], self.by_voters[1])
 
 
 def groups(methods: dict[str, list[str]], votes: list[Vote]) -> list[tuple[str, list[str], list[Vote]]]:
-    """Name, methods and votes of each style that has votes, and of all together where they share their methods."""
+    """Name, methods and votes of each style with votes, and of all styles together if they have the same methods."""
     found = [(style, names, [vote for vote in votes if vote.style == style]) for style, names in methods.items()]
     if len(methods) > 1 and all(names == found[0][1] for names in methods.values()):
         found.append((ALL, found[0][1], votes))
@@ -60,42 +61,42 @@ def groups(methods: dict[str, list[str]], votes: list[Vote]) -> list[tuple[str, 
 
 
 def shares(style: str, methods: list[str], votes: list[Vote]) -> list[Share]:
-    """The share of each method in the votes on one style, at least one of them."""
+    """The share of each method in the votes on a style; there must be at least one vote."""
     voters = {number: i for i, number in enumerate({vote.voter for vote in votes})}
     counts = np.zeros((len(voters), len(methods)), int)
     for vote in votes:
         counts[voters[vote.voter], methods.index(vote.method)] += 1
-    drawn = np.random.default_rng(0).multinomial(len(voters), np.full(len(voters), 1 / len(voters)), RESAMPLES)
-    again = drawn @ counts  # [RESAMPLES, methods]
-    tails = 50 * (1 - LEVEL), 50 * (1 + LEVEL)
-    low, high = np.percentile(again / again.sum(1, keepdims=True), tails, 0)
+    weights = np.random.default_rng(0).multinomial(len(voters), np.full(len(voters), 1 / len(voters)), RESAMPLES)
+    resampled = weights @ counts  # [RESAMPLES, methods]
+    percentiles = 50 * (1 - LEVEL), 50 * (1 + LEVEL)
+    low, high = np.percentile(resampled / resampled.sum(1, keepdims=True), percentiles, 0)
     rows = []
     for i, (method, n) in enumerate(zip(methods, counts.sum(0).tolist())):
         wilson = stats.binomtest(n, len(votes)).proportion_ci(LEVEL, "wilson")
-        ends = (float(wilson.low), float(wilson.high)), (float(low[i]), float(high[i]))
-        rows.append(Share(style, method, n, n / len(votes), *ends))
+        by_voters = float(low[i]), float(high[i])
+        rows.append(Share(style, method, n, n / len(votes), (float(wilson.low), float(wilson.high)), by_voters))
     return rows
 
 
 def significance(rows: list[Share], voters: int) -> str:
-    """One line on a style: chi-square against equal shares, and an exact binomial test of the first two methods."""
+    """One line on a style: chi-square test of equal shares, exact binomial test of the two methods with most votes."""
     first, second = sorted(rows, key=lambda row: -row.votes)[:2]
     equal = stats.chisquare([row.votes for row in rows])
-    ahead = stats.binomtest(first.votes, first.votes + second.votes)
+    lead = stats.binomtest(first.votes, first.votes + second.votes)
     return (
         f"{first.style}: {sum(row.votes for row in rows)} votes of {voters} voters; equal shares: "
         f"chi-square({len(rows) - 1}) = {equal.statistic:.2f}, p = {equal.pvalue:.2g}; {first.method} against "
-        f"{second.method}: {first.votes} to {second.votes}, exact binomial p = {ahead.pvalue:.2g}"
+        f"{second.method}: {first.votes} to {second.votes}, exact binomial p = {lead.pvalue:.2g}"
     )
 
 
 def report(methods: dict[str, list[str]], votes: list[Vote], output: Path) -> list[str]:
-    """Writes votes.csv, shares.csv, shares.png and report.md, whose lines it gives.
+    """Writes votes.csv, shares.csv, shares.png and report.md; returns the lines of report.md.
 
     Args:
-        methods: of each style.
-        votes: at least one.
-        output: folder, made where there is none.
+        methods: methods by style.
+        votes: at least one vote.
+        output: folder; created if missing.
 
     Raises:
         InputError: there are no votes.
@@ -103,32 +104,33 @@ def report(methods: dict[str, list[str]], votes: list[Vote], output: Path) -> li
     """
     if not votes:
         raise InputError("no votes yet")
-    lines = ["| style | method | votes | share | Wilson 95 % | by voters 95 % |", "|---|---|---|---|---|---|"]
-    tests, rows = [""], []
+    tests, rows = [], []
     for style, names, some in groups(methods, votes):
         of_style = shares(style, names, some)
         rows += of_style
         tests.append(f"- {significance(of_style, len({vote.voter for vote in some}))}")
+    cells = []
     for row in rows:
-        wilson, by_voters = (f"{100 * low:.1f} to {100 * high:.1f} %" for low, high in (row.wilson, row.by_voters))
-        lines.append(f"| {row.style} | {row.method} | {row.votes} | {100 * row.share:.1f} % | {wilson} | {by_voters} |")
-    lines += [*tests, "", NOTE]
+        intervals = [f"{100 * low:.1f} to {100 * high:.1f} %" for low, high in (row.wilson, row.by_voters)]
+        cells.append([row.style, row.method, row.votes, f"{100 * row.share:.1f} %", *intervals])
+    header = ["style", "method", "votes", "share", "Wilson 95 %", "by voters 95 %"]
+    lines = [*markdown_table(header, cells), *tests, "", NOTE]
     _write_csv(output / "votes.csv", Vote._fields, votes)
-    head = "style", "method", "votes", "share", "wilson_low", "wilson_high", "by_voters_low", "by_voters_high"
-    _write_csv(output / "shares.csv", head, ([*row[:4], *row.wilson, *row.by_voters] for row in rows))
+    names = "style", "method", "votes", "share", "wilson_low", "wilson_high", "by_voters_low", "by_voters_high"
+    _write_csv(output / "shares.csv", names, ([*row[:4], *row.wilson, *row.by_voters] for row in rows))
     images.write(output / "shares.png", images.Picture(chart(rows)))
     with atomic(output / "report.md") as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return lines
 
 
-def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([head, *rows])
+        csv.writer(file).writerows([header, *rows])
 
 
 def chart(rows: list[Share]) -> np.ndarray:
-    """Bars of the shares, a group for each style, with the wider intervals: RGB uint8 [H, W, 3]."""
+    """A bar chart of the shares, grouped by style, with the wider intervals; RGB uint8 [H, W, 3]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -142,7 +144,7 @@ def chart(rows: list[Share]) -> np.ndarray:
         share = 100 * np.array([row.share for row in of_method])
         ends = 100 * np.array([row.interval for row in of_method]).T
         axes.bar(x, share, 0.9 * width, label=method, color=f"C{i % 10}")
-        spread = np.abs(ends - share)  # never negative, whatever rounding did
+        spread = np.abs(ends - share)  # rounding could make it negative
         axes.errorbar(x, share, spread, fmt="none", ecolor="black", elinewidth=1, capsize=3)
     axes.set_xticks(range(len(styles)), styles, parse_math=False)
     axes.set_ylim(bottom=0)

@@ -1,4 +1,4 @@
-"""The answers, in a SQLite database: whose turn it is at which set, and what was chosen."""
+"""The votes in a SQLite database: which sets each voter was shown, and which method was chosen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TABLES = (
     )""",
     "CREATE INDEX turns_of_set ON turns (set_id, method)",
 )
-# A set that this voter has not had, of those with the fewest votes; none while one is open, or after the last.
+# Shows the voter a new set with as few votes as possible; none while a set is open, or after the last set.
 NEXT = """
     INSERT INTO turns (voter, set_id) SELECT :voter, id FROM sets
     WHERE (SELECT count(*) FROM turns WHERE voter = :voter) < :limit
@@ -37,7 +37,7 @@ NEXT = """
 
 
 class Set(NamedTuple):
-    """A photo and what the methods of a style made of it."""
+    """A photo in a style, with the outputs of all methods."""
 
     id: int
     style: str
@@ -45,7 +45,7 @@ class Set(NamedTuple):
 
 
 class Vote(NamedTuple):
-    """One choice, by a voter who is known by a number alone, at a time in UTC."""
+    """A vote; voters are numbered from 1, and the time is in UTC."""
 
     voter: int
     style: str
@@ -55,14 +55,14 @@ class Vote(NamedTuple):
 
 
 class Votes:
-    """The votes of a study while people vote; every statement is a transaction, on the disk when its call returns.
+    """The votes of a running study; each method call is a transaction that is on disk when the call returns.
 
     Attributes:
-        secret: 32 random bytes that belong to these votes.
+        secret: 32 random bytes of this database.
 
     Args:
-        path: the database, which is made where there is none.
-        material: what is voted on.
+        path: the database; created if missing.
+        material: the images of the study.
 
     Raises:
         InputError: the database cannot be used, or has votes on other images.
@@ -73,22 +73,22 @@ class Votes:
         try:
             self._database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             try:
-                known = self._prepare(material)
+                recorded = self._prepare(material)
             except BaseException:
                 self._database.close()
                 raise
         except sqlite3.Error as error:
             raise InputError(f"{path}: cannot be used for votes ({error})") from error
-        ours = material.checksums
-        if changed := sorted(each for each in known | ours if known.get(each) != ours.get(each)):
+        current = material.checksums
+        if changed := sorted(path for path in recorded | current if recorded.get(path) != current.get(path)):
             self._database.close()
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
             raise InputError(
-                f"{path}: belongs to other images, {changed[0]}{more} changed since; move it away to begin anew"
+                f"{path}: belongs to other images: {changed[0]}{more} changed since; move the file away to start again"
             )
 
     def _prepare(self, material: Material) -> dict[str, str]:
-        """Makes the tables unless they are there; gives the checksums that they were made for."""
+        """Creates missing tables; returns the recorded checksums of the images."""
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         with self._database as db:
@@ -107,8 +107,8 @@ class Votes:
         with self._lock:
             return self._database.execute(statement, values).fetchall()
 
-    def turn(self, voter: str, limit: int) -> Set | None:
-        """The set that the voter is at, the same until there is a vote on it; None after `limit` of them."""
+    def current_set(self, voter: str, limit: int) -> Set | None:
+        """The set that the voter has to vote on, a new one after each vote; None after `limit` sets."""
         self._run(NEXT, voter=voter, limit=limit)
         found = self._run(
             "SELECT sets.* FROM sets JOIN turns ON set_id = sets.id WHERE voter = :voter AND method IS NULL",
@@ -116,37 +116,38 @@ class Votes:
         )
         return Set(*found[0]) if found else None
 
-    def turns(self, voter: str) -> list[Set]:
-        """All sets that the voter has had, the present one too."""
+    def shown_sets(self, voter: str) -> list[Set]:
+        """All sets that the voter was shown, including the current one."""
         found = self._run(
             "SELECT sets.* FROM turns JOIN sets ON set_id = sets.id WHERE voter = :voter ORDER BY turns.id", voter=voter
         )
         return [Set(*row) for row in found]
 
-    def cast(self, voter: str, of: Set, method: str) -> None:
-        """Takes a vote down; a second one on the same set changes nothing."""
+    def cast(self, voter: str, voted: Set, method: str) -> None:
+        """Saves a vote; another vote on the same set changes nothing."""
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._run(
             "UPDATE turns SET method = :method, time = :now WHERE voter = :voter AND set_id = :id AND method IS NULL",
-            voter=voter, id=of.id, method=method, now=now,
+            voter=voter, id=voted.id, method=method, now=now,
         )  # fmt: skip
 
     def count(self, voter: str | None = None) -> int:
-        """How many votes there are, of one voter or of all."""
-        return self._run("SELECT count(method) FROM turns WHERE :voter IN (voter, '')", voter=voter or "")[0][0]
+        """The number of votes, of one voter or of all."""
+        condition = "" if voter is None else " WHERE voter = :voter"
+        return self._run(f"SELECT count(method) FROM turns{condition}", voter=voter)[0][0]
 
     def close(self) -> None:
         self._database.close()
 
 
 def load(path: Path) -> tuple[dict[str, list[str]], list[Vote]]:
-    """The methods of each style, and the votes in the order in which they were asked for; while people vote, too.
+    """The methods of each style, and the votes in the order in which the sets were shown; also while people vote.
 
     Raises:
-        InputError: there is no such database, or it cannot be read.
+        InputError: the database does not exist or cannot be read.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file; `serve` makes it")
+        raise InputError(f"{path}: no such file; `ppcartoon study serve` creates it")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=30, uri=True)) as db:
             paths = [row[0].split("/") for row in db.execute("SELECT path FROM images ORDER BY path")]
@@ -155,7 +156,7 @@ def load(path: Path) -> tuple[dict[str, list[str]], list[Vote]]:
                 "WHERE method IS NOT NULL ORDER BY turns.id"
             ).fetchall()
     except sqlite3.Error as error:
-        raise InputError(f"{path}: cannot be read as votes ({error})") from error
+        raise InputError(f"{path}: not a readable votes database ({error})") from error
     methods: dict[str, list[str]] = {}
     for style, method in dict.fromkeys(tuple(map(printable, parts[:2])) for parts in paths if len(parts) == 3):
         methods.setdefault(style, []).append(method)

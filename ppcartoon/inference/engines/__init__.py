@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ... import images
 from ...errors import InputError
 from ...utils.threads import cores
 from ...weights import Weights
@@ -122,4 +123,4 @@ def agreement(one: Network, other: Network) -> float:
     y, x = np.mgrid[0:1:128j, 0:1:128j]
     waves = np.stack([np.sin(9 * x), np.cos(7 * y), np.sin(20 * x * y)]) * 0.8
     image = np.float32(waves + np.random.default_rng(0).normal(0, 0.1, waves.shape)).clip(-1, 1)[None]
-    return 10 * np.log10(4 / max(float(np.square(one(image) - other(image)).mean()), 1e-12))
+    return images.psnr(one(image), other(image), 2)

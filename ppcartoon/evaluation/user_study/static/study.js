@@ -1,16 +1,16 @@
-// Keys 1 to 9 choose a picture, and an arrow begins with the first or the last; all else is the browser's own.
-const pictures = [...document.querySelectorAll("input[name=choice]")];
+// Keys 1 to 9 choose an image, and the first arrow key chooses the first or last one; the browser handles all other keys.
+const choices = [...document.querySelectorAll("input[name=choice]")];
 
 document.addEventListener("keydown", (event) => {
-  if (event.altKey || event.ctrlKey || event.metaKey || !pictures.length) return;
-  const ends = { ArrowRight: pictures[0], ArrowLeft: pictures[pictures.length - 1] };
-  const begins = !pictures.includes(document.activeElement) && ends[event.key];
-  const picture = begins || pictures[event.key - 1];
-  if (!picture) return;
+  if (event.altKey || event.ctrlKey || event.metaKey || !choices.length) return;
+  const ends = { ArrowRight: choices[0], ArrowLeft: choices[choices.length - 1] };
+  const first = !choices.includes(document.activeElement) && ends[event.key];
+  const choice = first || choices[event.key - 1];
+  if (!choice) return;
   event.preventDefault();
-  picture.checked = true;
-  picture.focus();
+  choice.checked = true;
+  choice.focus();
 });
 
-// The back button brings the set that is next, since the first vote on a set stays.
+// After the back button, reload the page: it shows the current set, since only the first vote on a set counts.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
