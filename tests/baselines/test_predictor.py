@@ -14,6 +14,8 @@ from ppcartoon.cli import evaluate, infer
 from tests.helpers import tiny
 from tests.helpers.samples import photo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("size", [(32, 32), (37, 50)])
 def test_exported_weights_reproduce_the_trained_model_s_image(baseline, tmp_path, size):

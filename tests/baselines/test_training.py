@@ -16,6 +16,8 @@ from ppcartoon.training import checkpoints
 from ppcartoon.training.trainer import seed_generators
 from tests.helpers import baseline_runs, tiny, training_runs
 
+pytestmark = pytest.mark.slow
+
 TERMS = {
     "animegan": {f"d_{x}" for x in ("loss", "real", "gray", "fake", "smooth")}
     | {f"g_{x}" for x in ("loss", "adv", "content", "gray", "color", "tv")},

@@ -16,6 +16,8 @@ from ppcartoon.cli import infer
 from tests.helpers import videos
 from tests.helpers.samples import photo
 
+pytestmark = pytest.mark.slow
+
 TOOLS = Path(__file__).parents[2] / "tools"
 
 

@@ -14,6 +14,8 @@ from ppcartoon.cli import train
 from ppcartoon.training import checkpoints
 from tests.helpers import training_runs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "options, message",

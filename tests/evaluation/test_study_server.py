@@ -18,6 +18,8 @@ from tests.helpers.browser import browsing, needs_browser
 from tests.helpers.studies import COLORS, STYLES, choices, method_of, write_study
 from tests.helpers.training_runs import ROOT
 
+pytestmark = pytest.mark.slow
+
 TOOL = [sys.executable, str(ROOT / "tools/study.py")]
 
 

@@ -17,6 +17,8 @@ from ppcartoon.images import from_network, to_network
 from ppcartoon.inference import engines
 from ppcartoon.inference.engines import onnx_engines, paddle_engines
 
+pytestmark = pytest.mark.slow
+
 
 def images(n=1, height=24, width=40):
     return np.random.default_rng(n).uniform(-1, 1, (n, 3, height, width)).astype(np.float32)

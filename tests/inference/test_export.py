@@ -19,6 +19,8 @@ import yaml
 from ppcartoon import InputError, weights
 from ppcartoon.inference import engines, export
 
+pytestmark = pytest.mark.slow
+
 TOOL = [sys.executable, Path(__file__).parents[2] / "tools" / "export.py"]
 
 

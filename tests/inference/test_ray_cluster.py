@@ -20,6 +20,8 @@ from ppcartoon.inference.ray_cluster import jobs as cluster_jobs
 from ppcartoon.inference.ray_cluster import run
 from tests.helpers.samples import photo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def address():

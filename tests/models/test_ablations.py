@@ -16,6 +16,8 @@ from ppcartoon.training import experiment, run_folder, trainer
 from tests.helpers import tiny, training_runs
 from tests.helpers.tiny import relative
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = training_runs.ROOT / "configs"
 ABLATIONS = sorted((CONFIGS / "ablations").glob("*.yaml"))
 FULL = CONFIGS / "cartoonloss_shinkai.yaml"

@@ -11,6 +11,8 @@ from ppcartoon import InputError
 from ppcartoon.training import checkpoints, run_folder
 from tests.helpers import training_runs
 
+pytestmark = pytest.mark.slow
+
 
 def test_full_disk_stops_the_run_and_keeps_the_previous_checkpoint(copy):
     """A limit on file sizes simulates the full disk; writing fails in the same way."""

@@ -12,6 +12,8 @@ import pytest
 from ppcartoon.training import checkpoints
 from tests.helpers import baseline_runs, training_runs
 
+pytestmark = pytest.mark.slow
+
 LAUNCH = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--backend", "gloo"]
 ONE_STEP = ["epochs=1", "lr_scheduler.decay_epochs=0", "dataset.train.count=3"]
 PHOTOS = """

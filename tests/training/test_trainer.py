@@ -15,6 +15,8 @@ from ppcartoon.config import loading
 from ppcartoon.training import checkpoints
 from tests.helpers import training_runs
 
+pytestmark = pytest.mark.slow
+
 
 def assert_same_end(run, other):
     """Parameters, optimizers and counters of the last checkpoints are equal bit for bit."""

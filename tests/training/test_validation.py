@@ -13,6 +13,8 @@ from tests.helpers import tiny, training_runs
 from tests.helpers.folders import drawn, save
 from tests.training.test_trainer import assert_same_end
 
+pytestmark = pytest.mark.slow
+
 VGG = {"features": "vgg19:conv1_2", "weights_file": "random"}
 METRICS = {"fid": {"name": "CartoonFID", **VGG}, "kid": {"name": "CartoonKID", **VGG}}
 NAMES = {"fid_cartoon", "fid_content", "kid_cartoon", "kid_cartoon_error", "kid_content", "kid_content_error"}

@@ -20,6 +20,8 @@ from pathlib import Path
 from ppcartoon.errors import Interrupted
 from ppcartoon.video.pipeline import process
 
+pytestmark = pytest.mark.slow
+
 def slow_negative(rgb, seconds):
     print(seconds, flush=True)
     time.sleep(float(sys.argv[3]))

@@ -12,6 +12,8 @@ from tests.helpers.browser import browsing, needs_browser
 from tests.helpers.samples import photo
 from tests.helpers.visitors import demo
 
+pytestmark = pytest.mark.slow
+
 SHOWN = {  # scripts that return the sizes of the displayed photo and cartoon, or of the video
     "photo": """
         const images = [...document.querySelectorAll("#photo-shown img")];

@@ -24,6 +24,8 @@ from tests.helpers.samples import photo
 from tests.helpers.training_runs import ROOT
 from tests.helpers.visitors import Visitor, demo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def page(tiny_file, tmp_path_factory):

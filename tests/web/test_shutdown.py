@@ -15,6 +15,8 @@ from ppcartoon.web.studio import Limits, Studio
 from tests.helpers.samples import photo
 from tests.helpers.visitors import Visitor, demo
 
+pytestmark = pytest.mark.slow
+
 
 def test_ctrl_c_with_an_open_page_prints_only_a_line_on_a_failed_request(tmp_path, tiny_file):
     with demo(tmp_path / "tmp", "-w", tiny_file) as (process, address):
