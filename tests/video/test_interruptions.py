@@ -14,13 +14,13 @@ from ppcartoon import images
 from ppcartoon.video.pipeline import process
 from tests.helpers import videos
 
+pytestmark = pytest.mark.slow
+
 SLOW = """
 import sys, time
 from pathlib import Path
 from ppcartoon.errors import Interrupted
 from ppcartoon.video.pipeline import process
-
-pytestmark = pytest.mark.slow
 
 def slow_negative(rgb, seconds):
     print(seconds, flush=True)
