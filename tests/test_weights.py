@@ -67,9 +67,11 @@ def test_missing_manifest_is_named(tmp_path, monkeypatch):
         weights.load_style("peppercarrot")
 
 
-@pytest.mark.parametrize("style", ["pepercarot", "../../etc/passwd"])
-def test_unknown_style_is_refused_with_suggestions(style):
-    with pytest.raises(InputError, match=rf"'{style}': unknown; did you mean peppercarrot\?"):
+@pytest.mark.parametrize(
+    "style, names", [("pepercarot", "peppercarrot"), ("../../etc/passwd", "peppercarrot or storybook")]
+)
+def test_unknown_style_is_refused_with_suggestions(style, names):
+    with pytest.raises(InputError, match=rf"'{style}': unknown; did you mean {names}\?"):
         weights.load_style(style)
 
 
