@@ -35,6 +35,7 @@ PUBLIC = {  # what users import; everything else may change without notice
     "Preparing data": {
         "data.download": "download download_dataset",
         "data.keyframes": "extract",
+        "data.selection": "select measure even_out Limits Drawing Selection",
         "data.edge_smoothing": "smooth_edges smooth_folder",
         "data.check": "layout check",
         "data.samples": "sample_photos draw_cartoon draw_photo",
