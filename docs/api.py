@@ -42,7 +42,8 @@ PUBLIC = {  # what users import; everything else may change without notice
     },
     "Evaluation": {
         "evaluation.fid": "frechet_distance kid statistics Statistics Kid load_statistics save_statistics",
-        "evaluation.features": "extractor Extractor folder_features",
+        "evaluation.features": "extractor Extractor VGGFeatures folder_features file_features",
+        "evaluation.pictures": "measure Measures chroma_error flat_surface edge_sharpness contrast_kept luma_moved",
         "evaluation.metrics": "CartoonFID CartoonKID",
     },
     "Other methods": {

@@ -237,6 +237,8 @@ def table(args: argparse.Namespace) -> int:
 def pictures(args: argparse.Namespace) -> int:
     from ..evaluation import outputs, pictures
 
+    if args.weights_file and not args.cartoons:
+        raise InputError("--weights-file: is for the Fréchet distances; give --cartoons as well")
     methods = outputs.parse_methods(args.methods, [])
     features = pictures.vgg_features(args.cartoons, args.weights_file) if args.cartoons else None
     print(pictures.write(args.photos, methods, args.output, args.size, features))
