@@ -35,13 +35,15 @@ PUBLIC = {  # what users import; everything else may change without notice
     "Preparing data": {
         "data.download": "download download_dataset",
         "data.keyframes": "extract",
+        "data.selection": "select measure even_out Limits Drawing Selection",
         "data.edge_smoothing": "smooth_edges smooth_folder",
         "data.check": "layout check",
         "data.samples": "sample_photos draw_cartoon draw_photo",
     },
     "Evaluation": {
         "evaluation.fid": "frechet_distance kid statistics Statistics Kid load_statistics save_statistics",
-        "evaluation.features": "extractor Extractor folder_features",
+        "evaluation.features": "extractor Extractor VGGFeatures folder_features file_features",
+        "evaluation.pictures": "measure Measures chroma_error flat_surface edge_sharpness contrast_kept luma_moved",
         "evaluation.metrics": "CartoonFID CartoonKID",
     },
     "Other methods": {

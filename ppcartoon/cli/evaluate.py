@@ -24,9 +24,19 @@ if TYPE_CHECKING:
 PROGRAM = "ppcartoon evaluate"
 EXAMPLES = """
 ppcartoon evaluate fid photos cartoons
+ppcartoon evaluate pictures photos --methods before=old.safetensors after=new.safetensors
 ppcartoon evaluate table --style shinkai --methods CartoonLossGAN=output/cartoonloss_shinkai
 ppcartoon evaluate figure 9 --photos a.jpg b.jpg --methods CartoonLossGAN=mine.safetensors -o fig9.png
 """
+
+MEASURES = """\
+  Fréchet distance  between VGG19 conv3_4 features of the outputs and of the style's images or the photos, where each
+                    image gives the means of 4x4 cells as 16 samples; not FID
+  chroma error      mean absolute difference from the photo in U and V, of 255
+  flat surface      share of the pixels around which luma deviates by less than 2 of 255 in 5x5 pixels
+  edge sharpness    mean gradient of luma where the photo's is in its top tenth, over the photo's
+  contrast kept     standard deviation of luma, over the photo's
+  mean luma moved   absolute difference between the mean lumas of output and photo, of 255"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,6 +48,13 @@ def parser() -> argparse.ArgumentParser:
         commands.add_parser("table", help="Tables I and II: distances to cartoons and photos, with the paper's values")
     )
     _add_figure(commands.add_parser("figure", help="Figs. 4 to 10: photos next to the outputs of weights and methods"))
+    _add_pictures(
+        commands.add_parser(
+            "pictures",
+            help="colors, flat surface, edges and contrast of cartoons, next to their photos",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
     _add_run(commands.add_parser("run", help="cartoonize photos with the weights of a baseline or of CartoonLossGAN"))
     _add_gatys(commands.add_parser("gatys", help="stylize photos by optimization (Gatys et al.)"))
     return p
@@ -105,6 +122,28 @@ def _add_figure(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "-o", "--output", type=common.file_ending(".png"), required=True, metavar="PNG",
         help="the figure; the outputs of weights are kept in the folder outputs next to it",
+    )  # fmt: skip
+
+
+def _add_pictures(p: argparse.ArgumentParser) -> None:
+    p.description = f"Each measure is the mean over the photos:\n{MEASURES}"
+    p.add_argument("photos", type=Path, metavar="PHOTOS", help="folder of photos")
+    _add_methods(p)
+    p.add_argument(
+        "--size", type=common.whole_number(16), default=256, metavar="N",
+        help="longer side at which photos and outputs are measured, and at which weights see the photos; smaller ones "
+        "are not enlarged (default: 256)",
+    )  # fmt: skip
+    p.add_argument(
+        "--cartoons", type=Path, metavar="DIR", help="folder of the style's images: adds the Fréchet distances"
+    )
+    p.add_argument(
+        "--weights-file", type=Path, metavar="FILE",
+        help="vgg19_no_fc.npy for the Fréchet distances; random for a trial (default: downloaded once and verified)",
+    )  # fmt: skip
+    p.add_argument(
+        "-o", "--output", type=Path, default=Path("output/pictures"), metavar="DIR",
+        help="folder for pictures.md, pictures.csv and the outputs of weights (default: output/pictures)",
     )  # fmt: skip
 
 
@@ -195,6 +234,17 @@ def table(args: argparse.Namespace) -> int:
     return 0
 
 
+def pictures(args: argparse.Namespace) -> int:
+    from ..evaluation import outputs, pictures
+
+    if args.weights_file and not args.cartoons:
+        raise InputError("--weights-file: is for the Fréchet distances; give --cartoons as well")
+    methods = outputs.parse_methods(args.methods, [])
+    features = pictures.vgg_features(args.cartoons, args.weights_file) if args.cartoons else None
+    print(pictures.write(args.photos, methods, args.output, args.size, features))
+    return 0
+
+
 def figure(args: argparse.Namespace) -> int:
     from .. import images
     from ..evaluation import outputs
@@ -259,4 +309,4 @@ def _report(output: Path, jobs: list[Job], failed: int, remark: str) -> int:
     return 1 if failed else 0
 
 
-COMMANDS = {command.__name__: command for command in (fid, table, figure, run, gatys)}
+COMMANDS = {command.__name__: command for command in (fid, table, figure, pictures, run, gatys)}

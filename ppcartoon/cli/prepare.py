@@ -1,4 +1,4 @@
-"""`ppcartoon prepare`: downloads, extracts, smooths and checks training data."""
+"""`ppcartoon prepare`: downloads, extracts, selects, smooths and checks training data."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import sys
 import warnings
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, printable
 from . import common
 
 PROGRAM = "ppcartoon prepare"
+NAMED = 4  # files named for a reason to leave them out, at most
 EXAMPLES = """
 ppcartoon prepare frames video.mp4 -o data/custom/cartoons
+ppcartoon prepare select drawings -o data/custom/cartoons
 ppcartoon prepare smooth data/custom/cartoons    -> data/custom/smooth
 ppcartoon prepare check data/custom              report problems before training
 ppcartoon prepare download                       the paper's data set -> data/dataset
@@ -32,9 +34,10 @@ def parser() -> argparse.ArgumentParser:
         commands.add_parser("download", help="download AnimeGAN's data set, or the weights of VGG19 and Inception")
     )
     _frames(commands.add_parser("frames", help="extract key frames of videos as cartoons or photos"))
+    _select(commands.add_parser("select", help="keep the cartoons with clear drawing and fair light"))
     _smooth(commands.add_parser("smooth", help="write the edge-smoothed files of cartoons"))
     _check(commands.add_parser("check", help="check a folder of training data"))
-    for name in ("frames", "smooth", "check"):
+    for name in ("frames", "select", "smooth", "check"):
         commands.choices[name].add_argument(
             "--jobs", type=common.whole_number(1), metavar="N", help="threads (default: one per core)"
         )
@@ -77,6 +80,40 @@ def _frames(p: argparse.ArgumentParser) -> None:
         help="the center square, or the whole frame squeezed into a square (default: crop)",
     )  # fmt: skip
     p.add_argument("--overwrite", action="store_true", help="replace the frames of these videos in the folder")
+
+
+def _select(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(run=select)
+    p.add_argument("cartoons", type=Path, metavar="DIR", help="folder of cartoons; not modified")
+    p.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the images that are kept"
+    )
+    p.add_argument(
+        "--min-luma", type=common.number(), default=108, metavar="N",
+        help="least mean luma, of 255; leaves out dark images (default: 108)",
+    )  # fmt: skip
+    p.add_argument(
+        "--min-edges", type=common.number(), default=0.03, metavar="SHARE",
+        help="least share of the pixels that are Canny edges; leaves out empty images (default: 0.03)",
+    )  # fmt: skip
+    p.add_argument(
+        "--max-edges", type=common.number(), default=0.16, metavar="SHARE",
+        help="largest share of the same; leaves out crowded images (default: 0.16)",
+    )  # fmt: skip
+    p.add_argument(
+        "--max-grain", type=common.number(), default=1.55, metavar="N",
+        help="median difference of luma, of 255, from blurred luma away from edges, at most; leaves out images with "
+        "paint texture or noise (default: 1.55)",
+    )  # fmt: skip
+    p.add_argument(
+        "--min-contrast", type=common.number(), default=30, metavar="N",
+        help="least standard deviation of luma, of 255; leaves out pale images (default: 30)",
+    )  # fmt: skip
+    p.add_argument(
+        "--even-out", action="store_true",
+        help="move the mean color of each image 60%% of the way to gray, and its luma to the full range (default: "
+        "images are written unchanged)",
+    )  # fmt: skip
 
 
 def _smooth(p: argparse.ArgumentParser) -> None:
@@ -157,6 +194,30 @@ def frames(args: argparse.Namespace) -> int:
         sheet = f"; in {args.output}, all on {report.sheet}" if report.sheet else ""
         print(f"{video}: {report.summary()}{sheet}")
     return 1 if failed else 0
+
+
+def select(args: argparse.Namespace) -> int:
+    from ..data import selection
+    from ..utils.tables import markdown_table
+
+    limits = selection.Limits(*(getattr(args, name) for name in selection.Limits._fields))
+    result = selection.select(args.cartoons, args.output, limits, args.even_out, args.jobs)
+    common.tell_all(PROGRAM, [*result.failed.values()])
+    kept, left_out = result.sheets
+    print(f"{len(result.kept)} images kept{f', in {args.output}, shown on {kept}' if kept else ''}")
+    if left_out:
+        print(f"{result.number_left_out} images left out, shown on {left_out}; one image can have several reasons:\n")
+        rows = [
+            (reason, len(files), _names(files))
+            for reason, files in sorted(result.left_out.items(), key=lambda row: -len(row[1]))
+        ]
+        print(*markdown_table(["left out for", "images", "files"], rows), sep="\n", end="")
+    return 1 if result.failed else 0
+
+
+def _names(files: list[Path]) -> str:
+    """The names of the first files, and that there are more."""
+    return ", ".join([printable(file.name) for file in files[:NAMED]] + ["..."] * (len(files) > NAMED))
 
 
 def smooth(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Lists and pairs the image files of folders, and writes PNG files."""
+"""Lists and pairs the image files of folders, and writes PNG files and contact sheets."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from PIL import Image
 from .. import images
 from ..errors import InputError
 from ..utils.files import atomic
+from ..utils.grid import contact_sheet
+
+ON_SHEET = 600  # images on a contact sheet, at most
 
 # On cartoons about the size of Pillow's best compression, four times as fast.
 PNG = (
@@ -77,12 +80,40 @@ def paired_files(files: list[Path], folder: Path) -> list[Path]:
     return [found[file.stem] for file in files]
 
 
+def encode_png(rgb: np.ndarray) -> bytes:
+    """Encodes RGB uint8 [H, W, 3] as a PNG file."""
+    return cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), PNG)[1].tobytes()
+
+
 def write_png(path: Path, rgb: np.ndarray) -> None:
     """Writes RGB uint8 [H, W, 3] atomically.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), PNG)[1]
     with atomic(path) as temporary:
-        temporary.write_bytes(data)
+        temporary.write_bytes(encode_png(rgb))
+
+
+def write_contact_sheet(files: list[Path], folder: Path, name: str) -> Path | None:
+    """Writes thumbnails as one image beside a folder, where training does not mistake it for a cartoon.
+
+    Args:
+        files: image files, shown in this order; those that are missing are not shown, and of many only some, spread
+            evenly.
+        folder: the sheet is written beside it, and is named after it.
+        name: the second part of the name of the sheet.
+
+    Returns:
+        The path of the sheet, or None if there is no file to show.
+    """
+    existing = [file for file in files if file.exists()]  # users delete images
+    if not existing:
+        return None
+    number = min(len(existing), ON_SHEET)
+    shown = (existing[i * len(existing) // number] for i in range(number))
+    folder = folder if folder.name else Path.cwd()
+    path = folder.with_name(f"{folder.name}_{name}_contact_sheet.jpg")
+    sheet = contact_sheet((images.read(file).rgb for file in shown), height=96, columns=20)
+    images.write(path, images.Picture(sheet))
+    return path

@@ -15,20 +15,17 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from .. import images
 from ..errors import InputError
 from ..utils.files import remove_temporary_files
-from ..utils.grid import contact_sheet
 from ..utils.threads import threads
 from ..video.reader import Frame, VideoReader
 from .cache import center
 from .frame_quality import HASH, crop_black_bars, find_defect, perceptual_hash
-from .image_folder import write_png
+from .image_folder import write_contact_sheet, write_png
 from .keyframe_store import KeptFrame, KeyframeStore, open_store
 
 DECODE_SCALE = 3  # frames are decoded and judged at this multiple of the output size
 BRIGHTER = 1.25  # times the contrast: such a near-duplicate replaces the kept frame, which was fading in or out
-ON_SHEET = 600  # frames on a contact sheet, at most
 FADING = ("black", "blank", "blurred")  # outcomes of the first frame of a scene that fades in
 CHUNK = 32  # frames in memory
 SAMPLE = 1 << 16  # bytes
@@ -127,7 +124,7 @@ def extract(
             store.finish(video.name, reader.broken)
         kept = [frame for frame in store.kept() if frame.video == video.name]
         _remove(folder, set(store.files(video.name)) - {frame.file for frame in kept})
-        sheet = _contact_sheet([folder / frame.file for frame in kept], video, folder)
+        sheet = write_contact_sheet([folder / frame.file for frame in kept], folder, video.stem)
         return KeyframeReport(store.counts(video.name), store.broken(video.name), sheet)
 
 
@@ -209,17 +206,3 @@ def _thin(store: KeyframeStore, video: str, count: int | None) -> None:
         stay = {round(i * (len(kept) - 1) / max(1, count - 1)) for i in range(count)}
         for i in set(range(len(kept))) - stay:
             store.drop(kept[i], "spare")
-
-
-def _contact_sheet(kept: list[Path], video: Path, folder: Path) -> Path | None:
-    """Writes thumbnails as one image beside the folder, where training does not mistake it for a cartoon."""
-    existing = [file for file in kept if file.exists()]  # users delete frames
-    if not existing:
-        return None
-    number = min(len(existing), ON_SHEET)
-    shown = [existing[i * len(existing) // number] for i in range(number)]
-    folder = folder if folder.name else Path.cwd()
-    path = folder.with_name(f"{folder.name}_{video.stem}_contact_sheet.jpg")
-    sheet = contact_sheet([images.read(file).rgb for file in shown], height=96, columns=20)
-    images.write(path, images.Picture(sheet))
-    return path

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -87,14 +88,21 @@ class InceptionFeatures:
 
 
 class VGGFeatures:
-    """The output of a convolution of VGG19 before its ReLU, averaged over the image; needs no Inception weights."""
+    """The output of a convolution of VGG19 before its ReLU, averaged over the image; needs no Inception weights.
+
+    Args:
+        layer: "conv1_1" to "conv5_4".
+        path: see `extractor`.
+        cells: the output is averaged over the cells of a grid of `cells` rows and columns; the features are those of
+            the first cell, then those of the next.
+    """
 
     is_fid = False
 
-    def __init__(self, layer: str, path: Path | None = None) -> None:
-        network = _AveragedVGG(VGG19(layer, path and str(path)))
+    def __init__(self, layer: str, path: Path | None = None, cells: int = 1) -> None:
+        network = _AveragedVGG(VGG19(layer, path and str(path)), cells)
         self.name = f"VGG19 {layer} with random weights" if str(path) == RANDOM else f"VGG19 {layer}"
-        self.dimensions = network.vgg.parameters()[-1].shape[0]
+        self.dimensions = cells**2 * network.vgg.parameters()[-1].shape[0]
         self.key = _checksum(network)
         self._run = _runner(network, [None, 3, None, None])
 
@@ -111,38 +119,51 @@ class VGGFeatures:
 
 
 class _AveragedVGG(nn.Layer):
-    """[N, 3, H, W] in [-1, 1] -> features [N, C]; divided by 127.5, since VGG19 takes values in [0, 255]."""
+    """[N, 3, H, W] in [-1, 1] -> features [N, cells² C]; divided by 127.5, since VGG19 takes values in [0, 255]."""
 
-    def __init__(self, vgg: VGG19) -> None:
+    def __init__(self, vgg: VGG19, cells: int) -> None:
         super().__init__()
-        self.vgg = vgg
+        self.vgg, self.cells = vgg, cells
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(self.vgg(x), 1).flatten(1) / 127.5
+        means = F.adaptive_avg_pool2d(self.vgg(x), self.cells).flatten(2)  # [N, C, cells²]
+        return means.transpose([0, 2, 1]).flatten(1) / 127.5
 
 
 def folder_features(folder: Path, extractor: Extractor, *, batch_size: int = BATCH, cache: bool = True) -> np.ndarray:
-    """The features of all images of a folder in the order of their names, float32 [N, D].
-
-    Args:
-        folder: folder of images.
-        extractor: computes the features.
-        batch_size: images per batch.
-        cache: whether to read and write the user's cache, by the files' names, sizes and times and by the weights.
+    """The features of all images of a folder in the order of their names; see `file_features`.
 
     Raises:
         InputError: the folder is missing or contains no image, or a file cannot be read as an image.
     """
-    files = image_files(folder)
-    key = hashlib.sha256(json.dumps([VERSION, extractor.key, fingerprint(files)]).encode()).hexdigest()
+    return file_features(image_files(folder), extractor, batch_size=batch_size, cache=cache)
+
+
+def file_features(
+    files: list[Path], extractor: Extractor, *, size: int | None = None, batch_size: int = BATCH, cache: bool = True
+) -> np.ndarray:
+    """The features of image files, float32 [N, D].
+
+    Args:
+        files: image files of one folder.
+        extractor: computes the features.
+        size: pixels of the longer side to which larger images are reduced; None for no limit.
+        batch_size: images per batch.
+        cache: whether to read and write the user's cache, by the files' names, sizes and times and by the weights.
+
+    Raises:
+        InputError: a file cannot be read as an image.
+    """
+    parameters = [VERSION, extractor.key, extractor.dimensions, size, fingerprint(files)]
+    key = hashlib.sha256(json.dumps(parameters).encode()).hexdigest()
     path = cache_folder().with_name("features") / f"{key[:32]}.npy"
     if cache and (cached := _cached(path, (len(files), extractor.dimensions))) is not None:
         return cached
     parts = []
     with (
-        decoded_batches(files, batch_size) as batches,
-        tqdm(desc=folder.name, total=len(files), unit="image", leave=False, disable=None) as bar,
+        decoded_batches(files, batch_size, size) as batches,
+        tqdm(desc=files[0].parent.name, total=len(files), unit="image", leave=False, disable=None) as bar,
     ):
         for batch in batches:
             parts.append(extractor(batch))
@@ -163,21 +184,27 @@ def _cached(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
 
 
 @contextmanager
-def decoded_batches(files: list[Path], batch_size: int) -> Iterator[Iterator[list[np.ndarray]]]:
+def decoded_batches(
+    files: list[Path], batch_size: int, size: int | None = None
+) -> Iterator[Iterator[list[np.ndarray]]]:
     """Yields batches of images, RGB uint8 [H, W, 3]; all cores decode the next batch while one is in use.
+
+    Images whose longer side is above `size` are reduced.
 
     Raises:
         InputError: a file cannot be read as an image.
     """
     with threads() as pool:
-        batches = (pool.map(_read, files[i : i + batch_size]) for i in range(0, len(files), batch_size))
+        read = partial(_read, size=size)
+        batches = (pool.map(read, files[i : i + batch_size]) for i in range(0, len(files), batch_size))
         with prefetch(batches, 1) as ready:
             yield ready
 
 
-def _read(file: Path) -> np.ndarray:
+def _read(file: Path, size: int | None) -> np.ndarray:
     try:
-        return images.read(file).rgb
+        picture = images.read(file)
+        return (images.shrink(picture, size) if size else picture).rgb
     except InputError as error:
         raise InputError(f"{error}; repair or remove it") from error
 

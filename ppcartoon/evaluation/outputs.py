@@ -45,8 +45,8 @@ def parse_methods(texts: Sequence[str], known: Sequence[str]) -> dict[str, Path]
     return methods
 
 
-def outputs(name: str, path: Path, photos: list[Path], work: Path) -> list[Path]:
-    """The files of a method's output for each photo, of the photo's size.
+def outputs(name: str, path: Path, photos: list[Path], work: Path, same_size: bool = True) -> list[Path]:
+    """The files of a method's output for each photo.
 
     Args:
         name: name of the method.
@@ -54,13 +54,14 @@ def outputs(name: str, path: Path, photos: list[Path], work: Path) -> list[Path]
             weights are used.
         photos: image files.
         work: folder for the outputs of weights, which are computed once.
+        same_size: whether files in a folder must have the sizes of their photos.
 
     Raises:
         InputError: the weights cannot be read, outputs are missing or of another size, or photos cannot be read.
     """
     by_stem(photos)
     if path.is_dir() and not (path / WEIGHTS).is_file():
-        return _from_folder(name, path, photos)
+        return _from_folder(name, path, photos, same_size)
     return _from_weights(name, path / WEIGHTS if path.is_dir() else path, photos, work)
 
 
@@ -79,11 +80,13 @@ def weights_of_epoch(name: str, run: Path, epoch: int) -> Path:
     return path
 
 
-def _from_folder(name: str, folder: Path, photos: list[Path]) -> list[Path]:
+def _from_folder(name: str, folder: Path, photos: list[Path], same_size: bool) -> list[Path]:
     found = by_stem(image_files(folder))
     if missing := [photo.name for photo in photos if photo.stem not in found]:
         raise InputError(f"{folder}: {name} lacks {len(missing)} of {len(photos)} outputs, the first for {missing[0]}")
     files = [found[photo.stem] for photo in photos]
+    if not same_size:
+        return files
     with threads() as pool:
         sizes = pool.map(lambda path: "x".join(map(str, images.read(path).rgb.shape[1::-1])), [*photos, *files])
     for photo, file, expected, size in zip(photos, files, sizes, sizes[len(photos) :]):

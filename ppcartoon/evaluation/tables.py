@@ -11,8 +11,7 @@ import numpy as np
 
 from ..data.image_folder import image_files
 from ..errors import InputError
-from ..utils.files import atomic
-from ..utils.tables import Column, markdown_table, to_csv
+from ..utils.tables import Column, markdown_table, write_tables
 from . import features, outputs
 from .compare import RELIABLE, FeatureOptions
 from .fid import Kid, Statistics, frechet_distance, kid, statistics
@@ -188,8 +187,5 @@ def write(
     for table in tables:
         lines += markdown_table([column.header for column in table], zip(*(column.cells() for column in table)))
     text = "\n".join([*lines, " ".join(remarks)])
-    csv = to_csv([tables[0][0], *(column for table in tables for column in table[1:])])
-    for ending, content in (("md", text + "\n"), ("csv", csv)):
-        with atomic(folder / f"{style}.{ending}") as temporary:
-            temporary.write_text(content, encoding="utf-8", errors="backslashreplace")
+    write_tables(folder / style, text, [tables[0][0], *(column for table in tables for column in table[1:])])
     return text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -76,10 +76,14 @@ def grid(
     return np.asarray(canvas)
 
 
-def contact_sheet(images: Sequence[np.ndarray], height: int = 256, columns: int = 2) -> np.ndarray:
+def contact_sheet(images: Iterable[np.ndarray], height: int = 256, columns: int = 2) -> np.ndarray:
     """Images scaled to one height, `columns` in a row, on white; RGB uint8 [H, W, 3] in and out."""
-    tiles = [Image.fromarray(image) for image in images]
-    tiles = [t.resize((max(1, round(t.width * height / t.height)), height), Image.Resampling.LANCZOS) for t in tiles]
+    tiles = [
+        Image.fromarray(image).resize(
+            (max(1, round(image.shape[1] * height / image.shape[0])), height), Image.Resampling.LANCZOS
+        )
+        for image in images
+    ]
     rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
     gap = 8
     width = max(sum(tile.width + gap for tile in row) for row in rows) + gap

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
+
+from .files import atomic
 
 
 class Column(NamedTuple):
@@ -42,3 +45,14 @@ def to_csv(columns: Sequence[Column]) -> str:
     writer.writerow(column.header for column in columns)
     writer.writerows(zip(*(column.values for column in columns)))
     return text.getvalue()
+
+
+def write_tables(path: Path, text: str, columns: Sequence[Column]) -> None:
+    """Writes a text as PATH.md and columns as PATH.csv, atomically.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    for ending, content in (("md", text + "\n"), ("csv", to_csv(columns))):
+        with atomic(path.with_name(f"{path.name}.{ending}")) as temporary:
+            temporary.write_text(content, encoding="utf-8", errors="backslashreplace")

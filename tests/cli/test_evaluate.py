@@ -116,6 +116,41 @@ def test_invalid_fid_command_gives_one_line_and_exit_code_2(root, evaluate, argu
     assert err.startswith("ppcartoon evaluate: ") and err.count("\n") == 1 and reason.format(root=root) in err
 
 
+def test_pictures_prints_a_table_and_writes_it_with_unrounded_numbers(root, tmp_path, evaluate, tiny_file):
+    methods = ["--methods", f"tiny={tiny_file}", f"same={root / 'photos'}"]
+    options = ["--cartoons", root / "cartoons", "--weights-file", "random", "-o", tmp_path / "out"]
+    code, out, err = evaluate("pictures", root / "photos", *methods, *options)
+    assert (code, err) == (0, "")
+    header, _, photos, tiny, same = (line.strip("| ").split(" | ") for line in out.splitlines()[:5])
+    assert header[0] == "VGG19 conv3_4 with random weights Fréchet distance to the style" and len(header) == 7
+    assert photos[0] == "the photos" and tiny[0] == "tiny" and photos[1:] == same[1:] != tiny[1:]
+    assert f"4 photos of {root / 'photos'}, longer side at most 256 pixels. The style: 5 images" in out
+    assert (tmp_path / "out/pictures.md").read_text() == out
+    rows = (tmp_path / "out/pictures.csv").read_text().splitlines()
+    assert len(rows) == 4 and float(rows[2].split(",")[3]) == pytest.approx(float(tiny[3]), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "arguments, reason",
+    [
+        (["{root}/none", "--methods", "a={root}/photos"], "{root}/none: no such folder"),
+        (["{root}/photos", "--methods", "{root}/photos"], "give a method as NAME=PATH"),
+        (["{root}/photos", "--methods", "a={root}/cartoons/0.png"], "{root}/cartoons/0.png: "),
+        (["{root}/photos", "--methods", "a={root}/one"], "{root}/one: a lacks 3 of 4 outputs, the first for 1.png"),
+        (["{root}/photos", "--methods", "a={root}/photos", "--weights-file", "random"], "give --cartoons as well"),
+        (
+            ["{root}/photos", "--methods", "a={root}/photos", "--cartoons", "{root}/no", "--weights-file", "random"],
+            "{root}/no: no such folder",
+        ),
+    ],
+)
+def test_invalid_pictures_command_gives_one_line_and_exit_code_2(root, tmp_path, evaluate, arguments, reason):
+    save(root / "one" / "0.png", np.zeros((20, 20, 3), np.uint8))
+    code, out, err = evaluate("pictures", *(a.format(root=root) for a in arguments), "-o", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert err.startswith("ppcartoon evaluate: ") and err.count("\n") == 1 and reason.format(root=root) in err
+
+
 def test_tool_runs_from_another_folder():
     tool = [sys.executable, str(training_runs.ROOT / "tools/evaluate.py"), "fid", "--help"]
     done = subprocess.run(tool, capture_output=True, text=True, cwd="/")

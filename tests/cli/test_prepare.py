@@ -21,7 +21,7 @@ from tests.helpers.folders import drawn, save
 from tests.helpers.training_runs import ROOT, wait_for
 
 TOOL = [sys.executable, str(ROOT / "tools/prepare_data.py")]
-COMMANDS = ("download", "frames", "smooth", "check")
+COMMANDS = ("download", "frames", "select", "smooth", "check")
 
 
 @pytest.fixture
@@ -63,6 +63,7 @@ def state(folder):
             ("check", "(default: output/check.png)"),
         ],
         *[("frames", "(default: 256)"), ("frames", "(default: crop)"), ("smooth", "(default: smooth, beside")],
+        *[("select", f"(default: {value})") for value in (108, 0.03, 0.16, 1.55, 30)],
         *[(command, "threads (default") for command in COMMANDS[1:]],
         *[("", f"    {command} ") for command in COMMANDS],
         ("", common.EXIT_CODES),
@@ -74,7 +75,15 @@ def test_help_names_commands_and_defaults(run, command, said):
 
 
 def test_incomplete_or_unknown_arguments_are_refused_with_the_usage(run):
-    for command in ("", "paint", "smooth", "check", "frames a.mp4", "frames a.mp4 -o x --scenes --every 2"):
+    for command in (
+        "",
+        "paint",
+        "smooth",
+        "select cartoons",
+        "check",
+        "frames a.mp4",
+        "frames a.mp4 -o x --scenes --every 2",
+    ):
         code, out, err = run(*command.split())
         assert code == 2 and out == "" and err.startswith("usage: ") and ": error: " in err.splitlines()[-1]
 
@@ -83,6 +92,7 @@ def test_incomplete_or_unknown_arguments_are_refused_with_the_usage(run):
     "command, values",
     [
         ("smooth cartoons --jobs", ["0", "-1", "1.5", "two", "", "nan", "9" * 5000]),
+        ("select cartoons -o x --max-grain", ["-1", "nan", "inf", "low"]),
         ("frames a.mp4 -o x --size", ["15", "-256", "256.5", "0x100"]),
         ("frames a.mp4 -o x --every", ["0", "-1", "nan", "inf", "often"]),
         ("frames a.mp4 -o x --start", ["-1", "1:2:3:4", "1:", "1e3", "nan"]),
@@ -108,6 +118,10 @@ def test_invalid_values_are_refused_with_their_option(run, command, values):
         ("smooth cartoons -o photos/0.png", "photos/0.png: a file is there"),
         ("smooth cartoons -o loop", "loop"),
         ("smooth cartoons -o {long}", "{long}"),
+        ("select nowhere -o x", "nowhere: no such folder"),
+        ("select empty -o x", "empty: no image in it"),
+        ("select cartoons -o cartoons/x", "--output"),
+        ("select cartoons -o photos --min-luma 255", "photos: has 3 images that are left out now, 0.png first"),
         ("check photos/0.png", "photos/0.png: "),
         ("check empty", "has neither photos and cartoons nor train_photo and STYLE/style"),
         ("check {long}", "{long}"),
@@ -134,6 +148,23 @@ def test_smooth_prints_counts_and_names_failed_files(run, tmp_path):
     assert (code, out) == (1, f"1 smoothed cartoons in {tmp_path / 'smooth'}, 3 were there, 25 failed\n")
     named = [f"ppcartoon prepare: cartoons/junk{i:02}.png: not an image that can be read here\n" for i in range(20)]
     assert err == "".join([*named, "ppcartoon prepare: and 5 more like these\n"])
+
+
+def test_select_prints_counts_contact_sheets_and_a_few_names_by_reason(run, tmp_path):
+    for i in range(6):
+        save(tmp_path / f"cartoons/dark{i}.png", np.zeros((32, 32, 3), np.uint8))
+    save(tmp_path / "cartoons/clear.png", draw_cartoon(0, 128))
+    junk(tmp_path / "cartoons/junk.png")
+    options = ["--min-luma", "20", "--min-edges", "0", "--max-edges", "1", "--max-grain", "99", "--min-contrast", "9"]
+    code, out, err = run("select", "cartoons", "-o", "out", *options)
+    assert (code, err) == (1, "ppcartoon prepare: cartoons/junk.png: not an image that can be read here\n")
+    first, second, *table = out.splitlines()
+    kept = len(image_files(Path("out")))
+    assert first == f"{kept} images kept, in out, shown on out_kept_contact_sheet.jpg" and kept
+    assert second.startswith(f"{10 - kept} images left out, shown on out_left_out_contact_sheet.jpg; ")
+    assert "| contrast under 9 | 6 | dark0.png, dark1.png, dark2.png, dark3.png, ... |" in table
+    code, out, err = run("select", "cartoons", "-o", "none", "--min-luma", "255")
+    assert out.startswith("0 images kept\n10 images left out, ") and not Path("none").exists()
 
 
 def test_check_names_unreadable_files_and_changes_no_file(run, tmp_path):
@@ -225,6 +256,7 @@ def test_a_missing_module_is_one_line_with_what_to_install(run, module, command)
 def test_subcommands_import_only_what_they_need(run, tmp_path):
     videos.write(tmp_path / "film.mp4", videos.still(videos.scene(0), 0.5))
     commands = [[], ["--help"], *([c, "--help"] for c in COMMANDS), ["smooth", "cartoons"], ["check", "."]]
+    commands += [["select", "cartoons", "-o", "selected"]]
     commands += [["check", ".", "-c", str(ROOT / "configs/demo_custom.yaml")], ["frames", "film.mp4", "-o", "frames"]]
     code = f"""{DRIVER}found = []
 for command in {commands}:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcartoon.data import keyframes
+from ppcartoon.data import image_folder
 from ppcartoon.data.cache import center
 from ppcartoon.data.keyframes import extract
 from tests.helpers import videos
@@ -146,7 +146,7 @@ def test_the_contact_sheet_shows_each_frame_and_is_beside_the_folder(long, tmp_p
 
 
 def test_a_contact_sheet_of_too_many_frames_is_spread_over_the_video(long, tmp_path, monkeypatch):
-    monkeypatch.setattr(keyframes, "ON_SHEET", 4)
+    monkeypatch.setattr(image_folder, "ON_SHEET", 4)
     found = tiles(extract(long, tmp_path / "out", size=96).sheet)
     assert len(found) == 4
     pictures = list(kept(tmp_path / "out").values())

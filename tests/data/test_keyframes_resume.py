@@ -120,7 +120,7 @@ KILLED = {  # where the process is killed, and how many frames are in the databa
     "after a frame is stored": ("KeyframeStore add after", 9, 8),
     "before spare frames are removed": ("KeyframeStore drop after", 3, 20),
     "after the video is finished": ("KeyframeStore finish after", 1, 20),
-    "before the contact sheet is written": ("keyframes _contact_sheet before", 1, 20),
+    "before the contact sheet is written": ("keyframes write_contact_sheet before", 1, 20),
 }
 
 

@@ -135,7 +135,7 @@ def create_example_files(folder: Path, tiny: Weights) -> Path:
     for name in ("tools", "configs", "docs"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "weights.npz").symlink_to(ROOT / "tests/fixtures/networks.npz")
-    for name in ("shipped", "more", "frames", "photos"):
+    for name in ("shipped", "more", "frames", "photos", "drawings"):
         (folder / name).mkdir()
     for name in ("mine", "shinkai"):
         save(folder / f"{name}.safetensors", tiny)
@@ -146,6 +146,7 @@ def create_example_files(folder: Path, tiny: Weights) -> Path:
         Image.fromarray(draw_photo(seed, 80)[:62]).save(folder / name)
     for number in range(3):
         Image.fromarray(videos.scene(number, 48, 64)).save(folder / f"frames/{number:05}.png")
+    Image.fromarray(videos.scene(0)).save(folder / "drawings/scene.png")
     videos.write(folder / "clip.mp4", videos.scenes(0, 1, height=48, width=64))
     for seed, name in enumerate(("video.mp4", "holiday.mp4", "other.mkv")):
         videos.write(folder / name, videos.scenes(*range(3 * seed, 3 * seed + 3)), options={"crf": "12", "g": "6"})
