@@ -82,7 +82,7 @@ def _resumed(settings: Config, folder: Path, checkpoint: Path | None) -> Start:
             return Start(settings, folder, None, {}, {}, ["no checkpoint yet, a new run starts"])
         checkpoint, tensors, state = found
     notes = [f"{message}; using the previous one" for message in damaged]
-    state["config"] = current_names(state["config"])
+    state["config"] = loading.check(current_names(state["config"]), str(checkpoint)).model_dump()  # fills in new keys
     notes.append(f"resumes from {checkpoint}, after step {state['step']}")
     before, now = _leaves(state["config"]), _leaves(settings.model_dump())
     filled_in = {"lr_scheduler.iters_per_epoch", "lr_scheduler.start_epoch", "model.amp"}

@@ -150,6 +150,8 @@ class Trainer:
             temporary.write_text(text, encoding="utf-8")
         for note in self.notes + run_folder.rename_later_checkpoints(folder / "checkpoints", self.model.steps):
             log.info(note)
+        for warning in self.model.warnings():
+            log.warning(warning)
         if self.config.model.vgg_path == "random":
             log.info("VGG19 has seeded random weights (model.vgg_path: random): for trials, not for cartoons")
         if self.config.model.amp and not paddle.get_device().startswith("gpu"):
