@@ -220,7 +220,7 @@ class CartoonLossGANModel(TrainableModel):
         return self._judge(self.cartoon, self.smooth, self.pool.query(fake), bool(self.color_head))
 
     def _further_discriminator_steps(self, optimizers: dict) -> None:
-        """Steps 2 to `d_steps` of D, in stage "cartoon": on other cartoons, and on outputs from the pool if it is on."""
+        """Steps 2 to `d_steps` of D in stage "cartoon", on other cartoons, and outputs from the pool if it is on."""
         for cartoon, smooth in self.other_cartoons if self.stage == "cartoon" else ():
             fake = self.pool.draw(len(self.fake)) if self.pool.images else self.fake.detach()
             self._descend(self._judge(cartoon, smooth, fake)["d_loss"], optimizers, "optimizer_D")
