@@ -34,6 +34,7 @@ class TrainableModel(BaseModel):
         init_epochs: length of stage "init"; all other epochs are stage "cartoon".
         init_steps: the same in steps; if None, `setup_lr_schedulers` computes it from `init_epochs`.
         steps: steps done so far.
+        fake: G's cartoons of the photos of the last step; None if the model does not keep them.
         optimized: names of the networks that each optimizer updates, by the optimizer's name.
         amp: None for float32; "float16" or "bfloat16" for mixed precision.
         vgg: the frozen feature extractor, if the model has one.
@@ -45,6 +46,7 @@ class TrainableModel(BaseModel):
     init_epochs = 0
     init_steps: int | None = None
     steps = 0
+    fake: Tensor | None = None
     amp: str | None = None
     vgg: VGG19 | None = None
     parallel = True

@@ -25,6 +25,7 @@ from ..errors import InputError, naming
 from ..models.base import TrainableModel
 from ..utils.signals import start_worker
 from . import checkpoints
+from .fine_tuning import start_from
 from .meters import LossMeter
 from .run_folder import Start
 from .validation import Validation
@@ -45,6 +46,7 @@ class Experiment:
 
     def __init__(self, start: Start, command: str) -> None:
         self.config, self.folder, self.command = start.config, start.folder, command
+        self.source = start.state.get("source", str(start.source) if start.source else None)
         self.rank, self.ranks = ParallelEnv().rank, ParallelEnv().nranks
         if self.config.model.amp == "auto":
             self.config.model.amp = "bfloat16" if paddle.amp.is_bfloat16_supported() else "float16"
@@ -77,6 +79,8 @@ class Experiment:
         self.validation = Validation(validate) if validate and self.rank == 0 else None
         if start.state:
             self._restore(start)
+        elif start.source:
+            start_from(start.source, self.model)
 
     def loader(self) -> paddle.io.DataLoader:
         """The batches of the remaining steps."""
@@ -112,7 +116,7 @@ class Experiment:
             self.export(self.folder / "weights" / f"epoch_{epoch:04d}.safetensors")
         self.export(self.folder / "weights.safetensors")
         state = {"step": step, "steps_per_epoch": self.steps_per_epoch, "sums": self.losses.sums, "best": self.best}
-        state |= {"config": self.config.model_dump(), "scalers": self.model.scaler_states()}
+        state |= {"config": self.config.model_dump(), "scalers": self.model.scaler_states(), "source": self.source}
         path = checkpoints.path_of(folder, step)
         checkpoints.save(path, tensors, state)
         self.last_checkpoint = str(path)
