@@ -227,6 +227,32 @@ def fold(discriminator: dict[str, np.ndarray], generator: dict[str, np.ndarray])
     return tensors
 
 
+def unfold(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inverse of `fold` for E: parameters with spectral normalization that compute the same features.
+
+    u and v are the first singular vectors. v is divided by the singular value, so that sigma is 1, since folded weights
+    are normalized already. The next step of D makes v a unit vector again, which changes E if sigma was not exact, as
+    in running averages.
+
+    Args:
+        tensors: of a Cartoonizer.
+
+    Returns:
+        The `state_dict()` of D's encoder.
+    """
+    state = {}
+    for name, tensor in tensors.items():
+        if not name.startswith("encoder."):
+            continue
+        name = name.removeprefix("encoder.")
+        if tensor.ndim == 4:
+            u, sigma, v = np.linalg.svd(tensor.reshape(len(tensor), -1), full_matrices=False)
+            state |= {f"{name}_orig": tensor, f"{name}_u": u[:, 0], f"{name}_v": v[0] / sigma[0]}
+        else:
+            state[name] = tensor
+    return state
+
+
 def from_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
     """Reads the tensors and network arguments of an .npz with keys netD.* and netG.*, written by the PyTorch trainer.
 

@@ -90,7 +90,10 @@ def main(before: Path | None) -> None:
     page = [HEAD.format(styles=", ".join(predictors))]
     for name, (title, photo) in shown.items():
         page += [f"## {title.capitalize()}\n", write(name, side_by_side([photo, *cartoons[name]]))]
-    page += ["## Working size\n", "From bold to fine: `--working-size` 192, 256, 384, 512, and 0 for full resolution.\n"]
+    page += [
+        "## Working size\n",
+        "From bold to fine: `--working-size` 192, 256, 384, 512, and 0 for full resolution.\n",
+    ]
     for name in ("chelsea", "motorcycle"):
         row = [predictor.replace(working_size=size)(shown[name][1]) for size in WORKING_SIZES]
         page.append(write(f"sizes_{name}", side_by_side(row, [str(size) for size in WORKING_SIZES])))
@@ -98,7 +101,10 @@ def main(before: Path | None) -> None:
     for option, style, name in (("strength", "peppercarrot", "astronaut"), ("keep_colors", "storybook", "coffee")):
         row = [predictors[style].replace(**{option: share})(shown[name][1]) for share in SHARES]
         page.append(write(option, side_by_side(row, [str(share) for share in SHARES])))
-    page += ["## Before and now\n", "Photo, the weights that were shipped before, at full resolution, and peppercarrot.\n"]
+    page += [
+        "## Before and now\n",
+        "Photo, the weights that were shipped before, at full resolution, and peppercarrot.\n",
+    ]
     if before:
         old = CartoonPredictor(weights_file=before, working_size=0)
         images.write(BEFORE, images.Picture(contact_sheet([old(shown[name][1]) for name in OLD_AND_NEW], 300, 3)))
@@ -107,7 +113,11 @@ def main(before: Path | None) -> None:
     )]  # fmt: skip
     page.append(write("before_and_now", np.concatenate([new[0], images.read(BEFORE).rgb, new[1]])))
     clip(predictor, shown["motorcycle"][1])
-    page += ["## A video\n", "A camera pans over a photo; to the right its cartoon, deflickered.\n", "![clip](gallery/clip.gif)\n"]
+    page += [
+        "## A video\n",
+        "A camera pans over a photo; to the right its cartoon, deflickered.\n",
+        "![clip](gallery/clip.gif)\n",
+    ]
     (DOCS / "gallery.md").write_text("\n".join(page))
     pairs = [each for name in README for each in (shown[name][1], cartoons[name][0])]
     images.write(DOCS / "samples.jpg", images.Picture(contact_sheet(pairs, 300, 4)), quality=90)
@@ -115,5 +125,7 @@ def main(before: Path | None) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--before", type=Path, metavar="FILE", help="the weights that were shipped before, to renew their row")
+    parser.add_argument(
+        "--before", type=Path, metavar="FILE", help="the weights that were shipped before, to renew their row"
+    )
     main(parser.parse_args().before)

@@ -1,7 +1,6 @@
 """CycleGAN (Zhu et al., ICCV 2017): ppgan's CycleGANModel in our trainer, with photos as A and cartoons as B.
 
-It equals the authors' (github.com/junyanz/pytorch-CycleGAN-and-pix2pix). ppgan's image pools keep images with their
-graph; here they get detached images.
+It equals the authors' (github.com/junyanz/pytorch-CycleGAN-and-pix2pix). The image pools get detached images.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ import paddle
 from paddle import Tensor
 
 from ..models.base import TrainableModel
+from ..models.image_pool import ImagePool
 
 # isort: split
 from ppgan.models.cycle_gan_model import CycleGANModel
-from ppgan.utils.image_pool import ImagePool
 
 LOSS_NAMES = {  # ppgan's name -> name in the logs, with the kind of image that is judged or compared
     "D_A_loss": "d_cartoon",
@@ -67,19 +66,14 @@ class CycleGANBaseline(TrainableModel, CycleGANModel):
             lambda_b=cycle_weight,
         )
         self.network = {"generator": dict(generator)}
-
-    @property
-    def pools(self) -> dict[str, ImagePool]:
-        return {"cartoons": self.fake_B_pool, "photos": self.fake_A_pool} if self.fake_A_pool.pool_size else {}
+        self.fake_A_pool, self.fake_B_pool = ImagePool(pool_size), ImagePool(pool_size)
+        self.pools = {"cartoons": self.fake_B_pool, "photos": self.fake_A_pool}
 
     def setup_input(self, input: dict[str, Tensor]) -> None:
         super().setup_input(input)
         self.real_A, self.real_B = self.photo, self.cartoon
         for pool in self.pools.values():
-            if (
-                pool.images and pool.images[0].shape[1:] != self.photo.shape[1:]
-            ):  # the run was resumed with another image size
-                pool.images, pool.num_imgs = [], 0
+            pool.fit(self.photo)
 
     def train_iter(self, optims: dict | None = None) -> None:
         """One step on the batch: of both generators, then of both discriminators."""
@@ -101,13 +95,11 @@ class CycleGANBaseline(TrainableModel, CycleGANModel):
 
     def extra_state(self) -> dict[str, np.ndarray]:
         """The images of each pool, [n, 3, H, W]."""
-        return {name: paddle.concat(pool.images).numpy() for name, pool in self.pools.items() if pool.images}
+        return {name: pool.state() for name, pool in self.pools.items() if pool.images}
 
     def load_extra_state(self, tensors: dict[str, np.ndarray]) -> None:
         for name, pool in self.pools.items():
-            images = tensors.get(name, [])[: pool.pool_size]
-            pool.images = [paddle.to_tensor(image[None]) for image in images]
-            pool.num_imgs = len(pool.images)
+            pool.load(tensors.get(name))
 
 
 def _optimizer_step(optimizer: paddle.optimizer.Optimizer) -> None:

@@ -24,6 +24,7 @@ EXAMPLES = """
 ppcartoon train -c configs/cartoonloss_shinkai.yaml
 ppcartoon train -c configs/cartoonloss_shinkai.yaml --resume
 ppcartoon train -c configs/cartoonloss_custom.yaml -o epochs=10 model.adv_weight=100 --dry-run
+ppcartoon train -c configs/cartoonloss_custom_light.yaml --from weights/peppercarrot.safetensors
 python -m paddle.distributed.launch tools/train.py -c configs/cartoonloss_shinkai.yaml    several GPUs
 """
 log = logging.getLogger("ppcartoon")
@@ -48,9 +49,15 @@ def parser() -> argparse.ArgumentParser:
         "-o", "--opt", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
         help="override keys of the config, as in -o epochs=10 model.adv_weight=100; values are YAML",
     )  # fmt: skip
-    p.add_argument(
+    start = p.add_mutually_exclusive_group()
+    start.add_argument(
         "--resume", nargs="?", const="auto", metavar="PATH",
         help="resume a run's folder or a checkpoint; auto or no value: the newest checkpoint of this config's run",
+    )  # fmt: skip
+    start.add_argument(
+        "--from", type=Path, dest="source", metavar="FILE",
+        help="start a new run with the networks of a weights file or a checkpoint; without stage init, unless -o "
+        "sets model.init_steps or model.init_epochs",
     )  # fmt: skip
     p.add_argument("--seed", type=int, help="random seed of weights, data order, crops and flips (key seed)")
     p.add_argument(
@@ -103,7 +110,7 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
     if args.device == "gpu" and not gpus:
         raise InputError("--device gpu: Paddle finds no GPU, or is a build without CUDA; use --device cpu")
     paddle.set_device("gpu" if gpus and args.device != "cpu" else "cpu")
-    start = run_folder.locate(args.config_file, options, args.resume)
+    start = run_folder.locate(args.config_file, options, args.resume, args.source)
     run = experiment.Experiment(start, " ".join(["python", *sys.argv]))
     if args.dry_run:
         print("\n".join(run.summary()))

@@ -18,6 +18,7 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 Loss = Literal["cartoonloss", "animegan"]
 Text = Annotated[str, Field(min_length=1)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
+PoolSize = Annotated[int, Field(ge=0, le=1000)]
 VggLayer = Annotated[str, Field(pattern=r"^conv([12]_[12]|[345]_[1-4])$")]
 
 
@@ -94,6 +95,19 @@ class CartoonLossGANModel(Model):
     vgg_layer: VggLayer
     vgg_path: Text | None
     amp: Literal["auto", "float16", "bfloat16"] | None
+    # Not in the paper. Saved configs of older runs lack these keys, so each has a default, which is off.
+    init_steps: Count | None = None
+    huber_slope: Literal["paper", "unit"] = "paper"
+    chroma_weight: Weight = 0.0
+    luma_weight: Weight = 0.0
+    match_tint: Annotated[float, Field(ge=0, le=1)] = 0.0
+    diffaugment: Literal["color"] | None = None
+    color_head: Weight = 0.0
+    photo_negatives: Weight = 0.0
+    pool_size: PoolSize = 0
+    d_steps: Annotated[int, Field(ge=1, le=10)] = 1
+    encoder_ema_decay: Momentum = 0.0
+    ema_decay: Momentum = 0.0
 
     @field_validator("additional_losses")
     @classmethod
@@ -112,18 +126,20 @@ class CartoonLossGANModel(Model):
         channels = self.discriminator.features()
         if self.generator.in_channels != channels:
             raise ValueError(f"generator.in_channels must be {channels}, the channels of the encoder's features")
-        if self.init_epochs and not self.content_weight:
-            raise ValueError("content_weight must be above 0, as stage init has no other loss; or set init_epochs: 0")
-        weights = (self.adv_weight, self.content_weight, self.gray_weight, self.color_weight, self.tv_weight)
-        if not any((*weights, *self.additional_losses.values())):
+        key = "init_epochs" if self.init_steps is None else "init_steps"
+        if getattr(self, key) and not self.content_weight:
+            raise ValueError(f"content_weight must be above 0, as stage init has no other loss; or set {key}: 0")
+        if self.encoder_ema_decay and not self.reuse_encoder:
+            raise ValueError("encoder_ema_decay must be 0, as with reuse_encoder: false G does not read D's encoder")
+        if self.losses() == {"d_loss", "g_loss"}:
             raise ValueError("all losses of the generator have weight 0; set one above 0")
         return self
 
     def losses(self) -> set[str]:
-        terms = ("adv", "content", "gray", "color", "tv")
-        paper = {f"g_{term}" for term in terms if getattr(self, f"{term}_weight")}
+        terms = ("adv", "content", "gray", "color", "tv", "chroma", "luma")
+        ours = {f"g_{term}" for term in terms if getattr(self, f"{term}_weight")}
         additional = {f"g_{name}" for name, weight in self.additional_losses.items() if weight}
-        return {"d_loss", "g_loss"} | paper | additional
+        return {"d_loss", "g_loss"} | ours | additional
 
 
 class AnimeGenerator(Section):
@@ -178,7 +194,7 @@ class CycleGANBaseline(Model):
     gan_mode: Literal["vanilla", "lsgan"]
     cycle_weight: Weight
     identity_weight: Weight
-    pool_size: Annotated[int, Field(ge=0, le=1000)]
+    pool_size: PoolSize
     init_epochs: ClassVar[int] = 0
     amp: ClassVar[None] = None
     vgg_path: ClassVar[None] = None
@@ -222,6 +238,7 @@ class Loader(Section):
     num_workers: Count
     flip: bool
     seed: Seed = 0  # filled in: the run's
+    other_cartoons: Annotated[int, Field(ge=0, le=9)] = 0  # filled in: the model's d_steps - 1
 
 
 class UnpairedCartoonDataset(Loader):
@@ -258,6 +275,7 @@ class FinalLinearDecay(Section):
     decay_epochs: Count
     init_learning_rate: Rate | None = None
     init_epochs: Count = 0  # filled in: the model's
+    init_steps: Count | None = None  # filled in: the model's
     start_epoch: Count = 0  # filled in: epochs - decay_epochs
     iters_per_epoch: Positive = 1  # filled in when the data are loaded
 
@@ -331,7 +349,8 @@ class Config(Section):
     @model_validator(mode="after")
     def resolve(self) -> Config:
         """Checks keys against each other and fills in those that follow from others."""
-        if self.model.init_epochs > self.epochs:
+        init_steps = getattr(self.model, "init_steps", None)
+        if init_steps is None and self.model.init_epochs > self.epochs:
             raise ValueError(f"model.init_epochs {self.model.init_epochs} is more than epochs {self.epochs}")
         if self.lr_scheduler.decay_epochs > self.epochs:
             raise ValueError(
@@ -343,7 +362,8 @@ class Config(Section):
         best, losses = self.snapshot_config.best, self.model.losses()
         if best not in losses:
             raise ValueError(f"snapshot_config.best: {best} is not among the losses: {', '.join(sorted(losses))}")
-        self.lr_scheduler.init_epochs = self.model.init_epochs
+        self.lr_scheduler.init_epochs, self.lr_scheduler.init_steps = self.model.init_epochs, init_steps
         self.lr_scheduler.start_epoch = self.epochs - self.lr_scheduler.decay_epochs
         self.dataset.train.seed = self.seed
+        self.dataset.train.other_cartoons = getattr(self.model, "d_steps", 1) - 1
         return self

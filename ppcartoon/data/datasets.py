@@ -19,15 +19,16 @@ from .samples import draw_cartoon, draw_photo
 
 log = logging.getLogger("ppcartoon")
 
-PHOTOS, CARTOONS, WINDOWS = range(3)  # independent random streams
+PHOTOS, CARTOONS, WINDOWS, OTHERS = range(4)  # independent random streams
 
 
 class UnpairedCartoonDataset(Dataset):
     """Photos p, each with a random cartoon c and its edge-smoothed cartoon e.
 
-    An item is a dict of float32 [3, size, size] in [-1, 1]: `photo`, `cartoon` and `smooth`. Its index is (number,
-    photo) from an `EpochSampler`, or a photo's number alone; the cartoon, the crop and the flip depend on the seed and
-    `number` only.
+    An item is a dict of float32 [3, size, size] in [-1, 1]: `photo`, `cartoon` and `smooth`; and with `other_cartoons`,
+    float32 [other_cartoons, 3, size, size] of more pairs, `other_cartoons` and `other_smooth`. Its index is (number,
+    photo) from an `EpochSampler`, or a photo's number alone; the cartoons, the crops and the flips depend on the seed
+    and `number` only.
 
     Args:
         dataroot: folder that the other folders are relative to.
@@ -40,6 +41,7 @@ class UnpairedCartoonDataset(Dataset):
         flip: mirror at random, with probability 0.5.
         seed: seed of order, crops and flips.
         cache_dir: folder for decoded images; None for `cache_folder()`.
+        other_cartoons: number of other cartoons for each photo; they do not change the rest of the item.
 
     Raises:
         InputError: a folder is missing or empty, files cannot be read, paired files are missing or of another shape.
@@ -57,9 +59,11 @@ class UnpairedCartoonDataset(Dataset):
         flip: bool = False,
         seed: int = 0,
         cache_dir: str | None = None,
+        other_cartoons: int = 0,
     ) -> None:
         super().__init__()
         self.size, self.random_crop, self.flip, self.seed = size, random_crop, flip, seed
+        self.other_cartoons = other_cartoons
         root, cache = Path(dataroot).expanduser(), Path(cache_dir).expanduser() if cache_dir else cache_folder()
 
         def stack(key: str, files: list[Path], smoothed: bool = False) -> ImageStack:
@@ -91,7 +95,13 @@ class UnpairedCartoonDataset(Dataset):
         rng = np.random.default_rng((self.seed, WINDOWS, number))
         windows = self._window([self.photos[photo]], rng)
         windows += self._window([self.cartoons[cartoon], self.smooth[cartoon]], rng)
-        return {name: to_network(image[None])[0] for name, image in zip(("photo", "cartoon", "smooth"), windows)}
+        item = {name: to_network(image[None])[0] for name, image in zip(("photo", "cartoon", "smooth"), windows)}
+        if self.other_cartoons:
+            rng = np.random.default_rng((self.seed, OTHERS, number))
+            others = rng.integers(len(self.cartoons), size=self.other_cartoons)
+            pairs = [self._window([self.cartoons[i], self.smooth[i]], rng) for i in others]
+            item |= {f"other_{k}": to_network(np.stack(v)) for k, v in zip(("cartoons", "smooth"), zip(*pairs))}
+        return item
 
     def _window(self, images: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
         """Crops the same size x size window from images [H, W, 3] of one shape, and mirrors all or none."""
@@ -109,11 +119,13 @@ class DrawnCartoonDataset(UnpairedCartoonDataset):
         size: height and width of all images, a multiple of 4.
         flip: mirror at random, with probability 0.5.
         seed: seed of the images and their order.
+        other_cartoons: number of other cartoons for each photo.
     """
 
-    def __init__(self, count: int, size: int, flip: bool = False, seed: int = 0) -> None:
+    def __init__(self, count: int, size: int, flip: bool = False, seed: int = 0, other_cartoons: int = 0) -> None:
         Dataset.__init__(self)
         self.size, self.random_crop, self.flip, self.seed = size, False, flip, seed
+        self.other_cartoons = other_cartoons
         seeds = range(seed * count, (seed + 1) * count)
         self.photos: Sequence[np.ndarray] = [draw_photo(s, size) for s in seeds]
         self.cartoons: Sequence[np.ndarray] = [draw_cartoon(s, size) for s in seeds]

@@ -32,8 +32,9 @@ class TrainableModel(BaseModel):
         cartoonizer: key in `nets` of the network that maps photos to cartoons; a model that needs more than one
             network overrides `cartoonize` and `export`.
         init_epochs: length of stage "init"; all other epochs are stage "cartoon".
-        init_steps: the same in steps; set by `setup_lr_schedulers`.
+        init_steps: the same in steps; if None, `setup_lr_schedulers` computes it from `init_epochs`.
         steps: steps done so far.
+        fake: G's cartoons of the photos of the last step; None if the model does not keep them.
         optimized: names of the networks that each optimizer updates, by the optimizer's name.
         amp: None for float32; "float16" or "bfloat16" for mixed precision.
         vgg: the frozen feature extractor, if the model has one.
@@ -43,8 +44,9 @@ class TrainableModel(BaseModel):
     network: dict[str, dict]
     cartoonizer = "netG"
     init_epochs = 0
-    init_steps = 0
+    init_steps: int | None = None
     steps = 0
+    fake: Tensor | None = None
     amp: str | None = None
     vgg: VGG19 | None = None
     parallel = True
@@ -52,10 +54,11 @@ class TrainableModel(BaseModel):
     @property
     def stage(self) -> str:
         """Stage of the next step: "init" or "cartoon"."""
-        return "init" if self.steps < self.init_steps else "cartoon"
+        return "init" if self.steps < (self.init_steps or 0) else "cartoon"
 
     def setup_lr_schedulers(self, cfg: dict) -> paddle.optimizer.lr.LRScheduler:
-        self.init_steps = self.init_epochs * cfg["iters_per_epoch"]
+        if self.init_steps is None:
+            self.init_steps = self.init_epochs * cfg["iters_per_epoch"]
         self.lr_scheduler = build_lr_scheduler(cfg)
         return self.lr_scheduler
 
@@ -74,6 +77,10 @@ class TrainableModel(BaseModel):
         """Sets the batch of the next step: photo, cartoon and smooth."""
         self.photo, self.cartoon, self.smooth = input["photo"], input["cartoon"], input["smooth"]
         self.gray_cartoon = losses.gray(self.cartoon)
+
+    def warnings(self) -> list[str]:
+        """Lines on settings that are likely to fail; empty for most models."""
+        return []
 
     def cost(self, batch_size: int, size: int) -> Cost | None:
         """Cost of a step of stage "cartoon" on `size` x `size` pixels; None if unknown."""

@@ -30,8 +30,9 @@ class StepImages(NamedTuple):
 
     Attributes:
         generated: by G, and by E if G reuses it.
-        judged: by D in its own step.
+        judged: by D in each of its own steps.
         judged_for_g: by D in G's step.
+        d_steps: steps of D for each step of G.
         vgg_targets: by VGG19 without a gradient.
         vgg_outputs: by VGG19 with a gradient.
     """
@@ -39,6 +40,7 @@ class StepImages(NamedTuple):
     generated: int
     judged: int
     judged_for_g: int
+    d_steps: int
     vgg_targets: int
     vgg_outputs: int
 
@@ -102,8 +104,9 @@ def step_cost(model: Any, batch_size: int, size: int) -> Cost:
     """Cost of one step of stage "cartoon" in float32.
 
     Memory includes parameters, gradients, Adam's two moments, VGG19 and the activations kept for the backward passes:
-    those of G live through the step; those of D's step are freed before G's step runs D and VGG19. It excludes Paddle
-    itself, the workspace of its convolutions (on a CPU both add a fifth to a half) and the allocator's reserve.
+    those of G live through the step; those of D's step are freed before G's step runs D and VGG19. Running averages and
+    the image pool are included. It excludes Paddle itself, the workspace of its convolutions (on a CPU both add a fifth
+    to a half) and the allocator's reserve; and as small, the color head and all changes of color.
 
     Args:
         model: a `CartoonLossGANModel`; a loss with weight 0 costs nothing.
@@ -114,7 +117,7 @@ def step_cost(model: Any, batch_size: int, size: int) -> Cost:
     images: StepImages = model.step_images()
 
     flops = images.generated * (3 * g.flops - g.first)
-    flops += images.judged * (3 * d.flops - d.first) + images.judged_for_g * 2 * d.flops
+    flops += images.d_steps * images.judged * (3 * d.flops - d.first) + images.judged_for_g * 2 * d.flops
     if model.reuse_encoder:
         flops += images.generated * e.flops
     if vgg:
@@ -122,6 +125,8 @@ def step_cost(model: Any, batch_size: int, size: int) -> Cost:
 
     parameters_d, parameters_g = _parameter_bytes(model.nets["netD"]), _parameter_bytes(model.nets["netG"])
     permanent = 3 * (parameters_d + parameters_g)  # parameters and moments
+    permanent += sum(_parameter_bytes(average.net) for average in model.averages.values())
+    permanent += FLOAT_BYTES * model.pool.pool_size * 3 * size**2
     activations_g_step = images.judged_for_g * d.kept
     if vgg:
         permanent += _parameter_bytes(model.vgg)

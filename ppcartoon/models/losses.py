@@ -1,7 +1,8 @@
-"""The losses of CartoonLossGAN, Eqs. 1 to 4 and 6, and the three of AnimeGAN that Fig. 8 compares with.
+"""The losses of CartoonLossGAN, Eqs. 1 to 4 and 6, the three of AnimeGAN that Fig. 8 compares with, and our own.
 
 Pure functions that return unweighted means, to be minimized; `cartoonlossgan` adds them up. AnimeGAN (Chen et al.,
-ISICA 2019) calls its three the grayscale adversarial, grayscale style and color reconstruction loss.
+ISICA 2019) calls its three the grayscale adversarial, grayscale style and color reconstruction loss. Our own, which the
+paper does not have, are `photo_negative_loss`, `color_head_loss`, `chroma_loss` and `luma_loss`.
 
 Images are float32 RGB [N, 3, H, W] in [-1, 1]. Logits are D's output before any sigmoid, of any shape. Features are
 VGG19's, [N, C, H', W']. Half-precision inputs are converted to float32.
@@ -18,6 +19,7 @@ from paddle import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
 RGB_TO_YUV = (LUMA, (-0.14714119, -0.28886916, 0.43601035), (0.61497538, -0.51496512, -0.10001026))  # PaddleGAN's
+LUMA_CELL = 16  # pixels; side of the squares that `luma_loss` averages
 IMAGES = ("fake", "photo", "cartoon", "smooth")  # parameters of additional losses: G(E(p)), p, c and e
 ADDITIONAL: dict[str, Callable[..., Tensor]] = {}
 
@@ -33,7 +35,7 @@ def additional(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """
     if not set(inspect.signature(loss).parameters) <= set(IMAGES):
         raise TypeError(f"{loss.__name__}: an additional loss takes no other parameters than {', '.join(IMAGES)}")
-    if loss.__name__ in ("adv", "content", "gray", "color", "tv", "loss"):
+    if loss.__name__ in ("adv", "content", "gray", "color", "tv", "chroma", "luma", "loss"):
         raise TypeError(f"{loss.__name__}: g_{loss.__name__} is another loss in the logs; choose another name")
     ADDITIONAL[loss.__name__] = loss
     return loss
@@ -98,6 +100,26 @@ def animegan_discriminator_loss(
     return {**terms, "d_loss": terms["d_loss"] + terms["d_gray"]}
 
 
+def photo_negative_loss(photo: Tensor, mode: str = "vanilla") -> Tensor:
+    """Photos as another kind of negative in D's step: -log(1 - D(p)).
+
+    Args:
+        photo: logits of photos p.
+        mode: see `discriminator_loss`.
+    """
+    return _gan(photo, False, mode)
+
+
+def color_head_loss(predicted: Tensor, image: Tensor) -> Tensor:
+    """Sum of the L1 distances in U and V between a prediction from E's features and the image, pooled to their size.
+
+    Args:
+        predicted: [N, 2, H/4, W/4].
+        image: what E read, [N, 3, H, W].
+    """
+    return 2 * F.l1_loss(full(predicted), F.avg_pool2d(yuv(image)[:, 1:], 4))
+
+
 def adversarial_loss(fake: Tensor, mode: str = "vanilla") -> Tensor:
     """Eq. 1, G's side, non-saturating: -log D(G(E(p))), or with "lsgan" the squared distance to 1.
 
@@ -122,29 +144,49 @@ def animegan_style_loss(f_fake: Tensor, f_gray_cartoon: Tensor) -> Tensor:
     return gray_style_loss(f_fake, f_gray_cartoon)
 
 
-def color_style_loss(output: Tensor, cartoon: Tensor, delta: float = 1.0) -> Tensor:
+def color_style_loss(output: Tensor, cartoon: Tensor, delta: float = 1.0, slope: str = "paper") -> Tensor:
     """Eq. 4: L1 distance in Y plus Huber distances in U and V, of c_g = G(E(c)) and c.
 
     Args:
         output: c_g.
         cartoon: c.
         delta: where the Huber loss turns from quadratic to linear; |U| is at most 0.436 and |V| at most 0.615.
+        slope: of its linear part: "paper" for delta, or "unit" for 1, as the L1 distance in Y has. With "unit" and a
+            small delta, U and V count as much as Y.
     """
     y, u, v = yuv(output).unbind(1)
     y0, u0, v0 = yuv(cartoon).unbind(1)
     huber = F.smooth_l1_loss(u, u0, delta=delta) + F.smooth_l1_loss(v, v0, delta=delta)
-    return F.l1_loss(y, y0) + huber
+    return F.l1_loss(y, y0) + (huber / delta if slope == "unit" else huber)
 
 
-def animegan_color_loss(fake: Tensor, photo: Tensor, delta: float = 1.0) -> Tensor:
+def animegan_color_loss(fake: Tensor, photo: Tensor, delta: float = 1.0, slope: str = "paper") -> Tensor:
     """AnimeGAN's color reconstruction loss, for Fig. 8: Eq. 4 of G(E(p)) and p, so that cartoons keep photo colors.
 
     Args:
         fake: G(E(p)).
         photo: p.
         delta: see `color_style_loss`; AnimeGAN uses 1.
+        slope: see `color_style_loss`.
     """
-    return color_style_loss(fake, photo, delta)
+    return color_style_loss(fake, photo, delta, slope)
+
+
+def chroma_loss(fake: Tensor, photo: Tensor) -> Tensor:
+    """Sum of the L1 distances in U and V of G(E(p)) and p: cartoons keep the photo's colors, and lines stay free."""
+    return 2 * F.l1_loss(yuv(fake)[:, 1:], yuv(photo)[:, 1:])
+
+
+def luma_loss(fake: Tensor, photo: Tensor) -> Tensor:
+    """L1 distance in Y of G(E(p)) and p, averaged over squares of `LUMA_CELL` pixels: black stays black.
+
+    Pixels that fill no whole square, at the right and at the bottom, are left out.
+
+    Args:
+        fake: G(E(p)), at least `LUMA_CELL` pixels high and wide.
+        photo: p.
+    """
+    return F.l1_loss(*(F.avg_pool2d(yuv(image)[:, :1], LUMA_CELL) for image in (fake, photo)))
 
 
 def gray(image: Tensor) -> Tensor:

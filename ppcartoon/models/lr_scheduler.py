@@ -15,6 +15,7 @@ class FinalLinearDecay(LRScheduler):
         iters_per_epoch: steps per epoch.
         init_learning_rate: the constant rate of stage "init"; None for `learning_rate`.
         init_epochs: length of stage "init".
+        init_steps: the same in steps, in place of `init_epochs`; None for `init_epochs`.
     """
 
     def __init__(
@@ -25,10 +26,12 @@ class FinalLinearDecay(LRScheduler):
         iters_per_epoch: int,
         init_learning_rate: float | None = None,
         init_epochs: int = 0,
+        init_steps: int | None = None,
     ) -> None:
         self.end = (start_epoch + decay_epochs) * iters_per_epoch
         self.decay_steps = decay_epochs * iters_per_epoch
-        self.init_steps, self.init_rate = init_epochs * iters_per_epoch, init_learning_rate or learning_rate
+        self.init_steps = init_epochs * iters_per_epoch if init_steps is None else init_steps
+        self.init_rate = init_learning_rate or learning_rate
         super().__init__(learning_rate)
 
     def get_lr(self) -> float:

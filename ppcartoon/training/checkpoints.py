@@ -121,7 +121,7 @@ def load_state_dict(model: TrainableModel, tensors: dict[str, np.ndarray]) -> No
         set_layer(name, unwrap(net), tensors)
     for name, optimizer in model.optimizers.items():
         set_optimizer(name, optimizer, _parameters(model, name), tensors)
-    model.load_extra_state(_with_prefix(EXTRA_STATE, tensors))
+    model.load_extra_state(with_prefix(EXTRA_STATE, tensors))
 
 
 def _parameters(model: TrainableModel, optimizer: str) -> dict[str, Tensor]:
@@ -145,7 +145,7 @@ def set_layer(name: str, net: nn.Layer, tensors: dict[str, np.ndarray]) -> None:
     Raises:
         InputError: the checkpoint has a different network.
     """
-    state = _with_prefix(name, tensors)
+    state = with_prefix(name, tensors)
     shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     if shapes != {key: value.shape for key, value in state.items()}:
         raise InputError(f"{name} of the checkpoint differs from the config; resume with the same model section")
@@ -173,12 +173,12 @@ def set_optimizer(
 ) -> None:
     """Restores what `optimizer_tensors` returned."""
     state = {"LR_Scheduler": optimizer.state_dict()["LR_Scheduler"]}  # unchanged; the trainer sets its step
-    for path, value in _with_prefix(name, tensors).items():
+    for path, value in with_prefix(name, tensors).items():
         key, kind = path.rsplit("/", 1)
         state[f"{parameters[key].name}_{kind}"] = paddle.to_tensor(value)
     optimizer.set_state_dict(state)
 
 
-def _with_prefix(name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def with_prefix(name: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The tensors named "name/...", without that prefix."""
     return {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}

@@ -25,6 +25,7 @@ from ..errors import InputError, naming
 from ..models.base import TrainableModel
 from ..utils.signals import start_worker
 from . import checkpoints
+from .fine_tuning import start_from
 from .meters import LossMeter
 from .run_folder import Start
 from .validation import Validation
@@ -45,6 +46,7 @@ class Experiment:
 
     def __init__(self, start: Start, command: str) -> None:
         self.config, self.folder, self.command = start.config, start.folder, command
+        self.source = start.state.get("source", str(start.source) if start.source else None)
         self.rank, self.ranks = ParallelEnv().rank, ParallelEnv().nranks
         if self.config.model.amp == "auto":
             self.config.model.amp = "bfloat16" if paddle.amp.is_bfloat16_supported() else "float16"
@@ -60,9 +62,14 @@ class Experiment:
         self.model: TrainableModel = build_model(self.config.model.model_dump())
         if self.ranks > 1 and not self.model.parallel:
             raise InputError(
-                f"model {self.config.model.name}: trains in one process, on one device; start it without a launcher"
+                f"model {self.config.model.name}: trains in one process, on one device, because of its image pool or "
+                "color head; start it without a launcher"
             )
         self.schedule = self.model.setup_lr_schedulers(self.config.lr_scheduler.model_dump())
+        if self.model.init_steps > self.steps:
+            raise InputError(
+                f"model.init_steps {self.model.init_steps} is more than the run's {self.steps} steps; raise epochs"
+            )
         self.model.setup_optimizers(self.schedule, self.config.optimizer.model_dump())
         self.losses = LossMeter()
         self.mean = math.inf  # of the loss `snapshot_config.best`, over the last epoch
@@ -72,6 +79,8 @@ class Experiment:
         self.validation = Validation(validate) if validate and self.rank == 0 else None
         if start.state:
             self._restore(start)
+        elif start.source:
+            start_from(start.source, self.model)
 
     def loader(self) -> paddle.io.DataLoader:
         """The batches of the remaining steps."""
@@ -107,7 +116,7 @@ class Experiment:
             self.export(self.folder / "weights" / f"epoch_{epoch:04d}.safetensors")
         self.export(self.folder / "weights.safetensors")
         state = {"step": step, "steps_per_epoch": self.steps_per_epoch, "sums": self.losses.sums, "best": self.best}
-        state |= {"config": self.config.model_dump(), "scalers": self.model.scaler_states()}
+        state |= {"config": self.config.model_dump(), "scalers": self.model.scaler_states(), "source": self.source}
         path = checkpoints.path_of(folder, step)
         checkpoints.save(path, tensors, state)
         self.last_checkpoint = str(path)
@@ -155,15 +164,19 @@ class Experiment:
             f"data        {len(self.data)} photos, {len(self.data.cartoons)} cartoons, {train.size}x{train.size}",
             f"parameters  {', '.join(parameters)}",
             f"epoch       {self.steps_per_epoch} steps of {train.batch_size} pairs on each of {self.ranks} device(s)",
-            f"stage 1     init, {model.init_epochs} epochs, {model.init_steps} steps",
-            f"stage 2     cartoon, {self.config.epochs - model.init_epochs} epochs, to step {self.steps}",
+            f"stage 1     init, {self._epochs(model.init_steps)} epochs, {model.init_steps} steps",
+            f"stage 2     cartoon, {self._epochs(self.steps - model.init_steps)} epochs, to step {self.steps}",
             f"rate        {rate}",
         ]
         if cost:
             lines.append(
                 f"cost        about {cost.flops / 1e9:,.1f} GFLOP per step, {cost.bytes / 1e6:,.0f} MB of memory"
             )
-        return lines
+        return lines + [f"warning     {line}" for line in model.warnings()]
+
+    def _epochs(self, steps: int) -> str:
+        """A number of steps in epochs, such as "2" or "1.5"."""
+        return f"{steps / self.steps_per_epoch:.3g}"
 
 
 def sample_photos(config: Config, data: UnpairedCartoonDataset) -> list[np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from ..config import loading
-from ..config.schema import Config
+from ..config.schema import CartoonLossGANModel, Config
 from ..errors import InputError
 from ..models.renamed import current_names
 from . import checkpoints
@@ -27,6 +27,7 @@ class Start(NamedTuple):
         tensors: of the checkpoint; empty for a new run.
         state: of the checkpoint; empty for a new run.
         notes: lines for the log.
+        source: the weights file or checkpoint whose networks a new run starts with; None for random ones.
     """
 
     config: Config
@@ -35,9 +36,10 @@ class Start(NamedTuple):
     tensors: dict
     state: dict
     notes: list[str]
+    source: Path | None = None
 
 
-def locate(config_file: Path | None, options: list[str], resume: str | None) -> Start:
+def locate(config_file: Path | None, options: list[str], resume: str | None, source: Path | None = None) -> Start:
     """Finds the run's folder, config and checkpoint; writes nothing.
 
     Args:
@@ -45,6 +47,7 @@ def locate(config_file: Path | None, options: list[str], resume: str | None) -> 
         options: "a.b=value" each.
         resume: None for a new run; "auto" for the newest intact checkpoint of the config's run, or a new run if there
             is none; a run's folder; or a checkpoint.
+        source: see `Start`; without `resume`. The run has no stage "init" unless an option sets its length.
 
     Raises:
         InputError: the config is invalid, a new run would overwrite an old one, or there is no intact checkpoint.
@@ -65,11 +68,24 @@ def locate(config_file: Path | None, options: list[str], resume: str | None) -> 
     if resume is None:
         if (folder / CONFIG).exists():
             raise InputError(f"{folder}: contains a run; --resume auto continues it, -o output_dir=... starts another")
-        return Start(settings, folder, None, {}, {}, [])
-    return _resumed(settings, folder, checkpoint)
+        if source is None:
+            return Start(settings, folder, None, {}, {}, [])
+        if not isinstance(settings.model, CartoonLossGANModel):
+            raise InputError(f"--from: {settings.model.name} cannot start from a file, only CartoonLossGANModel can")
+        _set_init_steps(settings, options, 0)
+        return Start(settings, folder, None, {}, {}, [f"starts with the networks of {source}"], source)
+    return _resumed(settings, folder, options, checkpoint)
 
 
-def _resumed(settings: Config, folder: Path, checkpoint: Path | None) -> Start:
+def _set_init_steps(settings: Config, options: list[str], steps: int | None) -> None:
+    """Sets the length of stage "init" in steps, unless an option sets it."""
+    keys = {option.partition("=")[0] for option in options}
+    if "model.init_steps" not in keys:
+        steps = None if "model.init_epochs" in keys else steps
+        settings.model.init_steps = settings.lr_scheduler.init_steps = steps
+
+
+def _resumed(settings: Config, folder: Path, options: list[str], checkpoint: Path | None) -> Start:
     """Resumes from a checkpoint; None for the newest intact one."""
     damaged: list[str] = []
     if checkpoint:
@@ -82,8 +98,10 @@ def _resumed(settings: Config, folder: Path, checkpoint: Path | None) -> Start:
             return Start(settings, folder, None, {}, {}, ["no checkpoint yet, a new run starts"])
         checkpoint, tensors, state = found
     notes = [f"{message}; using the previous one" for message in damaged]
-    state["config"] = current_names(state["config"])
+    state["config"] = loading.check(current_names(state["config"]), str(checkpoint)).model_dump()  # fills in new keys
     notes.append(f"resumes from {checkpoint}, after step {state['step']}")
+    if state.get("source"):
+        _set_init_steps(settings, options, state["config"]["model"]["init_steps"])
     before, now = _leaves(state["config"]), _leaves(settings.model_dump())
     filled_in = {"lr_scheduler.iters_per_epoch", "lr_scheduler.start_epoch", "model.amp"}
     notes += [

@@ -17,6 +17,7 @@ from ..errors import InputError, Interrupted
 from ..utils.files import atomic
 from ..utils.signals import Stop, end_workers, graceful_interrupt
 from . import run_folder
+from .collapse import CollapseAlarm
 from .experiment import Experiment
 from .meters import StepTimer
 from .monitor import TrainingLogger
@@ -36,7 +37,7 @@ class Trainer:
         self.experiment, self.notes = experiment, notes
         self.config, self.model, self.ranks = experiment.config, experiment.model, experiment.ranks
         self.monitor: TrainingLogger | None = None
-        self.stop = Stop()
+        self.stop, self.alarm = Stop(), CollapseAlarm()
 
     def train(self) -> None:
         """Trains until the last step.
@@ -150,6 +151,8 @@ class Trainer:
             temporary.write_text(text, encoding="utf-8")
         for note in self.notes + run_folder.rename_later_checkpoints(folder / "checkpoints", self.model.steps):
             log.info(note)
+        for warning in self.model.warnings():
+            log.warning(warning)
         if self.config.model.vgg_path == "random":
             log.info("VGG19 has seeded random weights (model.vgg_path: random): for trials, not for cartoons")
         if self.config.model.amp and not paddle.get_device().startswith("gpu"):
@@ -179,6 +182,13 @@ class Trainer:
         self.bar.set_postfix({"stage": stage, **{name: f"{value:.3g}" for name, value in shown.items()}})
         if not self.monitor:
             return
+        if stage == "cartoon" and self.model.fake is not None:
+            left = self.alarm.add(self.model.photo, self.model.fake)
+            if left is not None:
+                log.warning(
+                    f"step {step}: the cartoons hardly depend on their photos any more, {max(left, 0):.0%} of the "
+                    "differences in brightness between photos are left; docs/dashboards.md, Collapse, says what to do"
+                )
         epoch = (step - 1) // self.experiment.steps_per_epoch + 1
         self.monitor.scalars(step, values, epoch=epoch, stage=stage, data_share=round(waiting, 4))
         left = tqdm.format_interval((self.experiment.steps - step) * seconds)

@@ -36,6 +36,33 @@ def test_base_config_has_the_paper_s_numbers():
     assert (m.generator.channels, m.discriminator.channels) == (64, 32)
 
 
+BEYOND_THE_PAPER = {
+    "init_steps": None, "huber_slope": "paper", "chroma_weight": 0, "luma_weight": 0, "match_tint": 0,
+    "diffaugment": None, "color_head": 0, "photo_negatives": 0, "pool_size": 0, "d_steps": 1, "encoder_ema_decay": 0,
+    "ema_decay": 0,
+}  # fmt: skip
+
+
+def test_what_goes_beyond_the_paper_is_off_in_the_base_and_where_a_config_lacks_the_keys(tmp_path):
+    base = loading.load(CONFIGS / "cartoonloss_base.yaml")
+    tree = base.model_dump()
+    assert {key: tree["model"].pop(key) for key in BEYOND_THE_PAPER} == BEYOND_THE_PAPER
+    assert loading.check(tree, "without the keys") == base
+
+
+@pytest.mark.parametrize("name", ["custom", "custom_light", "peppercarrot"])
+def test_what_goes_beyond_the_paper_is_on_in_the_configs_for_own_styles(name):
+    c, custom = (loading.load(CONFIGS / f"cartoonloss_{config}.yaml") for config in (name, "custom"))
+    assert not [key for key, off in BEYOND_THE_PAPER.items() if getattr(c.model, key) == off]
+    light = c.model.model_copy(update={"generator": custom.model.generator})
+    assert light == custom.model and c.optimizer == custom.optimizer
+    assert (c.model.generator.channels, c.dataset.train.size, c.dataset.train.batch_size) == (
+        (64, 256, 4) if name == "custom" else (32, 128, 2)
+    )
+    assert c.dataset.train.other_cartoons == c.model.d_steps - 1 == 1
+    assert c.lr_scheduler.init_steps == c.model.init_steps == 1000
+
+
 @pytest.mark.parametrize("style", STYLES)
 def test_style_config_differs_from_the_base_only_in_folders_and_export(style):
     base, own = (loading.load(CONFIGS / f"cartoonloss_{name}.yaml").model_dump() for name in ("base", style))
@@ -75,6 +102,16 @@ def test_seed_and_decay_fill_in_the_keys_that_depend_on_them():
         ("model.discriminator={name: CartoonLossNLayerDiscriminator, channels: 32}", "in_channels must be 64"),
         ("model.content_weight=0", "model: content_weight must be above 0, as stage init has no other loss"),
         ("snapshot_config.best=g_loss2", "snapshot_config.best: "),
+        ("snapshot_config.best=g_chroma", "snapshot_config.best: g_chroma is not among the losses"),
+        ("model.ema_decay=1", "model.ema_decay: input should be less than 1, got 1"),
+        ("model.encoder_ema_decay=-0.1", "model.encoder_ema_decay: input should be greater than or equal to 0"),
+        ("model.match_tint=1.1", "model.match_tint: input should be less than or equal to 1"),
+        ("model.diffaugment=cutout", "model.diffaugment: input should be 'color', got 'cutout'"),
+        ("model.huber_slope=1", "model.huber_slope: input should be 'paper' or 'unit', got 1"),
+        ("model.d_steps=0", "model.d_steps: input should be greater than or equal to 1, got 0"),
+        ("model.pool_size=1001", "model.pool_size: input should be less than or equal to 1000, got 1001"),
+        ("model={reuse_encoder: false, encoder_ema_decay: 0.9}", "model: encoder_ema_decay must be 0, as with reuse"),
+        ("model={init_epochs: 0, init_steps: 3, content_weight: 0}", "content_weight must be above 0, as stage init"),
         ("dataset.train.size=30", "dataset.train.size: input should be "),
         ("dataset.train.load_size=128", "dataset.train: load_size 128 is less than size 256"),
         ("dataset.train.name=Folder", "dataset.train: "),

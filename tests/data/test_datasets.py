@@ -150,6 +150,21 @@ def test_windows_depend_on_seed_and_number(coded_root):
     assert not same([first[3, 0]], [first[4, 0]])
 
 
+def test_other_cartoons_leave_the_item_as_it_is_and_depend_on_its_number(coded_root):
+    plain, more = (dataset(coded_root, random_crop=True, flip=True, other_cartoons=k) for k in (0, 3))
+    for number in range(8):
+        item, again, without = more[(number, 0)], more[(number, 1)], plain[(number, 0)]
+        assert item["other_cartoons"].shape == item["other_smooth"].shape == (3, *item["cartoon"].shape)
+        assert {name: value.tobytes() for name, value in without.items()} == {
+            name: value.tobytes() for name, value in item.items() if not name.startswith("other")
+        }
+        assert np.array_equal(item["other_cartoons"], again["other_cartoons"])
+    assert not np.array_equal(more[(0, 0)]["other_cartoons"], more[(1, 0)]["other_cartoons"])
+    assert not np.array_equal(*more[(0, 0)]["other_cartoons"][:2]) or not np.array_equal(
+        *more[(1, 0)]["other_cartoons"][:2]
+    )
+
+
 def test_without_random_crop_and_flip_the_center_is_cropped(coded_root):
     data = dataset(coded_root, smooth="smooth", load_size=40)
     for i in range(20):

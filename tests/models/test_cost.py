@@ -117,6 +117,26 @@ def test_costs_of_animegan_s_losses():
     assert saved(color_loss="animegan") == saved(color_weight=0) == e.flops + 3 * g.flops - g.first
 
 
+def test_costs_of_what_goes_beyond_the_paper():
+    full = model()
+    d = cost.forwards(full)[2]
+
+    def added(size=cost.SIDE, **options):
+        more, less = cost.step_cost(model(**options), 2, size), cost.step_cost(full, 2, size)
+        return more.flops - less.flops, more.bytes - less.bytes
+
+    once = 3 * d.flops - d.first
+    parameters = {name: 4 * sum(p.size for p in net.parameters()) for name, net in full.nets.items()}
+    encoder = 4 * sum(p.size for p in full.nets["netD"].encoder.parameters())
+    assert added(photo_negatives=0.5)[0] == added(color_head=1.0)[0] == 2 * once
+    assert added(d_steps=2) == (2 * 3 * once, 0)  # D's steps are one after the other
+    assert added(d_steps=2, photo_negatives=0.5)[0] == 2 * (2 * 4 - 3) * once
+    assert added(pool_size=5, size=32) == (0, 5 * 4 * 3 * 32 * 32)
+    assert added(ema_decay=0.9) == (0, parameters["netG"] + encoder)
+    assert added(encoder_ema_decay=0.9) == (0, encoder)
+    assert added(diffaugment="color", match_tint=0.5, chroma_weight=1.0, luma_weight=1.0) == (0, 0)
+
+
 def test_separate_encoder_of_g_costs_more():
     shared, own = (cost.step_cost(model(reuse_encoder=reuse), 1, cost.SIDE) for reuse in (True, False))
     assert own.flops > shared.flops

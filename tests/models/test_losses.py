@@ -155,6 +155,41 @@ def test_color_style_loss_is_quadratic_below_delta_and_linear_above():
     assert red[0.1] == pytest.approx(y + 0.1 * (u - 0.05) + 0.1 * (v - 0.05), rel=1e-5)
 
 
+def test_color_style_loss_with_unit_slope_is_the_l1_distance_beyond_delta():
+    y, u, v = 0.299, 0.14714119, 0.61497538
+    unit = float(losses.color_style_loss(image(RED), image(BLACK), 0.02, "unit"))
+    assert unit == pytest.approx(y + (u - 0.01) + (v - 0.01), rel=1e-5)
+    assert losses.color_style_loss(image(RED), image(BLACK), 1.0, "unit") == losses.color_style_loss(
+        image(RED), image(BLACK)
+    )
+
+
+def test_photo_negative_loss_is_the_loss_of_another_fake():
+    logits = tensor([[math.log(3)], [0.0]])
+    assert float(losses.photo_negative_loss(logits)) == pytest.approx((math.log(4) + math.log(2)) / 2, rel=1e-6)
+    assert float(losses.photo_negative_loss(tensor([3.0, 1.0]), "lsgan")) == pytest.approx(5)
+
+
+def test_chroma_loss_is_the_sum_of_the_distances_in_u_and_v_and_ignores_luma():
+    assert float(losses.chroma_loss(image(RED), image(BLACK))) == pytest.approx(0.14714119 + 0.61497538, rel=1e-5)
+    assert float(losses.chroma_loss(image(WHITE), image(BLACK))) == pytest.approx(0, abs=1e-6)
+
+
+def test_luma_loss_compares_means_of_squares():
+    lines = np.ones((1, 3, 32, 40), np.float32)
+    lines[..., ::2] = -1
+    assert float(losses.luma_loss(tensor(lines), tensor(0 * lines))) == pytest.approx(0, abs=1e-6)
+    lines[..., :16, :16] = 1  # one of four whole squares: half of it becomes brighter
+    assert float(losses.luma_loss(tensor(lines), tensor(0 * lines))) == pytest.approx(0.5 / 4, rel=1e-5)
+
+
+def test_color_head_loss_compares_with_pooled_u_and_v():
+    red = tensor(np.broadcast_to(np.reshape(RED, (1, 3, 1, 1)), (1, 3, 8, 8)))
+    exact = tensor(np.broadcast_to(np.reshape([-0.14714119, 0.61497538], (1, 2, 1, 1)), (1, 2, 2, 2)))
+    assert float(losses.color_head_loss(exact, red)) == pytest.approx(0, abs=1e-6)
+    assert float(losses.color_head_loss(exact + tensor([0.25]), red)) == pytest.approx(0.5, rel=1e-5)
+
+
 def test_animegan_color_loss_of_a_red_cartoon_of_a_black_photo():
     y, u, v = 0.299, 0.14714119, 0.61497538
     wanted = y + u * u / 2 + v * v / 2

@@ -33,6 +33,7 @@ TINY_NETWORKS = [
     "dataset.train.size=32",
     "dataset.train.batch_size=2",
     "dataset.train.num_workers=0",
+    "model.init_steps=1",
 ]
 
 
