@@ -9,7 +9,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image
 from skimage import data
 
 ROOT = Path(__file__).resolve().parents[1]
