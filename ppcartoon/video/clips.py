@@ -86,7 +86,7 @@ class VideoClip:
         found = False
         for i in range(count if seconds and self.reader.seekable else 0):
             first, last = (start - self.reader.offset + seconds * j / count for j in (i, i + 1))
-            for frame in islice(self.reader.frames("keyframes", first, last), 1):
+            for frame in islice(self.reader.frames("keyframes", first, last - 2 * ROUNDING), 1):
                 found = True
                 yield frame.rgb
         if not found:
