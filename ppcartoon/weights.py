@@ -2,8 +2,8 @@
 
 A file holds the tensors of a `networks.Cartoonizer`, E and G with spectral normalization folded in, or of a baseline's
 generator. Its metadata are strings: format ("ppcartoon"), style, network (JSON: the arguments of the Cartoonizer, or
-name and arguments of the generator), command (that trained it), attribution, licence, and config (JSON: that of the
-training run).
+name and arguments of the generator), command (that trained it), attribution, licence, config (JSON: that of the
+training run), and optionally edge_target (a number, see `Weights`).
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ class Weights:
         attribution: whom to credit, and for what.
         licence: license of the weights.
         config: configuration of the training run as JSON, or "unknown".
+        edge_target: share of edge pixels, in (0, 1], of the photos that look best at a working size of 512 pixels, see
+            `ppcartoon.inference.working_size`; None for the default.
     """
 
     tensors: dict[str, np.ndarray]
@@ -57,6 +59,7 @@ class Weights:
     attribution: str
     licence: str
     config: str = "unknown"
+    edge_target: float | None = None
 
     @property
     def generator_name(self) -> str | None:
@@ -149,7 +152,20 @@ def load(path: Path, sha256: str | None = None) -> Weights:
         {name: tensor.astype(np.float32) for name, tensor in tensors.items()},
         _network(path, metadata.get("network", "")),
         **{key: metadata.get(key, "unknown") for key in TEXTS},
+        edge_target=_edge_target(path, metadata.get("edge_target")),
     )
+
+
+def _edge_target(path: Path, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise InputError(f"{path}: metadata key edge_target must be a number in (0, 1], got {text[:80]!r}")
+    return value
 
 
 def _network(path: Path, text: str) -> dict[str, dict]:
@@ -197,6 +213,8 @@ def save(path: Path, weights: Weights) -> None:
     metadata = {"format": FORMAT, "network": json.dumps(weights.network)}
     for key in TEXTS:  # a command line may contain control characters
         metadata[key] = "".join(c if c.isprintable() else " " for c in getattr(weights, key))
+    if weights.edge_target is not None:
+        metadata["edge_target"] = str(weights.edge_target)
     tensors = {name: np.ascontiguousarray(tensor, np.float16) for name, tensor in weights.tensors.items()}
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise InputError(f"{path}: values are out of the range of float16")

@@ -137,6 +137,21 @@ def test_old_file_without_the_depthwise_argument_has_common_convolutions(tmp_pat
     assert weights.load(path).network["generator"] == {"in_channels": 8, "channels": 4, "depthwise": False}
 
 
+def test_edge_target_is_optional_and_kept(tmp_path, tiny_weights, tiny_file):
+    assert weights.load(tiny_file).edge_target is None
+    weights.save(tmp_path / "bold.safetensors", dataclasses.replace(tiny_weights, edge_target=0.2))
+    assert weights.load(tmp_path / "bold.safetensors").edge_target == 0.2
+
+
+@pytest.mark.parametrize("text", ["0", "1.5", "nan", "bold"])
+def test_invalid_edge_target_is_refused(tmp_path, tiny_weights, text):
+    path = tmp_path / "invalid.safetensors"
+    metadata = {"format": "ppcartoon", "network": json.dumps(tiny_weights.network), "edge_target": text}
+    path.write_bytes(safetensors.numpy.save(tiny_weights.tensors, metadata))
+    with pytest.raises(InputError, match="metadata key edge_target must be a number in"):
+        weights.load(path)
+
+
 def test_values_that_are_not_finite_are_refused(tmp_path, tiny_weights):
     path = tmp_path / "nan.safetensors"
     tensors = {name: tensor * np.nan for name, tensor in tiny_weights.tensors.items()}

@@ -24,7 +24,7 @@ BYTES_ON_PADDLE_32, BYTES_ELSEWHERE = 55, 210
 
 
 def open_weights(path: str | os.PathLike, device: str = "auto", precision: str = "auto") -> CartoonPredictor:
-    """The predictor of a weights file of any network.
+    """The predictor of a weights file of any network, at full resolution.
 
     Args:
         path: the weights file.
@@ -37,7 +37,7 @@ def open_weights(path: str | os.PathLike, device: str = "auto", precision: str =
     loaded = weights.load(Path(path))
     if loaded.generator_name:
         return BaselinePredictor(loaded, device)
-    return CartoonPredictor(weights_file=path, device=device, precision=precision)
+    return CartoonPredictor(weights_file=path, device=device, precision=precision, working_size=0)
 
 
 class BaselinePredictor(CartoonPredictor):
@@ -56,7 +56,8 @@ class BaselinePredictor(CartoonPredictor):
 
     def __init__(self, loaded: Weights, device: str = "auto") -> None:
         self.weights, self.engine = loaded, GeneratorEngine(loaded, device)
-        self.batch_size, self.tile = 1, 0
+        self.batch_size, self.tile, self.sizes_used = 1, 0, set()
+        self._set(working_size=0, keep_colors=0.0, strength=1.0)
 
     def tile_size(self, height: int, width: int) -> int:
         """0: images are not split into tiles.

@@ -110,12 +110,13 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
     return integer
 
 
-def number(least: float = 0, above: float = -math.inf) -> Callable[[str], float]:
-    """The argparse type of a finite number that is at least `least`, and greater than `above`."""
+def number(least: float = 0, above: float = -math.inf, most: float = math.inf) -> Callable[[str], float]:
+    """The argparse type of a finite number from `least` to `most`, and greater than `above`."""
 
     def finite(text: str) -> float:
-        if not (least <= (value := float(text)) < math.inf and value > above):
+        if not (least <= (value := float(text)) < math.inf and above < value <= most):
             limit = f"at least {least}" if above < least else f"greater than {above}"
+            limit = limit if most == math.inf else f"in {least}-{most}"
             raise argparse.ArgumentTypeError(f"{text} is not {limit}")
         return value
 

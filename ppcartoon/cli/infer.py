@@ -22,11 +22,11 @@ PROGRAM = "ppcartoon"
 EXAMPLES = """
 ppcartoon photo.jpg                              -> output/photo.jpg
 ppcartoon photos clip.mp4 -o cartoons            a folder of photos, and a video
-ppcartoon photos --max-size 768 --ext webp
+ppcartoon photos --working-size 384               bold strokes; 1024: fine ones
+ppcartoon photos --max-size 2048 --ext webp      smaller cartoons
 ppcartoon - < photo.jpg > cartoon.png            one image, through pipes
 ppcartoon                                        sample photos, and all of them in output/overview.png
 """
-DEMO_SIZE = 384  # pixels; small, since the strokes of the shipped style, trained on small crops, then look bold
 ENGINES = ("auto", "openvino", "onnx", "paddle", "tensorrt", "paddle-dygraph")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ENDINGS = ("auto", "png", "jpg", "webp", "mp4", "mkv", "mov", "webm", "gif")
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     others = "\n".join(f"  ppcartoon {name:9} {does}" for name, does in COMMANDS.items() if name != "infer")
     p = common.parser(
         PROGRAM,
-        f"Turns photos and videos into cartoons. Without an input: sample photos, at --max-size {DEMO_SIZE}.",
+        "Turns photos and videos into cartoons. Without an input: sample photos.",
         EXAMPLES,
         f"other commands, each with its own --help:\n{others}\n\n",
     )
@@ -61,8 +61,21 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("-r", "--recursive", action="store_true", help="search subfolders of folders")
     p.add_argument("--skip-existing", action="store_true", help="skip inputs whose cartoon exists")
     p.add_argument(
-        "--max-size", type=common.whole_number(1), metavar="N", help="shrink images so that no side is longer"
+        "--working-size", type=_working_size, default="auto", metavar="auto|N|0",
+        help="longer side in pixels at which the network draws: smaller is bolder, larger is finer; 0: that of the "
+        "photo; auto: 320 to 1024, larger for photos with more edges. Cartoons are then enlarged to the photo's size",
+    )  # fmt: skip
+    p.add_argument(
+        "--max-size", type=common.whole_number(1), metavar="N", help="limit the longer side of the cartoons to N pixels"
     )
+    p.add_argument(
+        "--keep-colors", type=common.number(most=1), default=0.0, metavar="0-1",
+        help="share of the photo in the colors; 1: the photo's colors, at the cartoon's brightness (default: 0)",
+    )  # fmt: skip
+    p.add_argument(
+        "--strength", type=common.number(most=1), default=1.0, metavar="0-1",
+        help="share of the cartoon in the result; the rest is the photo (default: 1)",
+    )  # fmt: skip
     p.add_argument(
         "--ext", choices=ENDINGS, default="auto",
         help="format of photos or of videos; auto: the input's if it can be written, else png or mp4",
@@ -121,6 +134,10 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def _working_size(text: str) -> int | str:
+    return text if text == "auto" else common.whole_number(0)(text)
+
+
 def _tile(text: str) -> int | str:
     return text if text == "auto" else int(text)
 
@@ -154,7 +171,17 @@ def infer(args: argparse.Namespace) -> int:
     from ..inference.batch import BatchOptions
     from ..inference.predictor import DEFAULT_STYLE
 
-    names = ("engine", "device", "precision", "threads", "batch_size", "tile")
+    names = (
+        "engine",
+        "device",
+        "precision",
+        "threads",
+        "batch_size",
+        "tile",
+        "working_size",
+        "keep_colors",
+        "strength",
+    )
     predictor = {name: getattr(args, name) for name in names}
     predictor |= {"style": DEFAULT_STYLE if args.style is None else args.style, "weights_file": args.weights}
     if PIPE in (args.output, *args.input):
@@ -171,7 +198,7 @@ def infer(args: argparse.Namespace) -> int:
 
         options = BatchOptions(args.max_size, args.side_by_side, args.quality)
         made, skipped, failures = run.run(args.input, args.output, args.ray, predictor, options, **where)
-        failed, remark = len(failures), f"Ray at {args.ray}"
+        failed, remark = len(failures), f"Ray at {args.ray}, working size {args.working_size}"
     seconds = time.perf_counter() - start
 
     words = [f"{made} cartoon{'s' * (made != 1)} in {printable(args.output)}"]
@@ -226,8 +253,6 @@ def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) 
     from ..inference.predictor import CartoonPredictor
 
     demo = not args.input
-    if demo and args.max_size is None:
-        args.max_size = DEMO_SIZE
     jobs = plan([str(path) for path in sample_photos()] if demo else args.input, Path(args.output), **where)
     todo = [job for job in jobs if not job.skip]
     predictor = CartoonPredictor(**predictor_options)
@@ -235,6 +260,9 @@ def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) 
     failed = cartoonize_files(predictor, [job for job in todo if not job.is_video], options)
     failed += videos(predictor, [job for job in todo if job.is_video], args)
     remark = predictor.engine.description
+    if used := predictor.sizes_used:
+        size = f"{min(used)} to {max(used)}" if len(used) > 1 else f"{max(used)}"
+        remark += f", working size {size} (--working-size: smaller is bolder, larger is finer)"
     if demo and failed < len(jobs):
         remark += f"; photos and cartoons together in {printable(overview(jobs, args))}"
     return len(todo) - failed, len(jobs) - len(todo), failed, remark
@@ -258,7 +286,8 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
     failed = 0
     for job in jobs:
         try:
-            warnings = pipeline.process(job.source, job.target, Deflicker(predictor), options).warnings
+            deflicker = Deflicker(pipeline.with_fixed_size(predictor, job.source, options))
+            warnings = pipeline.process(job.source, job.target, deflicker, options).warnings
         except OutputError:
             raise
         except InputError as error:

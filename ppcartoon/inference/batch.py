@@ -20,7 +20,7 @@ class BatchOptions(NamedTuple):
     """How cartoons are made and written.
 
     Attributes:
-        max_size: largest longer side in pixels; larger photos are reduced. None: no limit.
+        max_size: largest longer side of the cartoons in pixels; larger photos are reduced first. None: no limit.
         side_by_side: write each photo next to its cartoon.
         quality: of JPEG and WebP, 1 to 100.
     """

@@ -29,7 +29,7 @@ from ..errors import InputError
 from ..utils.files import atomic
 from ..utils.threads import cores
 from ..weights import Weights
-from . import engines, onnx_graph
+from . import engines, onnx_graph, working_size
 from .engines import paddle_engines
 
 # Endings of the program files: ONNX; Paddle 3; Paddle Lite and Paddle 2, which Paddle 3 can read, too.
@@ -37,6 +37,10 @@ FORMATS = {"onnx": ".onnx", "paddle": ".json", "paddle-lite": ".pdmodel"}
 NOT_WRITTEN = {"2.": "paddle", "3.3.": "paddle-lite"}  # by Paddle version; 3.3 lacks tanh in the old format
 INPUT = "RGB float32 [N, 3, H, W] in [-1, 1], pixel / 127.5 - 1; H and W are multiples of 4"
 OUTPUT = "RGB float32 [N, 3, H, W] in [-1, 1], as large as the input"
+WORKING_SIZE = (
+    "longer side of the input in pixels: {size} if {target:.0%} of the pixels are edges, from {smallest} for close-ups "
+    "to {largest} for busy streets; enlarge the cartoon afterwards"
+)
 # 1/8 of an 8-bit step. Engines differ by 2e-6, an LN with an epsilon of 1e-6 by 6e-3, bfloat16 by 1e-2.
 TOLERANCE = 1e-3
 
@@ -100,9 +104,16 @@ def export(weights: Weights, folder: Path, formats: Sequence[str]) -> list[Expor
 
 
 def description(weights: Weights) -> dict[str, str]:
-    """The description of a model: license, network, input and output, by key."""
+    """The description of a model: license, network, input, output and working size, by key."""
     texts = {key: getattr(weights, key) for key in ("style", "attribution", "licence", "command")}
-    return texts | {"network": json.dumps(weights.network), "input": INPUT, "output": OUTPUT}
+    size = WORKING_SIZE.format(
+        size=working_size.REFERENCE,
+        target=weights.edge_target or working_size.EDGE_TARGET,
+        smallest=working_size.SMALLEST,
+        largest=working_size.LARGEST,
+    )
+    network = json.dumps(weights.network)
+    return texts | {"network": network, "input": INPUT, "output": OUTPUT, "working_size": size}
 
 
 def _write(weights: Weights, kind: str, prefix: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,10 +15,12 @@ from PIL import Image
 
 from .. import images, weights
 from ..errors import InputError
-from . import engines, tiling
+from . import engines, looks, tiling, upscale
+from . import working_size as sizes
 
 Source = str | os.PathLike | np.ndarray | Image.Image
 DEFAULT_STYLE = "peppercarrot"
+SMALLEST_SIZE = 16  # pixels of a working size
 MEMORY = 1.5 * 2**30  # bytes that one run of the network may use, if the machine has them
 
 
@@ -36,11 +39,20 @@ class CartoonPredictor:
         precision: "auto", "fp32", "bf16" or "fp16", see there.
         threads: CPU threads, all cores by default.
         batch_size: how many images of one size run through the network together, for GPUs.
+        working_size: longer side in pixels at which the network sees a photo, and from which the cartoon is enlarged to
+            the size of the photo; smaller photos are not enlarged. Smaller is bolder, larger is finer. "auto": by the
+            photo's edges, from 320 to 1024, see `ppcartoon.inference.working_size`; 0: full resolution.
+        keep_colors: in [0, 1], share of the photo in the colors, see `ppcartoon.inference.looks.mix`.
+        strength: in [0, 1], share of the cartoon in the result, see there.
         tile: a number: larger images are processed in tiles of that many pixels a side; "auto": only images that need
             more than `MEMORY`, in tiles as large as that allows; 0: no tiles.
 
+    Attributes:
+        sizes_used: the longer sides in pixels at which the network has seen images so far.
+
     Raises:
-        InputError: the style, engine or device does not exist, or the weights file cannot be used.
+        InputError: the style, engine or device does not exist, the weights file cannot be used, or a number is out of
+            range.
     """
 
     smaller = "--tile auto"  # what an error suggests if an image needs too much memory
@@ -56,12 +68,32 @@ class CartoonPredictor:
         threads: int | None = None,
         batch_size: int = 1,
         tile: int | Literal["auto"] = "auto",
+        working_size: int | Literal["auto"] = "auto",
+        keep_colors: float = 0.0,
+        strength: float = 1.0,
     ) -> None:
         if tile not in ("auto", 0) and tile < tiling.SMALLEST:
             raise InputError(f"tile {tile}: too small, use at least {tiling.SMALLEST} pixels, auto, or 0 for none")
         self.weights = weights.load_style(style) if weights_file is None else weights.load(Path(weights_file))
         self.engine = engines.create(self.weights, engine, device, threads, precision)
-        self.batch_size, self.tile = batch_size, tile
+        self.batch_size, self.tile, self.sizes_used = batch_size, tile, set()
+        self._set(working_size, keep_colors, strength)
+
+    def _set(self, working_size: int | Literal["auto"], keep_colors: float, strength: float) -> None:
+        if working_size not in ("auto", 0) and working_size < SMALLEST_SIZE:
+            raise InputError(f"working_size {working_size}: use at least {SMALLEST_SIZE} pixels, auto, or 0 for all")
+        looks.check(keep_colors, strength)
+        self.working_size, self.keep_colors, self.strength = working_size, keep_colors, strength
+
+    def replace(self, **changes: object) -> CartoonPredictor:
+        """A predictor with another working_size, keep_colors or strength, which shares this one's engine.
+
+        Raises:
+            InputError: a number is out of range.
+        """
+        other = copy.copy(self)
+        other._set(**{name: getattr(self, name) for name in ("working_size", "keep_colors", "strength")} | changes)
+        return other
 
     @overload
     def __call__(self, image: Source) -> np.ndarray: ...
@@ -80,15 +112,35 @@ class CartoonPredictor:
         Raises:
             InputError: an image cannot be read, is no RGB uint8 array, or is too large for this machine's memory.
         """
-        if isinstance(image, (list, tuple)):
-            return self._cartoonize([_rgb(each) for each in image])
-        return self._cartoonize([_rgb(image)])[0]
+        several = isinstance(image, (list, tuple))
+        photos = [_rgb(each) for each in (image if several else [image])]
+        cartoons = self._cartoonize([self.reduce(photo) for photo in photos])
+        finished = [self.finish(cartoon, photo) for cartoon, photo in zip(cartoons, photos)]
+        return finished if several else finished[0]
+
+    def choose_size(self, photos: Sequence[np.ndarray]) -> int:
+        """The working size for a photo, or one for all frames of a video, in pixels; 0: full resolution.
+
+        Args:
+            photos: the photo, or some frames, each RGB uint8 [H, W, 3].
+        """
+        return sizes.choose(photos, self.weights.edge_target) if self.working_size == "auto" else self.working_size
+
+    def reduce(self, photo: np.ndarray) -> np.ndarray:
+        """A photo, RGB uint8 [H, W, 3], at the size at which the network sees it."""
+        small = sizes.reduce(photo, self.choose_size([photo]))
+        self.sizes_used.add(max(small.shape[:2]))
+        return small
+
+    def finish(self, cartoon: np.ndarray, photo: np.ndarray) -> np.ndarray:
+        """Enlarges a cartoon, RGB uint8 [h, w, 3], to the size of its photo [H, W, 3], and mixes the two."""
+        return looks.mix(photo, upscale.enlarge(cartoon, *photo.shape[:2]), self.keep_colors, self.strength)
 
     def with_stats(self, photo: np.ndarray, stats: np.ndarray | None, alpha: float) -> tuple[np.ndarray, np.ndarray]:
         """The cartoon of a photo, and the LN statistics used: alpha * those of the photo + (1 - alpha) * `stats`.
 
         Args:
-            photo: RGB uint8 [H, W, 3].
+            photo: RGB uint8 [H, W, 3], at the size at which the network sees it, see `reduce`.
             stats: LN statistics, float32 [1, L, 2], as returned for another photo; ignored if alpha is 1.
             alpha: in [0, 1].
 
@@ -147,9 +199,16 @@ class CartoonPredictor:
     def tile_size(self, height: int, width: int) -> int:
         """Side in pixels of the tiles that an image is processed in; 0 for an image that is processed whole.
 
+        Args:
+            height: of the image, before it is reduced to the working size.
+            width: of the image.
+
         Raises:
             InputError: the image needs more memory than this machine has.
         """
+        height, width = sizes.reduced(
+            height, width, sizes.LARGEST if self.working_size == "auto" else self.working_size
+        )
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         largest = self._pixels(min(MEMORY, memory / 4))
         if self.tile == "auto":

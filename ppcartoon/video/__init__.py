@@ -23,7 +23,7 @@ def cartoonize(
     Args:
         source: any video that FFmpeg reads, or numbered images such as frames/%05d.png.
         target: .mp4, .m4v, .mov, .mkv, .webm or .gif, or numbered images; its folder is created.
-        predictor: cartoonizes the frames.
+        predictor: cartoonizes the frames. With the working size "auto", some frames decide for the whole video.
         options: see `ppcartoon.video.pipeline.VideoOptions`.
         deflicker: smooth the frames over time, see `ppcartoon.video.deflicker`; False cartoonizes each independently.
 
@@ -38,8 +38,10 @@ def cartoonize(
     """
     from . import pipeline
 
+    source, target, options = Path(source), Path(target), options or pipeline.VideoOptions()
+    predictor = pipeline.with_fixed_size(predictor, source, options)
     if deflicker:
         from .deflicker import Deflicker
 
-        return pipeline.process(Path(source), Path(target), Deflicker(predictor), options)
-    return pipeline.process(Path(source), Path(target), lambda rgb, time: predictor(rgb), options)
+        return pipeline.process(source, target, Deflicker(predictor), options)
+    return pipeline.process(source, target, lambda rgb, time: predictor(rgb), options)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,6 +80,18 @@ class VideoClip:
                 number += 1
                 yield frame._replace(time=time, number=number)
 
+    def sample(self, count: int) -> Iterator[np.ndarray]:
+        """At most `count` I-frames that are spread over the range, RGB uint8 [H, W, 3]; otherwise its first frame."""
+        start, seconds = self.time_range.start, (self.frame_count or 0) / float(self.rate)
+        found = False
+        for i in range(count if seconds and self.reader.seekable else 0):
+            first, last = (start - self.reader.offset + seconds * j / count for j in (i, i + 1))
+            for frame in islice(self.reader.frames("keyframes", first, last - 2 * ROUNDING), 1):
+                found = True
+                yield frame.rgb
+        if not found:
+            yield from (frame.rgb for frame in islice(self.frames(), 1))
+
     @property
     def warnings(self) -> list[str]:
         found, reader = [], self.reader
@@ -103,8 +117,7 @@ class ImageSequence:
         self.files = members(pattern)
         if not self.files:
             raise InputError(f"{pattern}: no images match this pattern")
-        times = (i / self.rate for i in range(len(self.files)))
-        self.frame_count = sum(time_range.relative(time) is not None for time in times)
+        self.frame_count = sum(self._time(i) is not None for i in range(len(self.files)))
         self.warnings: list[str] = []
 
     def __enter__(self) -> ImageSequence:
@@ -113,10 +126,20 @@ class ImageSequence:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def sample(self, count: int) -> Iterator[np.ndarray]:
+        """At most `count` images that are spread over the range, RGB uint8 [H, W, 3]."""
+        inside = [path for i, path in enumerate(self.files.values()) if self._time(i) is not None]
+        for path in inside[:: max(1, len(inside) // count)][:count]:
+            with suppress(InputError):
+                yield images.read(path).rgb
+
+    def _time(self, index: int) -> float | None:
+        return self.time_range.relative(float(index / self.rate))
+
     def frames(self) -> Iterator[Frame]:
         """The images in order of their numbers; an unreadable one is skipped with a warning and leaves a time gap."""
         for i, (number, path) in enumerate(self.files.items()):
-            time = self.time_range.relative(float(i / self.rate))
+            time = self._time(i)
             if time is None:
                 continue
             try:

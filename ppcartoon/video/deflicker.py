@@ -43,7 +43,8 @@ class Deflicker:
     """Cartoonizes the frames of one video, in their order, with less flicker.
 
     Args:
-        predictor: cartoonizes the frames; its LN statistics are blended over time.
+        predictor: cartoonizes the frames; its LN statistics are blended over time. With the working size "auto", the
+            first frame decides for all.
     """
 
     def __init__(self, predictor: CartoonPredictor) -> None:
@@ -61,6 +62,12 @@ class Deflicker:
         Raises:
             InputError: the frame is too large for this machine's memory.
         """
+        if self._predictor.working_size == "auto":
+            self._predictor = self._predictor.replace(working_size=self._predictor.choose_size([frame]))
+        return self._predictor.finish(self._deflickered(self._predictor.reduce(frame), time), frame)
+
+    def _deflickered(self, frame: np.ndarray, time: float) -> np.ndarray:
+        """The cartoon of a frame at the working size, RGB uint8 [h, w, 3]."""
         gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         before, self._gray = self._gray, gray
         change = 1.0 if before is None or before.shape != gray.shape else _change(before, gray)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -20,6 +20,9 @@ from ..utils.threads import prefetch, write_behind
 from ..utils.timecode import show_time
 from .formats import ENDINGS, MUXERS, choose_codec, is_pattern
 
+if TYPE_CHECKING:
+    from ..inference.predictor import CartoonPredictor
+
 try:
     from av import FFmpegError
 
@@ -28,6 +31,8 @@ try:
 except ModuleNotFoundError as error:
     raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
 
+SAMPLE = 8  # frames from which the working size of a video is chosen
+
 
 class VideoOptions(NamedTuple):
     """How a video is cartoonized and encoded.
@@ -35,7 +40,7 @@ class VideoOptions(NamedTuple):
     Attributes:
         start: seconds of the source to skip.
         duration: seconds of the source to cartoonize; None for all.
-        max_size: maximum length of the longer side in pixels; None for the size of the source.
+        max_size: maximum length of the longer side of the cartoon in pixels; None for the size of the source.
         side_by_side: put each frame next to its cartoon.
         codec: "h264", "h265", "vp9" or "av1"; None for the default of the container.
         crf: constant rate factor, 0 is the best quality; None for the default of the codec.
@@ -105,6 +110,19 @@ def process(
         message = f"{target}: stopped at {show_time(report.seconds)}; the part up to there was saved and is playable"
         raise Interrupted(message, stop.number)
     return report
+
+
+def with_fixed_size(predictor: CartoonPredictor, source: Path, options: VideoOptions) -> CartoonPredictor:
+    """A predictor whose working size, if it is "auto", is chosen from some frames for all of the video.
+
+    Raises:
+        InputError: the source cannot be read.
+    """
+    if predictor.working_size != "auto":
+        return predictor
+    with _open_clip(source, options) as clip:
+        frames = list(clip.sample(SAMPLE))
+    return predictor.replace(working_size=predictor.choose_size(frames)) if frames else predictor
 
 
 def _check(target: Path, options: VideoOptions) -> None:

@@ -67,6 +67,7 @@ class VideoReader:
         decoded_until: seconds at which the last decoded frame ends.
         offset: seconds from the start of the file, audio included, to its first frame.
         rate: frames per second, on average.
+        seekable: whether reading can start in the middle.
         time_base: the unit of the timestamps, in seconds.
         broken: number of packets and frames so far that could not be decoded and were skipped.
 
@@ -90,7 +91,7 @@ class VideoReader:
         self.size = self._stream.codec_context.width, self._stream.codec_context.height
         flags = self._container.format.flags
         self._has_timestamps = not flags & Flags.no_timestamps.value  # raw streams have none
-        self._seekable = self._has_timestamps and not flags & Flags.ts_discont.value  # MPEG's may restart
+        self.seekable = self._has_timestamps and not flags & Flags.ts_discont.value  # MPEG's may restart
         audio = [stream for stream in self._container.streams.audio if stream.start_time is not None]
         starts = [float((stream.start_time or 0) * stream.time_base) for stream in (self._stream, *audio)]
         self._first, self.offset, self.decoded_until = starts[0], starts[0] - min(starts), 0.0
@@ -147,7 +148,7 @@ class VideoReader:
 
     def _decode_from(self, start: float) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decoded frames with their times: all from `start` on, and some before."""
-        for back in SEEK_BACK if self._seekable else ():
+        for back in SEEK_BACK if self.seekable else ():
             if start - back <= 0:
                 break
             with suppress(av.FFmpegError):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ppcartoon import CartoonPredictor
 from ppcartoon.cli import infer
 from tests.helpers.samples import FIXTURES, photo
 
@@ -48,7 +49,8 @@ def outputs(folder="output"):
 def test_folder_of_photos_is_cartoonized(run, predictor):
     code, out, err = run("-i", "photos")
     assert code == 0 and err == ""
-    assert out.startswith("3 cartoons in output; ") and out.endswith(f"per second, {predictor.engine.description}\n")
+    assert out.startswith("3 cartoons in output; ") and predictor.engine.description in out
+    assert out.endswith(", working size 17 to 32 (--working-size: smaller is bolder, larger is finer)\n")
     assert outputs() == ["0.png", "1.png", "2.png"]
     for name in outputs():
         assert (np.asarray(Image.open(f"output/{name}")) == predictor(f"photos/{name}")).all()
@@ -116,7 +118,16 @@ def test_unknown_style_gives_a_suggestion_and_exit_code_2(run):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--quality", "101"], ["--max-size", "0"], ["--batch-size", "x"], ["--ext", "bmp"], ["--nothing"]]
+    "arguments",
+    [
+        ["--quality", "101"],
+        ["--max-size", "0"],
+        ["--strength", "1.1"],
+        ["--keep-colors", "-1"],
+        ["--batch-size", "x"],
+        ["--ext", "bmp"],
+        ["--nothing"],
+    ],
 )
 def test_invalid_flags_give_exit_code_2(run, arguments):
     code, _, err = run("-i", "photos", *arguments)
@@ -146,6 +157,13 @@ def test_max_size_ext_suffix_and_quality_are_applied(run):
         low = Path("output/0_c.jpg").stat().st_size
     run("-i", "photos/0.png", "--max-size", "16", "--ext", "jpg", "--suffix", "_c")
     assert Path("output/0_c.jpg").stat().st_size > low
+
+
+def test_working_size_keep_colors_and_strength_are_applied(run, tiny_file):
+    code, out, _ = run("-i", "photos/0.png", "--working-size", "20", "--keep-colors", "0.5", "--strength", "0.7")
+    assert code == 0 and "working size 20 (" in out
+    changed = CartoonPredictor(weights_file=tiny_file, working_size=20, keep_colors=0.5, strength=0.7)
+    assert (np.asarray(Image.open("output/0.png")) == changed("photos/0.png")).all()
 
 
 def test_alpha_is_kept(run):
@@ -199,7 +217,7 @@ def test_without_inputs_sample_photos_are_cartoonized(run):
     with Image.open("output/overview.png") as image:
         assert image.width > 1400 and image.height > 500  # two photos per row, each followed by its cartoon
     with Image.open("output/coffee.png") as image:
-        assert max(image.size) == infer.DEMO_SIZE
+        assert image.size == (600, 400)
 
 
 def test_failure_of_all_sample_photos_gives_no_traceback(run, monkeypatch):

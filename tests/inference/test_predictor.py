@@ -81,7 +81,7 @@ def test_an_image_that_needs_too_much_memory_is_refused_before_it_runs(tiny_file
     ],
 )
 def test_tile_sizes_by_image_size(tiny_file, monkeypatch, tile, sizes):
-    predictor = ppcartoon.CartoonPredictor(weights_file=tiny_file, tile=tile)
+    predictor = ppcartoon.CartoonPredictor(weights_file=tiny_file, tile=tile, working_size=0)
     monkeypatch.setattr(predictor, "_pixels", lambda memory=module.MEMORY: 400_000 * memory / module.MEMORY)
     assert {size: predictor.tile_size(*size) for size in sizes} == sizes
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from ppcartoon.inference import tiling
+from ppcartoon.inference import tiling, upscale, working_size
 from ppcartoon.inference.predictor import CartoonPredictor
 from ppcartoon.video import deflicker
 from ppcartoon.video.deflicker import Deflicker
@@ -182,3 +182,13 @@ def test_tiles_flicker_as_little_as_whole_frames(tiny_file, monkeypatch):
     smooth_difference = np.abs(np.float32(smooth[-1]) - deflickered(whole, frames)[-1]).mean()
     single_difference = np.abs(np.float32(single[-1]) - independent(whole, frames[-1])).mean()
     assert smooth_difference < single_difference + 0.5
+
+
+def test_frames_are_deflickered_at_the_working_size_of_the_first_and_then_enlarged(predictor):
+    frames = [photo(90, 120, seed) for seed in (1, 1, 2)]
+    small = [working_size.reduce(frame, 60) for frame in frames]
+    wanted = deflickered(predictor.replace(working_size=0), small)
+    auto = predictor.replace(working_size="auto")
+    auto.choose_size = lambda photos: 60
+    for frame, cartoon in zip(deflickered(auto, frames), wanted):
+        assert (frame == upscale.enlarge(cartoon, 90, 120)).all()

@@ -7,7 +7,7 @@ import pytest
 from ppcartoon import InputError
 from ppcartoon.video import cartoonize
 from ppcartoon.video.formats import CODECS
-from ppcartoon.video.pipeline import VideoOptions, process
+from ppcartoon.video.pipeline import VideoOptions, process, with_fixed_size
 from tests.helpers import videos
 from tests.helpers.samples import photo
 
@@ -216,10 +216,17 @@ class CountingPredictor:
 
     def __init__(self):
         self.calls = self.blended_calls = 0
+        self.working_size = 0
 
     def __call__(self, rgb):
         self.calls += 1
         return rgb
+
+    def reduce(self, rgb):
+        return rgb
+
+    def finish(self, cartoon, rgb):
+        return cartoon
 
     def with_stats(self, rgb, stats, alpha):
         self.blended_calls += 1
@@ -239,3 +246,28 @@ def test_cartoonize_passes_its_options_on(tmp_path):
     source = videos.write(tmp_path / "a.mp4", [videos.scene(i, 64, 96) for i in range(4)])
     report = cartoonize(source, str(tmp_path / "b.mp4"), CountingPredictor(), VideoOptions(max_size=48, duration=0.2))
     assert report.frames == 3 and frames(tmp_path / "b.mp4")[0].shape == (32, 48, 3)
+
+
+@pytest.mark.parametrize(
+    "options, expected", [({}, [0, 1, 2, 3]), ({"start": 1, "duration": 2}, [1, 2]), ({"start": 9}, None)]
+)
+@pytest.mark.parametrize("numbered", [False, True])
+def test_working_size_is_chosen_from_frames_of_the_whole_time_range(tmp_path, predictor, options, expected, numbered):
+    scenes = videos.scenes(0, 1, 2, 3, seconds=1, height=32, width=48)
+    source = videos.write(tmp_path / "a.mp4", scenes, options={"g": str(videos.RATE)})
+    if numbered:
+        source, options = tmp_path / "%03d.png", options | {"fps": videos.RATE}
+        for i, frame in enumerate(scenes):
+            av.VideoFrame.from_ndarray(frame).to_image().save(tmp_path / f"{i:03d}.png")
+    seen = []
+    auto = predictor.replace(working_size="auto")
+    auto.choose_size = lambda frames: seen.extend(frames) or 77
+    fixed = with_fixed_size(auto, source, VideoOptions(**options))
+    if expected is None:
+        assert fixed.working_size == "auto" and not seen
+        return
+    assert fixed.working_size == 77 and len(seen) <= 8
+    nearest = [
+        min(range(4), key=lambda i: np.abs(scenes[videos.RATE * i].astype(int) - frame).mean()) for frame in seen
+    ]
+    assert sorted(set(nearest)) == expected
