@@ -4,7 +4,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 UV_COMPILE := uv pip compile --quiet --python-version 3.10 --generate-hashes --no-annotate --custom-compile-command "make lock"
 
-.PHONY: demo test notebook paddle-2.6 paddle-3.3 wheel lock clean
+.PHONY: demo test gallery notebook paddle-2.6 paddle-3.3 wheel lock clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python tools/infer.py
@@ -21,6 +21,10 @@ paddle-2.6 paddle-3.3: paddle-%: .venv-paddle-%/.test
 # Builds an sdist and from it a wheel; tests the wheel in an empty environment without Paddle.
 wheel: $(VENV)/.test
 	.ci/wheel $(VENV)/bin/python
+
+# Makes docs/gallery.md and its images, and README's.
+gallery: $(VENV)/.test
+	$(VENV)/bin/python tools/gallery.py
 
 # Runs the notebook and stores its outputs.
 notebook: $(VENV)/.test
