@@ -32,7 +32,7 @@ HEAD = """# Gallery
 `make gallery` makes this page and its images: photos of scikit-image, and their cartoons in every shipped style, at the
 size of the photo and with default settings. Each row: photo, {styles}.
 
-The photos come from scikit-image (astronaut, rocket, Hubble: public domain; the others: CC0). The styles were trained on
+The photos come from scikit-image (astronaut and sky: NASA, public domain; the others: CC0). The styles were trained on
 Pepper&Carrot by David Revoy, CC BY 4.0 (www.peppercarrot.com).
 """
 
