@@ -12,9 +12,10 @@ from typing import Any
 import gradio as gr
 
 from ..errors import InputError
-from .studio import SIZES, VIDEO_SIZES, Studio
+from .studio import SIZES, VIDEO_SIZES, WORKING_SIZES, Drawing, Studio
 
 MAX_WAITING = 8  # requests in the queue
+MAX_SESSIONS = 16  # whose last photo and cartoon are kept for the sliders
 DELETION = 60, 3600  # seconds between checks for old files, and the age at which uploads and cartoons are deleted
 CSS = """
 footer, button[aria-label^="Trim"] {display: none !important} /* trimming would load a program from another site */
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 INTRODUCTION = """# ppcartoon
 Turns photos and videos into cartoons, on the machine that serves this page. Files are sent nowhere else, and deleted
-after an hour. Strokes have a fixed size in pixels: they look bolder in a smaller image."""
+after an hour. The working size is the size at which the network sees the photo: smaller is bolder, larger is finer."""
 
 
 @contextmanager
@@ -67,15 +68,24 @@ def build(studio: Studio, photos: list[Path], video: Path | None) -> gr.Blocks:
         with gr.Tab("Video", id="video"):
             _video_tab(studio, video)
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=1, api_open=False)
+    page.state_session_capacity = MAX_SESSIONS
     return page
 
 
 def _photo_tab(studio: Studio, examples: list[Path]) -> None:
-    def make(file: dict | None, style: str, size: str) -> tuple:
+    def make(file: dict | None, style: str, size: str, working_size: str, keep_colors: float, strength: float) -> tuple:
         path = uploaded(file)
         with in_sentences(path):
-            before, after = studio.photo(path, style, size)
-        return (str(before), str(after)), gr.DownloadButton(value=str(after), interactive=True)
+            drawing = studio.photo(path, style, size, working_size)
+        remark = f"Working size {drawing.working_size}"
+        return *mix(drawing, keep_colors, strength), remark, gr.Row(visible=True), drawing
+
+    def mix(drawing: Drawing | None, keep_colors: float, strength: float) -> tuple:
+        if not drawing:
+            raise gr.Error("This cartoon is no longer kept; make it again.", print_exception=False)
+        with in_sentences(drawing.before):
+            after = str(studio.mix(drawing, keep_colors, strength))
+        return (str(drawing.before), after), gr.DownloadButton(value=after, interactive=True)
 
     limits = studio.limits
     with gr.Row():
@@ -89,7 +99,7 @@ def _photo_tab(studio: Studio, examples: list[Path]) -> None:
                 elem_id="photo-given",
             )
             gr.Markdown(f"At most {limits.upload_mb} MB and {limits.megapixels} megapixels.")
-            style, size = _choices(studio, SIZES, "768")
+            choices = _choices(studio, SIZES, "768")
             button = gr.Button("Make a cartoon", variant="primary", elem_id="make-photo")
         with gr.Column():
             shown = gr.ImageSlider(
@@ -99,10 +109,25 @@ def _photo_tab(studio: Studio, examples: list[Path]) -> None:
                 max_height=560,
                 elem_id="photo-shown",
             )
+            with gr.Row(visible=False) as row:
+                shares = _shares("photo")
+            remark = gr.Markdown()
             download = gr.DownloadButton("Download the cartoon", interactive=False, elem_id="download-photo")
     if examples:
         gr.Examples([[str(path)] for path in examples], [given], label="Examples")
-    _on_click(button, make, [given, style, size], [shown, download])
+    drawing = gr.State(time_to_live=DELETION[1])
+    _on_click(button, make, [given, *choices, *shares], [shown, download, remark, row, drawing])
+    gr.on(
+        [share.input for share in shares],
+        mix,
+        [drawing, *shares],
+        [shown, download],
+        preprocess=False,
+        concurrency_id="mix",
+        concurrency_limit=1,
+        trigger_mode="always_last",
+        show_progress="hidden",
+    )
 
 
 def _video_tab(studio: Studio, example: Path | None) -> None:
@@ -112,12 +137,21 @@ def _video_tab(studio: Studio, example: Path | None) -> None:
         gr.Markdown(f"{error}, then restart this page.")
         return
 
-    def make(file: dict | None, style: str, size: str, progress: gr.Progress = gr.Progress()) -> tuple:  # noqa: B008
+    def make(
+        file: dict | None,
+        style: str,
+        size: str,
+        working_size: str,
+        keep_colors: float,
+        strength: float,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple:
+        def report(done: int, total: int | None) -> None:
+            progress((done, total) if total else None, unit="frames")
+
         path = uploaded(file)
         with in_sentences(path):
-            cartoon, remark = studio.video(
-                path, style, size, lambda done, total: progress((done, total) if total else None, unit="frames")
-            )
+            cartoon, remark = studio.video(path, style, size, working_size, keep_colors, strength, report)
         return str(cartoon), gr.DownloadButton(value=str(cartoon), interactive=True), html.escape(remark)
 
     limits = studio.limits
@@ -125,7 +159,9 @@ def _video_tab(studio: Studio, example: Path | None) -> None:
         with gr.Column():
             given = gr.Video(label="Video", sources=["upload"], height=340, buttons=[], elem_id="video-given")
             gr.Markdown(f"At most {limits.upload_mb} MB; only the first {limits.seconds} seconds are used.")
-            style, size = _choices(studio, VIDEO_SIZES, "384")
+            choices = _choices(studio, VIDEO_SIZES, "384")
+            with gr.Row():
+                shares = _shares("video")
             button = gr.Button("Make a cartoon", variant="primary", elem_id="make-video")
         with gr.Column():
             shown = gr.Video(label="Cartoon", interactive=False, buttons=[], height=340, elem_id="video-shown")
@@ -133,15 +169,26 @@ def _video_tab(studio: Studio, example: Path | None) -> None:
             download = gr.DownloadButton("Download the cartoon", interactive=False, elem_id="download-video")
     if example:
         gr.Examples([[str(example)]], [given], label="Example")
-    _on_click(button, make, [given, style, size], [shown, download, remark])
+    _on_click(button, make, [given, *choices, *shares], [shown, download, remark])
 
 
-def _choices(studio: Studio, sizes: tuple[str, ...], default: str) -> tuple[gr.Dropdown, gr.Dropdown]:
+def _choices(studio: Studio, sizes: tuple[str, ...], default: str) -> list[gr.Dropdown]:
+    """Style, size and working size."""
     styles = list(studio.predictors)
     with gr.Row():
-        style = gr.Dropdown(styles, value=styles[0], label="Style", min_width=180)
-        size = gr.Dropdown(sizes, value=default, label="Size, longer side in pixels", min_width=180)
-    return style, size
+        return [
+            gr.Dropdown(styles, value=styles[0], label="Style", min_width=180),
+            gr.Dropdown(sizes, value=default, label="Size, longer side in pixels", min_width=180),
+            gr.Dropdown(list(WORKING_SIZES), value="auto", label="Working size", min_width=180),
+        ]
+
+
+def _shares(tab: str) -> list[gr.Slider]:
+    """The shares of the photo's colors and of the cartoon."""
+    return [
+        gr.Slider(0, 1, value, step=0.05, label=label, min_width=180, elem_id=f"{tab}-{name}")
+        for name, label, value in (("colors", "Keep the photo's colors", 0), ("strength", "Strength", 1))
+    ]
 
 
 def _on_click(button: gr.Button, make: Any, inputs: list, outputs: list) -> None:

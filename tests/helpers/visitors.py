@@ -22,6 +22,12 @@ from ppcartoon.__main__ import main
 sys.exit(main())
 """
 
+EVENTS = {  # the functions of the page, by an element and an event that call them
+    "photo": ("make-photo", "click"),
+    "video": ("make-video", "click"),
+    "mix": ("photo-strength", "input"),
+}
+
 
 @contextmanager
 def demo(folder, *options):
@@ -48,21 +54,25 @@ class Visitor:
         self.http.trust_env = False
         text = self.http.get(address).text
         config = json.loads(re.search(r"window.gradio_config = (.*?);</script>", text)[1])
-        buttons = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
+        parts = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
         self.functions = {
-            kind: next(d["id"] for d in config["dependencies"] if d["targets"] == [[buttons[f"make-{kind}"], "click"]])
-            for kind in ("photo", "video")
+            kind: next(d["id"] for d in config["dependencies"] if [parts[element], event] in d["targets"])
+            for kind, (element, event) in EVENTS.items()
         }
 
     def upload(self, name, data):
         """Uploads a file; returns the response."""
         return self.http.post(f"{self.address}/gradio_api/upload", files={"files": (name, data)})
 
-    def join(self, kind, path, style, size, to="queue/join"):
+    def call(self, kind, data, to="queue/join"):
+        """Sends the inputs of a function of the page; returns the response."""
+        body = {"data": data, "fn_index": self.functions[kind], "session_hash": self.name}
+        return self.http.post(f"{self.address}/gradio_api/{to}", json=body)
+
+    def join(self, kind, path, style="tiny", size="384", working_size="auto", shares=(0, 1), to="queue/join"):
         """Clicks the button, with the path of an upload or any other path; returns the response."""
         file = path and {"path": path, "meta": {"_type": "gradio.FileData"}}
-        body = {"data": [file, style, size], "fn_index": self.functions[kind], "session_hash": self.name}
-        return self.http.post(f"{self.address}/gradio_api/{to}", json=body)
+        return self.call(kind, [file, style, size, working_size, *shares], to)
 
     def results(self):
         """Waits for all clicks; returns the outputs or the error message of each."""
@@ -78,10 +88,16 @@ class Visitor:
                 if message.get("msg") == "close_stream":
                     return found
 
-    def make(self, kind, name, data, style="tiny", size="384"):
-        """Uploads a file and makes its cartoon; returns the outputs, or the error message."""
+    def make(self, kind, name, data, *settings, **options):
+        """Uploads a file and makes its cartoon, with settings of `join`; returns the outputs, or the error message."""
         (path,) = self.upload(name, data).json()
-        assert self.join(kind, path, style, size).ok
+        assert self.join(kind, path, *settings, **options).ok
+        (result,) = self.results()
+        return result
+
+    def mix(self, keep_colors, strength, drawing=None):
+        """Moves the sliders of the photo; returns the outputs, or the error message."""
+        assert self.call("mix", [drawing, keep_colors, strength]).ok
         (result,) = self.results()
         return result
 

@@ -1,5 +1,7 @@
 """The demo page in a browser."""
 
+import base64
+import io
 import json
 
 import av
@@ -70,6 +72,18 @@ class Browser:
         self.wait.until(lambda _: (self.folder / name).exists())
         return self.folder / name
 
+    def pixels(self):
+        """The displayed cartoon, RGB uint8 [H, W, 3]; None while it loads."""
+        encoded = self.driver.execute_script("""
+            const image = document.querySelectorAll("#photo-shown img")[1];
+            if (!image.complete || !image.naturalWidth) return null;
+            const canvas = document.createElement("canvas");
+            canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
+            canvas.getContext("2d").drawImage(image, 0, 0);
+            return canvas.toDataURL().split(",")[1];
+        """)
+        return encoded and np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"))
+
     def requested(self):
         """The URLs of all requests so far."""
         logged = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))
@@ -96,6 +110,12 @@ def test_a_photo_is_uploaded_compared_and_downloaded(browser, tmp_path):
     cartoon = np.asarray(Image.open(browser.download("photo", "mine_cartoon.png")))
     assert cartoon.shape == source.shape and np.abs(np.int16(cartoon) - np.int16(source)).mean() > 5
     assert browser.shown("photo") == [[400, 300]] * 2
+    slider = browser.until("#photo-strength input[type=range]")
+    slider.send_keys("\ue011")  # Home
+    browser.wait.until(lambda _: np.array_equal(browser.pixels(), source))  # strength 0: the photo
+    browser.until("#download-photo").click()
+    browser.wait.until(lambda _: (browser.folder / "mine_cartoon (1).png").exists())
+    assert np.array_equal(Image.open(browser.folder / "mine_cartoon (1).png"), source)
     browser.choose("Size", "384")
     browser.until("#make-photo").click()
     browser.wait.until(lambda driver: driver.execute_script(SHOWN["photo"]) == [[384, 288]] * 2)

@@ -17,14 +17,18 @@ from PIL import Image
 from ppcartoon import video, weights
 from ppcartoon.cli.demo import predictors
 from ppcartoon.errors import InputError
+from ppcartoon.inference import looks
+from ppcartoon.inference.predictor import CartoonPredictor
 from ppcartoon.web import studio
-from ppcartoon.web.page import MAX_WAITING, build, in_sentences
+from ppcartoon.web.page import MAX_SESSIONS, MAX_WAITING, build, in_sentences
 from tests.helpers import videos
 from tests.helpers.samples import photo
 from tests.helpers.training_runs import ROOT
 from tests.helpers.visitors import Visitor, demo
 
 pytestmark = pytest.mark.slow
+
+FULL = "full resolution (finest)"
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +58,10 @@ def encoded(image, kind="PNG", **options):
     return buffer.getvalue()
 
 
+def opened(visitor, file):
+    return np.asarray(Image.open(io.BytesIO(visitor.get(file))))
+
+
 def rotated_exif():
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "secret"
@@ -63,7 +71,7 @@ def rotated_exif():
 @pytest.mark.parametrize("size, expected", [("384", (216, 384)), ("original", (288, 512))])
 def test_a_photo_is_returned_upright_in_its_format_and_the_chosen_size(visitor, size, expected):
     data = encoded(Image.fromarray(photo(288, 512)), "JPEG", exif=rotated_exif())
-    (before, after), download = visitor.make("photo", "my photo.jpg", data, size=size)
+    (before, after), download, *_ = visitor.make("photo", "my photo.jpg", data, size=size)
     assert download["value"]["path"] == after["path"] and after["path"].endswith("/my photo_cartoon.jpg")
     source, cartoon = (Image.open(io.BytesIO(visitor.get(file))) for file in (before, after))
     assert cartoon.format == "JPEG" and cartoon.size == source.size == expected and not cartoon.getexif()
@@ -75,21 +83,105 @@ def test_transparency_is_kept_and_styles_differ(visitor):
     rgba = np.dstack([photo(64, 96), np.tile(np.uint8([0, 255]), (64, 48))])
     cartoons = []
     for style in ("tiny", "peppercarrot"):
-        (_, after), _ = visitor.make("photo", "a.png", encoded(Image.fromarray(rgba)), style)
-        cartoons.append(np.asarray(Image.open(io.BytesIO(visitor.get(after)))))
+        (_, after), *_ = visitor.make("photo", "a.png", encoded(Image.fromarray(rgba)), style)
+        cartoons.append(opened(visitor, after))
     assert all(np.array_equal(cartoon[..., 3], rgba[..., 3]) for cartoon in cartoons)
     assert np.abs(np.int16(cartoons[0]) - np.int16(cartoons[1]))[..., :3].mean() > 5
 
 
+def test_sliders_mix_the_photo_and_its_cartoon(page, visitor):
+    rgba = np.dstack([photo(64, 96), np.tile(np.uint8([0, 255]), (64, 48))])
+    (before, unmixed), *_ = visitor.make("photo", "a.png", encoded(Image.fromarray(rgba)))
+    cartoon, last = opened(visitor, unmixed), unmixed
+    for keep_colors, strength in ((0.5, 0.25), (0.0, 1), (1, 0)):
+        (source, after), download = visitor.mix(keep_colors, strength)
+        expected = looks.mix(rgba[..., :3], cartoon[..., :3], keep_colors, strength)
+        assert np.array_equal(opened(visitor, after), np.dstack([expected, rgba[..., 3]]))
+        assert source == before and after["path"].endswith("/a_cartoon.png")
+        assert download["value"]["path"] == after["path"] != last["path"]
+        assert Path(last["path"]).is_file()  # a browser may still be loading it
+        last = after
+    assert not Path(unmixed["path"]).exists()
+    (_, after), *_ = visitor.make("photo", "a.png", encoded(Image.fromarray(rgba)), shares=(0.5, 0.25))
+    expected = looks.mix(rgba[..., :3], cartoon[..., :3], 0.5, 0.25)
+    assert np.array_equal(opened(visitor, after)[..., :3], expected)
+
+
+def test_sliders_do_not_run_the_network(predictor, tmp_path, monkeypatch):
+    calls, cartoonize = [], CartoonPredictor._cartoonize
+    monkeypatch.setattr(CartoonPredictor, "_cartoonize", lambda *args: calls.append(args) or cartoonize(*args))
+    source = photo(64, 96)
+    Image.fromarray(source).save(tmp_path / "a.png")
+    page_studio = studio.Studio({"tiny": predictor}, tmp_path, studio.Limits(2, 1, 1))
+    drawing = page_studio.photo(tmp_path / "a.png", "tiny", "384", "auto")
+    assert len(calls) == 1
+    mixed = np.asarray(Image.open(page_studio.mix(drawing, 0.5, 0.5)))
+    assert np.array_equal(mixed, looks.mix(source, predictor(source), 0.5, 0.5)) and len(calls) == 2
+
+
+def test_the_working_size_is_chosen_and_reported(visitor):
+    data = encoded(Image.fromarray(photo(270, 480)))
+    cartoons = []
+    for working_size, used in (("auto", 320), ("384 (bold)", 384), ("768 (fine)", 480), (FULL, 480)):
+        (_, after), _, remark, *_ = visitor.make("photo", "a.png", data, "tiny", "512", working_size)
+        assert remark == f"Working size {used}"
+        cartoons.append(opened(visitor, after))
+    assert all(cartoon.shape == (270, 480, 3) for cartoon in cartoons)
+    assert np.array_equal(cartoons[2], cartoons[3]) and not np.array_equal(cartoons[0], cartoons[1])
+
+
+def test_no_visitor_sees_the_cartoon_of_another(page, visitor):
+    (before, after), *_ = visitor.make("photo", "a.png", encoded(Image.fromarray(photo(32, 32))))
+    gone = "This cartoon is no longer kept; make it again."
+    other = Visitor(page[1], "other")
+    assert other.mix(0, 1) == gone
+    assert other.mix(0, 1, {"before": before["url"], "name": after["url"]}) == gone  # not the state of the session
+
+
+def test_the_photos_of_the_latest_sessions_are_kept(page):
+    data = encoded(Image.fromarray(photo(16, 16)))
+    visitors = [Visitor(page[1], f"session-{i}") for i in range(MAX_SESSIONS + 1)]
+    for visitor in visitors:
+        visitor.make("photo", "a.png", data)
+    assert visitors[0].mix(0, 1) == "This cartoon is no longer kept; make it again."
+    assert all(len(visitor.mix(0, 1)) == 2 for visitor in visitors[2:])  # the first took the place of the second
+
+
+@pytest.mark.parametrize("shares", [(2, 1), (0, -0.1), ("0", 1), (0, True), (None, 1), (0, [1])])
+def test_values_that_are_no_shares_are_refused(visitor, clip, shares):
+    sentence = "strength and colors are numbers from 0 to 1"
+    data = encoded(Image.fromarray(photo(32, 32)))
+    assert visitor.make("photo", "a.png", data, shares=shares) == f"a.png: {sentence}"
+    assert visitor.make("video", "a.mkv", clip, shares=shares) == f"a.mkv: {sentence}"
+    visitor.make("photo", "a.png", data)
+    assert visitor.mix(*shares) == f"a.png: {sentence}"
+
+
 def test_the_beginning_of_a_video_is_returned_in_a_format_that_browsers_play(visitor, clip):
     video, download, remark = visitor.make("video", "clip.mkv", clip, size="256")
-    assert remark == f"{2 * videos.RATE} frames, 2.0 s"
+    assert remark == f"{2 * videos.RATE} frames, 2.0 s, working size 256"
     assert download["value"]["path"].endswith("/clip_cartoon.mp4")
     with av.open(io.BytesIO(visitor.get(download["value"]))) as cartoon:
         stream = cartoon.streams.video[0]
         assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
         assert (stream.width, stream.height, stream.frames) == (256, 144, 2 * videos.RATE)
     assert video["path"] == download["value"]["path"]
+
+
+def test_a_video_is_mixed_with_its_cartoon(visitor, tmp_path):
+    path = videos.write(tmp_path / "clip.mkv", videos.scenes(1, 2, seconds=0.5))
+    decoded = []
+    for strength in (0, 0.5, 1):
+        (_, download, remark) = visitor.make(
+            "video", "clip.mkv", path.read_bytes(), "tiny", "384", "256 (boldest)", (0, strength)
+        )
+        assert remark.endswith("working size 256")
+        with av.open(io.BytesIO(visitor.get(download["value"]))) as cartoon:
+            decoded.append(np.float32(next(cartoon.decode(video=0)).to_ndarray(format="rgb24")))
+    with av.open(str(path)) as clip:
+        source = np.float32(next(clip.decode(video=0)).to_ndarray(format="rgb24"))
+    assert np.abs(decoded[0] - source).mean() < 3 < np.abs(decoded[2] - source).mean()
+    assert np.abs(decoded[1] - (decoded[0] + decoded[2]) / 2).mean() < 3
 
 
 @pytest.mark.parametrize(
@@ -117,13 +209,21 @@ def test_a_video_with_large_frames_is_refused_before_it_is_decoded(visitor, tmp_
 
 
 @pytest.mark.parametrize(
-    "style, size",
-    [("../x", "384"), ("tiny", "99999"), (["tiny"], "384"), ("tiny", None)],
-    ids=["style", "size", "list", "none"],
+    "style, size, working_size",
+    [
+        ("../x", "384", "auto"),
+        ("tiny", "99999", "auto"),
+        (["tiny"], "384", "auto"),
+        ("tiny", None, "auto"),
+        ("tiny", "384", "7"),
+        ("tiny", "384", {}),
+    ],
+    ids=["style", "size", "list", "none", "working size", "dictionary"],
 )
-def test_unknown_styles_and_sizes_are_refused(visitor, style, size):
+def test_unknown_styles_and_sizes_are_refused(visitor, style, size, working_size):
     data = encoded(Image.fromarray(photo(32, 32)))
-    assert visitor.make("photo", "a.png", data, style, size) == "a.png: choose a style and a size from the lists"
+    sentence = visitor.make("photo", "a.png", data, style, size, working_size)
+    assert sentence == "a.png: choose a style and sizes from the lists"
 
 
 def test_a_click_without_a_file_gives_an_error(visitor):
@@ -181,7 +281,8 @@ def test_requests_are_queued_and_too_many_are_refused(visitor, clip):
     answers = [visitor.join("video", path, "tiny", "256").status_code for _ in range(2 * MAX_WAITING + 4)]
     accepted = answers.count(200)
     assert set(answers) == {200, 503} and accepted >= MAX_WAITING
-    assert visitor.join("video", path, "tiny", "256", "run/predict").status_code == 404  # would bypass the queue
+    assert visitor.join("video", path, "tiny", "256", to="run/predict").status_code == 404  # would bypass the queue
+    assert visitor.call("mix", [None, 0, 1], to="run/predict").status_code == 404
     results = visitor.results()
     assert len({video["path"] for video, _, _ in results}) == len(results) == accepted
 
@@ -203,9 +304,9 @@ def test_a_video_with_too_many_frames_is_stopped(predictor, clip, tmp_path, monk
     monkeypatch.setattr(studio, "MAX_FPS", videos.RATE - 1)
     (tmp_path / "clip.mkv").write_bytes(clip)
     page_studio = studio.Studio({"tiny": predictor}, tmp_path, studio.Limits(2, 1, 1))
-    progress = []
+    settings, progress = ("tiny", "256", "auto", 0, 1), []
     with pytest.raises(InputError, match="more than 11 frames per second"):
-        page_studio.video(tmp_path / "clip.mkv", "tiny", "256", lambda *done: progress.append(done))
+        page_studio.video(tmp_path / "clip.mkv", *settings, lambda *done: progress.append(done))
     assert progress == [(number, videos.RATE) for number in range(1, videos.RATE)]
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["clip.mkv"]
 

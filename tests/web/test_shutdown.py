@@ -10,6 +10,7 @@ import requests
 from PIL import Image
 
 from ppcartoon.errors import InputError
+from ppcartoon.inference.predictor import CartoonPredictor
 from ppcartoon.utils.server import listening
 from ppcartoon.web.studio import Limits, Studio
 from tests.helpers.samples import photo
@@ -43,21 +44,22 @@ def test_chunked_bodies_are_refused(tmp_path, tiny_file):
                 assert sock.recv(1000).startswith(b"HTTP/1.1 411")
 
 
-def test_close_waits_for_a_photo_in_progress_and_leaves_no_files(tmp_path):
+def test_close_waits_for_a_photo_in_progress_and_leaves_no_files(predictor, tmp_path, monkeypatch):
     Image.fromarray(photo(8, 8)).save(tmp_path / "mine.png")
     closed = []
 
-    def predictor(rgb):
+    def cartoonize(self, photos):
         closing.start()
         studio._closed.wait(30)
         closed.append(not closing.is_alive())
-        return rgb
+        return photos
 
+    monkeypatch.setattr(CartoonPredictor, "_cartoonize", cartoonize)
     studio = Studio({"tiny": predictor}, tmp_path, Limits(1, 1, 1))
     closing = threading.Thread(target=studio.close)
     for _ in range(2):
         with pytest.raises(InputError, match="the page is closed"):
-            studio.photo(tmp_path / "mine.png", "tiny", "384")
+            studio.photo(tmp_path / "mine.png", "tiny", "384", "auto")
         closing.join(30)
     assert closed == [False] and not closing.is_alive()
     assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
