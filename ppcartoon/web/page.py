@@ -78,7 +78,7 @@ def _photo_tab(studio: Studio, examples: list[Path]) -> None:
         with in_sentences(path):
             drawing = studio.photo(path, style, size, working_size)
         remark = f"Working size {drawing.working_size}"
-        return *mix(drawing, keep_colors, strength), remark, gr.Row(visible=True), drawing
+        return *mix(drawing, keep_colors, strength), remark, gr.Column(visible=True), drawing
 
     def mix(drawing: Drawing | None, keep_colors: float, strength: float) -> tuple:
         if not drawing:
@@ -109,14 +109,14 @@ def _photo_tab(studio: Studio, examples: list[Path]) -> None:
                 max_height=560,
                 elem_id="photo-shown",
             )
-            with gr.Row(visible=False) as row:
+            with gr.Column(visible=False) as sliders:
                 shares = _shares("photo")
             remark = gr.Markdown()
             download = gr.DownloadButton("Download the cartoon", interactive=False, elem_id="download-photo")
     if examples:
         gr.Examples([[str(path)] for path in examples], [given], label="Examples")
     drawing = gr.State(time_to_live=DELETION[1])
-    _on_click(button, make, [given, *choices, *shares], [shown, download, remark, row, drawing])
+    _on_click(button, make, [given, *choices, *shares], [shown, download, remark, sliders, drawing])
     gr.on(
         [share.input for share in shares],
         mix,
@@ -160,8 +160,7 @@ def _video_tab(studio: Studio, example: Path | None) -> None:
             given = gr.Video(label="Video", sources=["upload"], height=340, buttons=[], elem_id="video-given")
             gr.Markdown(f"At most {limits.upload_mb} MB; only the first {limits.seconds} seconds are used.")
             choices = _choices(studio, VIDEO_SIZES, "384")
-            with gr.Row():
-                shares = _shares("video")
+            shares = _shares("video")
             button = gr.Button("Make a cartoon", variant="primary", elem_id="make-video")
         with gr.Column():
             shown = gr.Video(label="Cartoon", interactive=False, buttons=[], height=340, elem_id="video-shown")
@@ -178,7 +177,7 @@ def _choices(studio: Studio, sizes: tuple[str, ...], default: str) -> list[gr.Dr
     with gr.Row():
         return [
             gr.Dropdown(styles, value=styles[0], label="Style", min_width=180),
-            gr.Dropdown(sizes, value=default, label="Size, longer side in pixels", min_width=180),
+            gr.Dropdown(sizes, value=default, label="Size in pixels", min_width=180),
             gr.Dropdown(list(WORKING_SIZES), value="auto", label="Working size", min_width=180),
         ]
 
