@@ -7,7 +7,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -49,11 +49,14 @@ class Style(NamedTuple):
         """
         return weights.load(self.weights_file) if self.weights_file else weights.load_style(self.name)
 
-    def predictor(self, threads: int, tile: int | str = "auto") -> CartoonPredictor:
-        """A predictor with the default engine for CPUs."""
+    def predictor(
+        self, threads: int, tile: int | str = "auto", working_size: int | Literal["auto"] = 0
+    ) -> CartoonPredictor:
+        """A predictor with the default engine for CPUs, by default at full resolution."""
         from ppcartoon.inference.predictor import CartoonPredictor
 
-        return CartoonPredictor(self.name, weights_file=self.weights_file, device="cpu", threads=threads, tile=tile)
+        options = {"device": "cpu", "threads": threads, "tile": tile, "working_size": working_size}
+        return CartoonPredictor(self.name, weights_file=self.weights_file, **options)
 
     def infer_options(self) -> list[str]:
         """The options of tools/infer.py that choose this style."""

@@ -155,6 +155,7 @@ def _prepare_startup(name: str, style: Style, file: Path, threads: int) -> tuple
 
 def _new_process(style: Style, file: Path, threads: int) -> Callable[[], None]:
     command = [sys.executable, INFER, "-i", file, "-o", file.parent / "cold", *style.infer_options()]
+    command += ["--working-size", "0"]
     command += ["--device", "cpu", "--threads", str(threads)]
 
     def cartoonize() -> None:

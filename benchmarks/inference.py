@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ppcartoon.errors import InputError
 
-from . import engines, folder, memory, tiles, video
+from . import engines, folder, memory, tiles, video, working_size
 from .common import Style
 
 SECTIONS = {
@@ -19,6 +19,7 @@ SECTIONS = {
     ),
     "folder": lambda args, style: folder.measure(style, args.rounds, args.threads),
     "tiles": lambda args, style: tiles.measure(style, args.megapixels, args.rounds, args.threads),
+    "size": lambda args, style: working_size.measure(style, args.rounds, args.threads),
     "video": lambda args, style: chain(
         video.measure(style, args.rounds, args.threads), video.measure_flicker(style, args.threads)
     ),

@@ -34,7 +34,7 @@ def measure(style: Style, rounds: int, threads: int) -> Iterator[str]:
     """
     with tempfile.TemporaryDirectory() as work:
         file = Path(work) / "video.mp4"
-        harness.run_once(_write_pan, file, COUNT, HEIGHT, WIDTH)
+        harness.run_once(write_pan, file, COUNT, HEIGHT, WIDTH)
         results = harness.run(_prepare, [(name, style, file, threads) for name in NAMES], rounds, threads)
     rows = []
     for name, (_, seconds, _) in zip(NAMES, results):
@@ -47,7 +47,7 @@ def measure(style: Style, rounds: int, threads: int) -> Iterator[str]:
     yield from markdown_table([*header, "fraction of the engine's speed"], rows)
 
 
-def _write_pan(file: Path, count: int, height: int, width: int) -> None:
+def write_pan(file: Path, count: int, height: int, width: int) -> None:
     common.write_video(file, common.video_frames(common.PAN, count, height, width))
 
 

@@ -3,7 +3,7 @@
 A file holds the tensors of a `networks.Cartoonizer`, E and G with spectral normalization folded in, or of a baseline's
 generator. Its metadata are strings: format ("ppcartoon"), style, network (JSON: the arguments of the Cartoonizer, or
 name and arguments of the generator), command (that trained it), attribution, licence, config (JSON: that of the
-training run), and optionally edge_target (a number, see `Weights`).
+training run), and optionally edge_target and levels (JSON, see `Weights`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import difflib
 import hashlib
 import json
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,8 @@ class Weights:
         config: configuration of the training run as JSON, or "unknown".
         edge_target: share of edge pixels, in (0, 1], of the photos that look best at a working size of 512 pixels, see
             `ppcartoon.inference.working_size`; None for the default.
+        levels: two luma values of the cartoons, black < white in 0..255, that become 0 and 255, see
+            `ppcartoon.inference.levels`; None for no correction.
     """
 
     tensors: dict[str, np.ndarray]
@@ -60,6 +63,7 @@ class Weights:
     licence: str
     config: str = "unknown"
     edge_target: float | None = None
+    levels: Sequence[int] | None = None
 
     @property
     def generator_name(self) -> str | None:
@@ -152,20 +156,29 @@ def load(path: Path, sha256: str | None = None) -> Weights:
         {name: tensor.astype(np.float32) for name, tensor in tensors.items()},
         _network(path, metadata.get("network", "")),
         **{key: metadata.get(key, "unknown") for key in TEXTS},
-        edge_target=_edge_target(path, metadata.get("edge_target")),
+        edge_target=_optional(path, metadata, "edge_target", _is_share),
+        levels=_optional(path, metadata, "levels", _are_levels),
     )
 
 
-def _edge_target(path: Path, text: str | None) -> float | None:
-    if text is None:
-        return None
+def _optional(path: Path, metadata: dict[str, str], key: str, is_valid: Callable[[object], bool]) -> object:
+    """The value of an optional metadata key in JSON; None if it is missing."""
+    text = metadata.get(key, "null")
     try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1:
-        raise InputError(f"{path}: metadata key edge_target must be a number in (0, 1], got {text[:80]!r}")
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = ...
+    if value is not None and not is_valid(value):
+        raise InputError(f"{path}: metadata key {key}: {text[:80]!r} is out of range")
     return value
+
+
+def _is_share(value: object) -> bool:
+    return type(value) is float and 0 < value <= 1
+
+
+def _are_levels(value: object) -> bool:
+    return type(value) is list and [type(x) for x in value] == [int, int] and 0 <= value[0] < value[1] <= 255
 
 
 def _network(path: Path, text: str) -> dict[str, dict]:
@@ -213,8 +226,8 @@ def save(path: Path, weights: Weights) -> None:
     metadata = {"format": FORMAT, "network": json.dumps(weights.network)}
     for key in TEXTS:  # a command line may contain control characters
         metadata[key] = "".join(c if c.isprintable() else " " for c in getattr(weights, key))
-    if weights.edge_target is not None:
-        metadata["edge_target"] = str(weights.edge_target)
+    numbers = {"edge_target": weights.edge_target, "levels": weights.levels}
+    metadata |= {key: json.dumps(value) for key, value in numbers.items() if value is not None}
     tensors = {name: np.ascontiguousarray(tensor, np.float16) for name, tensor in weights.tensors.items()}
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise InputError(f"{path}: values are out of the range of float16")

@@ -137,18 +137,26 @@ def test_old_file_without_the_depthwise_argument_has_common_convolutions(tmp_pat
     assert weights.load(path).network["generator"] == {"in_channels": 8, "channels": 4, "depthwise": False}
 
 
-def test_edge_target_is_optional_and_kept(tmp_path, tiny_weights, tiny_file):
-    assert weights.load(tiny_file).edge_target is None
-    weights.save(tmp_path / "bold.safetensors", dataclasses.replace(tiny_weights, edge_target=0.2))
-    assert weights.load(tmp_path / "bold.safetensors").edge_target == 0.2
+def test_edge_target_and_levels_are_optional_and_kept(tmp_path, tiny_weights, tiny_file):
+    old = weights.load(tiny_file)
+    assert old.edge_target is None and old.levels is None
+    weights.save(tmp_path / "bold.safetensors", dataclasses.replace(tiny_weights, edge_target=0.2, levels=(18, 244)))
+    bold = weights.load(tmp_path / "bold.safetensors")
+    assert bold.edge_target == 0.2 and [*bold.levels] == [18, 244]
 
 
-@pytest.mark.parametrize("text", ["0", "1.5", "nan", "bold"])
-def test_invalid_edge_target_is_refused(tmp_path, tiny_weights, text):
+@pytest.mark.parametrize(
+    "key, text",
+    [
+        *(("edge_target", text) for text in ("0.0", "1.5", "NaN", "bold", "[0.1]")),
+        *(("levels", text) for text in ("[200, 20]", "[0, 256]", "[0, 0.5]", "[1]", "20", "black")),
+    ],
+)
+def test_invalid_edge_target_or_levels_are_refused(tmp_path, tiny_weights, key, text):
     path = tmp_path / "invalid.safetensors"
-    metadata = {"format": "ppcartoon", "network": json.dumps(tiny_weights.network), "edge_target": text}
+    metadata = {"format": "ppcartoon", "network": json.dumps(tiny_weights.network), key: text}
     path.write_bytes(safetensors.numpy.save(tiny_weights.tensors, metadata))
-    with pytest.raises(InputError, match="metadata key edge_target must be a number in"):
+    with pytest.raises(InputError, match=f"metadata key {key}: .* is out of range"):
         weights.load(path)
 
 

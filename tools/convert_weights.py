@@ -1,12 +1,14 @@
 """Weights of other programs -> a weights file for tools/infer.py, or for tools/evaluate.py run where CartoonGAN's."""
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ppcartoon import InputError, weights
+from ppcartoon import CartoonPredictor, InputError, images, weights
+from ppcartoon.inference import levels
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
@@ -19,6 +21,14 @@ if __name__ == "__main__":
     p.add_argument("--command", required=True, help="the command that trained them")
     p.add_argument("--attribution", required=True, help="whom to name, and for what")
     p.add_argument("--licence", required=True, help="of the weights")
+    p.add_argument(
+        "--photos", type=Path, metavar="DIR",
+        help="measure the levels of the style on these photos, so that black stays black and white stays white",
+    )  # fmt: skip
+    p.add_argument(
+        "--edge-target", type=float, metavar="SHARE",
+        help="share of edge pixels of the photos that look best at a working size of 512 (default: 0.1)",
+    )  # fmt: skip
     args = p.parse_args()
     try:
         if args.target.suffix != ".safetensors":
@@ -30,7 +40,14 @@ if __name__ == "__main__":
         else:
             tensors, network = weights.from_npz(args.source)
         texts = {"command": args.command, "attribution": args.attribution, "licence": args.licence}
-        weights.save(args.target, weights.Weights(tensors, network, args.target.stem, **texts))
+        converted = weights.Weights(tensors, network, args.target.stem, **texts, edge_target=args.edge_target)
+        weights.save(args.target, converted)
+        if args.photos:
+            predictor = CartoonPredictor(weights_file=args.target)
+            photos = [images.read(path).rgb for path in sorted(args.photos.iterdir())]
+            measured = levels.measure((photo, predictor(photo)) for photo in photos)
+            weights.save(args.target, dataclasses.replace(converted, levels=measured))
+            print(f"{args.target}: levels {measured[0]} to {measured[1]}")
         print(f"{args.target}: {sum(t.size for t in tensors.values()) / 1e6:.2f} M parameters, {network}")
     except InputError as error:
         sys.exit(f"convert_weights: {error}")

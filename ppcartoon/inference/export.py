@@ -41,6 +41,7 @@ WORKING_SIZE = (
     "longer side of the input in pixels: {size} if {target:.0%} of the pixels are edges, from {smallest} for close-ups "
     "to {largest} for busy streets; enlarge the cartoon afterwards"
 )
+LEVELS = "stretch the luma of the cartoon, of 255, from {} to 0 and from {} to 255; this is not part of the model"
 # 1/8 of an 8-bit step. Engines differ by 2e-6, an LN with an epsilon of 1e-6 by 6e-3, bfloat16 by 1e-2.
 TOLERANCE = 1e-3
 
@@ -112,8 +113,10 @@ def description(weights: Weights) -> dict[str, str]:
         smallest=working_size.SMALLEST,
         largest=working_size.LARGEST,
     )
-    network = json.dumps(weights.network)
-    return texts | {"network": network, "input": INPUT, "output": OUTPUT, "working_size": size}
+    texts |= {"network": json.dumps(weights.network), "input": INPUT, "output": OUTPUT, "working_size": size}
+    if weights.levels:
+        texts["levels"] = LEVELS.format(*weights.levels)
+    return texts
 
 
 def _write(weights: Weights, kind: str, prefix: Path) -> Path:

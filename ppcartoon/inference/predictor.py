@@ -15,7 +15,7 @@ from PIL import Image
 
 from .. import images, weights
 from ..errors import InputError
-from . import engines, looks, tiling, upscale
+from . import engines, levels, looks, tiling, upscale
 from . import working_size as sizes
 
 Source = str | os.PathLike | np.ndarray | Image.Image
@@ -133,8 +133,9 @@ class CartoonPredictor:
         return small
 
     def finish(self, cartoon: np.ndarray, photo: np.ndarray) -> np.ndarray:
-        """Enlarges a cartoon, RGB uint8 [h, w, 3], to the size of its photo [H, W, 3], and mixes the two."""
-        return looks.mix(photo, upscale.enlarge(cartoon, *photo.shape[:2]), self.keep_colors, self.strength)
+        """Corrects the levels of a cartoon, RGB uint8 [h, w, 3], enlarges it to its photo [H, W, 3], and mixes both."""
+        cartoon = upscale.enlarge(levels.apply(cartoon, self.weights.levels), *photo.shape[:2])
+        return looks.mix(photo, cartoon, self.keep_colors, self.strength)
 
     def with_stats(self, photo: np.ndarray, stats: np.ndarray | None, alpha: float) -> tuple[np.ndarray, np.ndarray]:
         """The cartoon of a photo, and the LN statistics used: alpha * those of the photo + (1 - alpha) * `stats`.

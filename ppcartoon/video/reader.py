@@ -158,9 +158,14 @@ class VideoReader:
             if head and head[0] <= start:
                 return chain([head], decoded)
             self.broken = broken  # decoding cannot start here
-            with suppress(av.FFmpegError):
-                self._container.seek(0)
+            self._rewind()
+        if self.decoded_until and self.seekable:
+            self._rewind()
         return self._decode()
+
+    def _rewind(self) -> None:
+        with suppress(av.FFmpegError):
+            self._container.seek(0)
 
     def _decode(self) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decoded frames with their times, from the current position in the file."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import common, engines, folder, harness, inference, tiles, video
+from benchmarks import common, engines, folder, harness, inference, tiles, video, working_size
 from benchmarks.common import Style
 from ppcartoon import images
 from ppcartoon.errors import InputError
@@ -196,3 +196,13 @@ def test_formats_of_numbers_and_ratios():
     numbers = {0.020714: "0.0207", 1: "1.00", -12.34: "-12.3", 99.96: "100", 123.4: "123", 48350: "48350"}
     assert [common.format_number(x) for x in numbers] == list(numbers.values())
     assert common.ratio_range([2, 6, 9], [1, 2, 9]) == "2.00 (1.00 to 3.00)"
+
+
+def test_photo_and_video_are_compared_with_full_resolution(style, monkeypatch):
+    for name, value in {"MEGAPIXELS": 0.5, "FRAMES": 3, "HEIGHT": 360, "WIDTH": 480}.items():
+        monkeypatch.setattr(working_size, name, value)
+    rows = rows_of(working_size.measure(style, 1, 1))
+    assert [row[0].split(" ")[0] for row in rows] == ["photo", "photo", "frame", "frame"]
+    assert [row[1] for row in rows[1::2]] == ["full", "full"]
+    assert all(320 <= int(row[1]) <= 1024 for row in rows[::2])
+    assert all(row[3].startswith("1.00 ") for row in rows[1::2])

@@ -55,9 +55,9 @@ def test_both_link_to_each_other_in_their_first_lines():
     "old, new",
     [
         ("ppcartoon --help  ", ""),
-        ("--max-size 768", "--max-size 76"),
+        ("--max-size 2048", "--max-size 204"),
         ("(GPU)", ""),
-        ("`--max-size 384`", "`--max-side 384`"),
+        ("`--strength 0.5`", "`--strengths 0.5`"),
         ("(docs/api.md)", "(docs/app.md)"),
         ("95.0 (88.4", "95.0 (88.5"),
         ("## Train\n", "### Train\n"),
