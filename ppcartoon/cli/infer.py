@@ -140,7 +140,8 @@ def list_styles() -> int:
     from .. import weights
 
     for style in weights.manifest():
-        print(f"{style}: {(loaded := weights.load_style(style)).attribution} ({loaded.licence})")
+        loaded = weights.load_style(style)
+        print(f"{style}: {loaded.attribution} ({loaded.licence})")
     return 0
 
 

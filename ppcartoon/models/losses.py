@@ -19,7 +19,6 @@ from paddle import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
 RGB_TO_YUV = (LUMA, (-0.14714119, -0.28886916, 0.43601035), (0.61497538, -0.51496512, -0.10001026))  # PaddleGAN's
-GAN_MODES = ("vanilla", "lsgan")
 LUMA_CELL = 16  # pixels; side of the squares that `luma_loss` averages
 IMAGES = ("fake", "photo", "cartoon", "smooth")  # parameters of additional losses: G(E(p)), p, c and e
 ADDITIONAL: dict[str, Callable[..., Tensor]] = {}

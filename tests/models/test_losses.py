@@ -21,10 +21,11 @@ from ppcartoon.models.networks import Discriminator, Generator
 BLACK, WHITE, RED, GREEN, BLUE = (-1, -1, -1), (1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)
 ORACLE = os.environ.get("PPCARTOON_ORACLE")
 ARCHIVES = [FIXTURES / "losses.npz"] + ([Path(ORACLE) / "golden.npz"] if ORACLE else [])
+GAN_MODES = ("vanilla", "lsgan")
 CASES = {  # name in losses.npz: inputs, options
-    **{f"discriminator_loss.{m}": (["real", "fake", "smooth"], {"omega": 0.3, "mode": m}) for m in losses.GAN_MODES},
-    **{f"initial_discriminator_loss.{m}": (["real", "fake"], {"mode": m}) for m in losses.GAN_MODES},
-    **{f"adversarial_loss.{m}": (["fake"], {"mode": m}) for m in losses.GAN_MODES},
+    **{f"discriminator_loss.{m}": (["real", "fake", "smooth"], {"omega": 0.3, "mode": m}) for m in GAN_MODES},
+    **{f"initial_discriminator_loss.{m}": (["real", "fake"], {"mode": m}) for m in GAN_MODES},
+    **{f"adversarial_loss.{m}": (["fake"], {"mode": m}) for m in GAN_MODES},
     "content_loss": (["f_fake", "f_photo"], {}),
     "gray_style_loss": (["f_fake", "f_photo"], {}),
     **{f"color_style_loss.{delta}": (["output", "cartoon"], {"delta": delta}) for delta in (0.1, 1.0)},
