@@ -6,11 +6,14 @@ import sys
 import numpy as np
 import paddle
 import pytest
+import yaml
 
 import ppcartoon.register  # noqa: F401
 from ppcartoon import ppgan_compat
+from ppcartoon.config import loading
 from ppcartoon.models import losses
 from tests.helpers import training_runs
+from tests.models.test_additions import ALL_ON
 
 # isort: split
 from ppgan.datasets.builder import build_dataset
@@ -104,8 +107,14 @@ print("lr", trainer.current_learning_rate)
 """
 
 
-def test_ppgan_s_trainer_trains_from_the_config_that_a_run_saved(whole, tmp_path):
-    arguments = ["-c", str(whole[1] / "config.yaml"), "-o", f"output_dir={tmp_path}"]
+@pytest.mark.parametrize("additions", [{}, ALL_ON], ids=["paper", "beyond_the_paper"])
+def test_ppgan_s_trainer_trains_from_the_config_that_a_run_saved(whole, tmp_path, additions):
+    config = yaml.safe_load((whole[1] / "config.yaml").read_text())
+    config["model"] |= additions
+    config = loading.check(config, "a test").model_dump()
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    output = tmp_path / "output"
+    arguments = ["-c", str(tmp_path / "config.yaml"), "-o", f"output_dir={output}"]
     done = subprocess.run(
         [sys.executable, "-c", STOCK, *arguments],
         capture_output=True,
@@ -117,7 +126,8 @@ def test_ppgan_s_trainer_trains_from_the_config_that_a_run_saved(whole, tmp_path
     assert f"stages {' '.join(['init'] * 3 + ['cartoon'] * 9)}" in done.stdout
     log = done.stdout + done.stderr
     assert "g_color" in log and "d_smooth" in log
-    (folder,) = tmp_path.iterdir()
+    assert all(name in log for name in ("g_luma", "d_color_head", "d_photo")) == bool(additions)
+    (folder,) = output.iterdir()
     assert (folder / "epoch_4_checkpoint.pdparams").exists()
 
 
