@@ -4,6 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
+from ppcartoon import images
 from ppcartoon.config import loading
 from ppcartoon.config.schema import Validate
 from ppcartoon.errors import InputError
@@ -78,7 +79,7 @@ def test_distances_equal_those_of_the_same_cartoons_on_disk(root, prepared):
     prepared.after(2, model, monitor, lambda: False)
     ((step, values, more),) = monitor.rows
     assert (step, more) == (model.steps, {"epoch": 2}) and set(values) == NAMES
-    photos = [features._read(file) for file in sorted((root / "photos").iterdir())]
+    photos = [images.read(file).rgb for file in sorted((root / "photos").iterdir())]
     for i, cartoon in enumerate(validation.cartoonize(model, photos)):
         assert cartoon.shape == photos[i].shape
         save(root / "made" / f"{i}.png", cartoon)
