@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 from skimage import data
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +27,7 @@ OLD_AND_NEW = ("astronaut", "chelsea", "rocket")
 README = ("astronaut", "chelsea", "coffee", "motorcycle")
 WORKING_SIZES = (192, 256, 384, 512, 0)
 SHARES = (0.25, 0.5, 0.75, 1.0)
-CLIP_SIZE, CLIP_FRAMES, CLIP_FPS = 224, 20, 10
+CLIP_SIZE, CLIP_FRAMES, CLIP_FPS = 360, 20, 10
 HEAD = """# Gallery
 
 `make gallery` makes this page and its images: photos of scikit-image, and their cartoons in every shipped style, at the
@@ -70,18 +71,22 @@ def write(name: str, rgb: np.ndarray) -> str:
 
 
 def clip(predictor: CartoonPredictor, photo: np.ndarray) -> None:
-    """Writes docs/gallery/clip.gif: a camera that pans over a photo, beside its cartoon."""
-    lefts = np.linspace(0, photo.shape[1] - photo.shape[0], CLIP_FRAMES).astype(int)
+    """Writes docs/gallery/clip.webp: a camera that pans over a photo, beside its cartoon."""
+    side = photo.shape[0] // 2 * 2
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "pan.mp4"
+        source, frames = Path(folder) / "pan.mp4", Path(folder) / "frames"
         with av.open(str(source), "w") as video:
             stream = video.add_stream("libx264", CLIP_FPS, {"crf": "12"})
-            stream.width = stream.height = side = photo.shape[0] // 2 * 2
-            for left in lefts:
+            stream.width = stream.height = side
+            for left in np.linspace(0, photo.shape[1] - side, CLIP_FRAMES).astype(int):
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(photo[:side, left : left + side]))
                 video.mux(stream.encode(frame))
             video.mux(stream.encode(None))
-        cartoonize(source, FOLDER / "clip.gif", predictor, VideoOptions(max_size=CLIP_SIZE, side_by_side=True))
+        cartoonize(source, frames / "%03d.png", predictor, VideoOptions(side_by_side=True))
+        shown = [Image.open(path).resize((2 * CLIP_SIZE, CLIP_SIZE)) for path in sorted(frames.iterdir())]
+        shown += shown[-2:0:-1]  # and back
+        options = {"duration": 1000 // CLIP_FPS, "loop": 0, "quality": 75}
+        shown[0].save(FOLDER / "clip.webp", save_all=True, append_images=shown[1:], **options)
 
 
 def main(before: Path | None) -> None:
@@ -117,8 +122,8 @@ def main(before: Path | None) -> None:
     clip(predictor, shown["motorcycle"][1])
     page += [
         "## A video\n",
-        "A camera pans over a photo; to the right its cartoon, deflickered.\n",
-        "![clip](gallery/clip.gif)\n",
+        "A camera that pans over a photo, and the cartoon of this video, deflickered.\n",
+        "![clip](gallery/clip.webp)\n",
     ]
     (DOCS / "gallery.md").write_text("\n".join(page))
     pairs = [each for name in README for each in (shown[name][1], cartoons[name][0])]
