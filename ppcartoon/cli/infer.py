@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import time
 from contextlib import suppress
@@ -190,7 +191,7 @@ def infer(args: argparse.Namespace) -> int:
     where = {name: getattr(args, name) for name in ("recursive", "suffix", "ext", "skip_existing")}
     start = time.perf_counter()
     if args.ray is None:
-        made, skipped, failed, remark = run_locally(args, predictor, where)
+        made, skipped, failed, replaced, remark = run_locally(args, predictor, where)
     elif not args.input:
         raise InputError("--ray: give --input; the sample photos are cartoonized on this machine only")
     else:
@@ -198,10 +199,12 @@ def infer(args: argparse.Namespace) -> int:
 
         options = BatchOptions(args.max_size, args.side_by_side, args.quality)
         made, skipped, failures = run.run(args.input, args.output, args.ray, predictor, options, **where)
-        failed, remark = len(failures), f"Ray at {args.ray}, working size {args.working_size}"
+        failed, replaced, remark = len(failures), 0, f"Ray at {args.ray}, working size {args.working_size}"
     seconds = time.perf_counter() - start
 
     words = [f"{made} cartoon{'s' * (made != 1)} in {printable(args.output)}"]
+    if replaced:
+        words.append(f"{replaced} of them in place of older files")
     if skipped:
         words.append(f"{skipped} skipped, there already")
     if failed:
@@ -241,8 +244,8 @@ def pipe(args: argparse.Namespace, predictor: dict) -> int:
     return 0
 
 
-def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) -> tuple[int, int, int, str]:
-    """Cartoonizes on this machine; returns the numbers of files made, skipped and failed, and names the engine.
+def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) -> tuple[int, int, int, int, str]:
+    """Cartoonizes on this machine; returns the numbers of files made, skipped, failed and replaced, and a remark.
 
     Raises:
         InputError: the request cannot be carried out.
@@ -255,6 +258,9 @@ def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) 
     demo = not args.input
     jobs = plan([str(path) for path in sample_photos()] if demo else args.input, Path(args.output), **where)
     todo = [job for job in jobs if not job.skip]
+    if unused := _unused_flags(args, jobs):
+        common.tell(PROGRAM, f"{', '.join(unused)}: no effect on these inputs")
+    older = {job.target: os.stat(job.target).st_mtime_ns for job in todo if os.path.isfile(job.target)}
     predictor = CartoonPredictor(**predictor_options)
     options = BatchOptions(args.max_size, args.side_by_side, args.quality)
     failed = cartoonize_files(predictor, [job for job in todo if not job.is_video], options)
@@ -265,7 +271,27 @@ def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) 
         remark += f", working size {size} (--working-size: smaller is bolder, larger is finer)"
     if demo and failed < len(jobs):
         remark += f"; photos and cartoons together in {printable(overview(jobs, args))}"
-    return len(todo) - failed, len(jobs) - len(todo), failed, remark
+    replaced = sum(os.stat(path).st_mtime_ns != changed for path, changed in older.items())
+    return len(todo) - failed, len(jobs) - len(todo), failed, replaced, remark
+
+
+def _unused_flags(args: argparse.Namespace, jobs: list[Job]) -> list[str]:
+    """The flags of the command line that change nothing, because no input is of their kind."""
+    endings = {job.target.suffix.lower() for job in jobs}
+    kinds = {job.is_video for job in jobs}
+    video_flags = {name: True in kinds for name in ("start", "duration", "codec", "crf", "fps")}
+    useful = video_flags | {
+        "batch_size": False in kinds,
+        "recursive": any(os.path.isdir(path) or set(path) & set("*?[") for path in args.input),
+        "quality": bool(endings & {".jpg", ".jpeg", ".webp"}),
+        "ext": args.ext == "auto" or f".{args.ext}" in endings,
+    }
+    default = parser().get_default
+    return [
+        f"--{name.replace('_', '-')}"
+        for name, is_used in useful.items()
+        if not is_used and getattr(args, name) != default(name)
+    ]
 
 
 def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace) -> int:

@@ -107,11 +107,13 @@ def _is_output_file(output: Path, are_videos: list[bool]) -> bool:
         InputError: the inputs cannot be written to this file.
     """
     ending = output.suffix.lower()
-    if os.path.isdir(output) or not (ending in IMAGE_ENDINGS | VIDEO_ENDINGS or is_pattern(output)):
+    if os.path.isdir(output) or not (re.fullmatch(r"\.[a-z][a-z0-9]{1,4}", ending) or is_pattern(output)):
         return False
     writable = VIDEO_WRITABLE if are_videos[:1] == [True] and not is_pattern(output) else WRITABLE
     if ending not in writable:
-        raise InputError(f"{output}: cannot write this format; choose from {', '.join(writable)}")
+        raise InputError(
+            f"{output}: cannot write this format; choose from {', '.join(writable)}, or create a folder of this name"
+        )
     if len(are_videos) > 1:
         raise InputError(f"{output}: one file for {len(are_videos)} images; give a folder as the output")
     if is_pattern(output) and are_videos != [True]:
@@ -142,13 +144,21 @@ def search(text: str, output: Path, recursive: bool) -> Iterator[tuple[Path, Pat
     if os.path.lexists(text) or (is_pattern(Path(text)) and members(Path(text))):
         yield Path(text), Path(os.path.basename(text))
         return
-    found = [Path(path) for path in sorted(glob.glob(text, recursive=True))]
-    if is_below(output, os.path.dirname(re.split(r"[*?[]", text)[0])):
+    folder, pattern = _split_pattern(text)
+    found = [folder / path for path in sorted(glob.glob(pattern, root_dir=folder, recursive=True))]
+    if is_below(output, folder):
         found = [path for path in found if path != output and not is_below(path, output)]
     if not found:
         raise InputError(f"{text}: no such file or folder")
     for path in found:
         yield from search(str(path), output, recursive)
+
+
+def _split_pattern(text: str) -> tuple[Path, str]:
+    """The folder in which a glob pattern searches, whose own name may contain brackets, and the pattern below it."""
+    parts = Path(text).parts
+    existing = next(n for n in range(len(parts), -1, -1) if os.path.isdir(Path(*parts[:n])))
+    return Path(*parts[:existing]), os.path.join("", *parts[existing:])
 
 
 def is_below(path: str | os.PathLike, folder: str | os.PathLike) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 try:
     import cv2
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise InputError('videos need OpenCV: pip install "ppcartoon[video]"') from error
 
 TIME_CONSTANT = 0.5  # seconds, of the exponential decay with which LN statistics follow the video between cuts

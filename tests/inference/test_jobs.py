@@ -51,6 +51,12 @@ def test_an_existing_name_with_brackets_is_no_glob(tree):
     assert targets("in/[1].png") == {"in/[1].png": "out/[1].png"}
 
 
+def test_a_glob_in_a_folder_with_brackets_finds_its_files(tree):
+    Path("in").rename("in [2024]")
+    assert targets("in [2024]/a.*") == {"in [2024]/a.jpg": "out/a.jpg", "in [2024]/a.png": "out/a.png"}
+    assert targets("in [2024]/*/a.png", output="in [2024]/out") == {"in [2024]/sub/a.png": "in [2024]/out/a.png"}
+
+
 def test_suffix_and_ext(tree):
     assert targets("in/b.tif", suffix="_cartoon", ext="webp") == {"in/b.tif": "out/b_cartoon.webp"}
 
@@ -64,6 +70,10 @@ def test_a_single_image_may_name_its_file(tree):
 def test_an_output_file_of_another_format_is_refused(tree):
     with pytest.raises(InputError, match=r"y\.gif: cannot write this format; choose from \.jpg"):
         targets("in/a.png", output="y.gif")
+    with pytest.raises(InputError, match=r"y\.xyz: cannot write this format; .*, or create a folder of this name"):
+        targets("in/a.png", output="y.xyz")
+    Path("y.xyz").mkdir()
+    assert targets("in/a.png", output="y.xyz") == {"in/a.png": "y.xyz/a.png"}
     assert targets("in/a.png", output="v1.5") == {"in/a.png": "v1.5/a.png"}
 
 
