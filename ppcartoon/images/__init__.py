@@ -49,6 +49,11 @@ class Picture(NamedTuple):
     alpha: np.ndarray | None = None
 
 
+def endings() -> set[str]:
+    """File name endings of the formats that can be read, without RAW, in lower case."""
+    return {ending for ending, kind in Image.registered_extensions().items() if kind in _readable()}
+
+
 def read(source: Path | BinaryIO, max_megapixels: int | None = None) -> Picture:
     """Reads the first frame of an image file.
 
@@ -76,7 +81,8 @@ def opened(source: Path | BinaryIO) -> Iterator[Image.Image]:
         if named and os.path.exists(source) and not os.path.isfile(source):
             raise InputError("a folder or special file, not an image")
         # Given a path, Pillow memory-maps uncompressed TIFFs and misreads their orientation.
-        with open(source, "rb") if named else source as file:
+        with open(source, "rb") if named else nullcontext(source) as file:
+            file.seek(0)
             coding = color.coding(file.read(HEAD))
             file.seek(0)
             with Image.open(file, formats=_readable()) as image:
@@ -84,14 +90,15 @@ def opened(source: Path | BinaryIO) -> Iterator[Image.Image]:
                 yield image
 
 
-def count_frames(source: Path | BinaryIO) -> int:
-    """The number of frames or pages of an image file.
+def left_out(source: Path | BinaryIO) -> str:
+    """A remark on the frames or pages of an image file that `read` does not use; empty if there is but one.
 
     Raises:
         InputError: see `read`; also if frames after the first are damaged.
     """
     with opened(source) as image:
-        return 1 if image.format in STILL else getattr(image, "n_frames", 1)
+        count = 1 if image.format in STILL else getattr(image, "n_frames", 1)
+    return f"the first of {count} frames is used, {count - 1} left out" if count > 1 else ""
 
 
 @contextmanager
@@ -129,7 +136,7 @@ def silence_decoders() -> None:
 def _readable() -> tuple[str, ...]:
     """The readable formats that this build of Pillow supports, with ours."""
     Image.init()
-    formats.register()
+    formats.add_to_pillow()
     return tuple(name for name in READABLE if name in Image.OPEN)
 
 

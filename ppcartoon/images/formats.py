@@ -20,9 +20,10 @@ MOSAIC, LINEAR_RAW = 32803, 34892  # photometric interpretations of RAW data
 MAX_IFDS = 32  # image file directories of a TIFF that are searched for RAW data
 
 
-def register() -> None:
+def add_to_pillow() -> None:
     """Registers the formats with Pillow, and two layouts of white-is-zero TIFFs that it lacks."""
     Image.register_open("HEIF", _open_heif, lambda head: head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS)
+    Image.register_extensions("HEIF", [".heic", ".heif", ".hif"])
     Image.register_open("JPEG XL", _refuse_jpeg_xl, lambda head: head.startswith(JPEG_XL))
     Image.register_open("RAW", RawImageFile, lambda head: head.startswith((*RAW, *TIFF)) or head[4:12] == b"ftypcrx ")
     info = TiffImagePlugin.OPEN_INFO
