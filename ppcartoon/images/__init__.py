@@ -51,7 +51,8 @@ class Picture(NamedTuple):
 
 def endings() -> set[str]:
     """File name endings of the formats that can be read, without RAW, in lower case."""
-    return {ending for ending, kind in Image.registered_extensions().items() if kind in _readable()}
+    kinds = _readable()  # which registers more extensions
+    return {ending for ending, kind in Image.registered_extensions().items() if kind in kinds}
 
 
 def read(source: Path | BinaryIO, max_megapixels: int | None = None) -> Picture:
