@@ -56,7 +56,7 @@ def endings() -> set[str]:
 
 
 def read(source: Path | BinaryIO, max_megapixels: int | None = None) -> Picture:
-    """Reads the first frame of an image file.
+    """Reads the first frame of an image file; fully transparent pixels get the colors of visible ones nearby.
 
     Args:
         source: its path, or the open file.

@@ -63,8 +63,8 @@ def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: Batc
         try:
             if remark := images.left_out(source):
                 bar.write(f"ppcartoon: {source}: {remark}", file=sys.stderr)
-        except InputError as error:
-            fail(error)
+        except InputError:
+            fail(InputError(f"{source}: the first frame is used, the others are damaged"))
 
     with (
         tqdm(total=len(jobs), unit="image", disable=None) as bar,
