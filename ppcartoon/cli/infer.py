@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -214,7 +214,7 @@ def infer(args: argparse.Namespace) -> int:
 
 
 def pipe(args: argparse.Namespace, predictor: dict) -> int:
-    """Cartoonizes one image from standard input or to standard output; prints nothing else.
+    """Cartoonizes one image from standard input or to standard output; prints nothing else there.
 
     Raises:
         InputError: there are several inputs, or the request cannot be carried out.
@@ -229,11 +229,11 @@ def pipe(args: argparse.Namespace, predictor: dict) -> int:
     suffix = suffix or f".{'png' if args.ext == 'auto' else args.ext}"
     if suffix not in images.WRITABLE:
         raise InputError(f"{target}: one image is written as {', '.join(images.WRITABLE)}")
-    if source == PIPE:
-        with naming("standard input"):
-            photo = images.read(io.BytesIO(sys.stdin.buffer.read()))
-    else:
-        photo = images.read(Path(source))
+    file = io.BytesIO(sys.stdin.buffer.read()) if source == PIPE else Path(source)
+    with naming("standard input") if source == PIPE else nullcontext():
+        photo, remark = images.read(file), images.left_out(file)
+    if remark:
+        common.tell(PROGRAM, f"{source}: {remark}")
     photo = images.shrink(photo, args.max_size) if args.max_size else photo
     cartoon = images.Picture(CartoonPredictor(**predictor)(photo.rgb), photo.alpha)
     cartoon = images.side_by_side(photo, cartoon) if args.side_by_side else cartoon

@@ -97,7 +97,7 @@ def test_memory_error_fails_the_photo_and_not_the_run(run, monkeypatch):
     "arguments, message",
     [
         (["-i", "nowhere"], "nowhere: no such file or folder"),
-        (["-i", "empty"], "empty: no files in this folder"),
+        (["-i", "empty"], "empty: no photos or videos in this folder"),
         (["-i", "photos", "-o", "photos"], "would replace an input"),
         (["-i", "photos", "-o", "photos/0.png/x"], "photos/0.png"),
         (["-i", "photos", "-o", "/proc/nowhere"], "/proc/nowhere"),
