@@ -269,7 +269,7 @@ def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) 
 
 
 def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace) -> int:
-    """Cartoonizes videos; prints their warnings and errors, and returns the number of videos that have any.
+    """Cartoonizes videos; prints what is lost or changed, and returns the number of videos that are damaged.
 
     Raises:
         InputError: a library that videos need is missing.
@@ -287,14 +287,15 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
     for job in jobs:
         try:
             deflicker = Deflicker(pipeline.with_fixed_size(predictor, job.source, options))
-            warnings = pipeline.process(job.source, job.target, deflicker, options).warnings
+            report = pipeline.process(job.source, job.target, deflicker, options)
+            warnings, remarks = report.warnings, report.remarks
         except OutputError:
             raise
         except InputError as error:
-            warnings = [str(error)]
+            warnings, remarks = [str(error)], []
         failed += bool(warnings)
-        for warning in warnings:
-            common.tell(PROGRAM, warning)
+        for message in (*warnings, *remarks):
+            common.tell(PROGRAM, message)
     return failed
 
 

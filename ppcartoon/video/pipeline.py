@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 try:
     from av import FFmpegError
 
-    from .clips import ImageSequence, TimeRange, VideoClip, resized
+    from .clips import ImageSequence, TimeRange, VideoClip, reduced
     from .writer import FrameWriter, GifWriter, ImageSequenceWriter, VideoWriter
 except ModuleNotFoundError as error:
     raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
@@ -65,11 +65,13 @@ class VideoReport(NamedTuple):
         frames: number of frames that were cartoonized.
         seconds: their total duration.
         warnings: what could not be read from the source, one line each.
+        remarks: what else differs from the source, one line each.
     """
 
     frames: int
     seconds: float
     warnings: list[str]
+    remarks: list[str]
 
 
 def process(
@@ -151,7 +153,7 @@ def _open_writer(
     """The writer of the target. A file appears when the block ends without error; numbered images appear one by one."""
     with nullcontext() if is_pattern(target) else atomic(target) as temporary:
         if temporary is None:
-            writer: FrameWriter = ImageSequenceWriter(target, options.quality)
+            writer: FrameWriter = ImageSequenceWriter(target, options.quality, clip)
         elif target.suffix.lower() == ".gif":
             writer = GifWriter(temporary, clip, source)
         else:
@@ -178,7 +180,7 @@ def _run(
 ) -> VideoReport:
     count, seconds = 0, 0.0
     with _open_writer(clip, source, target, options) as writer:
-        with write_behind(writer.write) as write, prefetch(resized(clip.frames(), options.max_size)) as frames:
+        with write_behind(writer.write) as write, prefetch(reduced(clip.frames(), options.max_size)) as frames:
             for frame in frames:
                 if stop:
                     break
@@ -199,4 +201,5 @@ def _run(
         if stop:
             writer.until = seconds
     warnings = [f"{source}: {warning}" for warning in (*clip.warnings, *writer.warnings)]
-    return VideoReport(count, seconds, warnings)
+    remarks = [f"{source}: {remark}" for remark in (*clip.remarks, *writer.remarks)]
+    return VideoReport(count, seconds, warnings, remarks)
