@@ -112,7 +112,7 @@ class VideoClip:
         if gaps := self._gaps(damaged=False):
             found.append(f"without frames for {_show_gaps(gaps)}, where the frame before stays")
         if self.reader.corrected:
-            found.append(f"the times of {self.reader.corrected} frames did not rise and were corrected")
+            found.append(f"timestamps that did not rise and were corrected: {self.reader.corrected}")
         return found
 
     def _gaps(self, damaged: bool) -> list[Gap]:

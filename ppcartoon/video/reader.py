@@ -195,7 +195,8 @@ class VideoReader:
     def _decode(self) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decoded frames with their times, which rise, from the current position in the file."""
         step = 1 / float(self._stream.codec_context.framerate or self._stream.average_rate or 25)
-        timeline, end, all_frames = Timeline(-step), None, self._stream.codec_context.skip_frame != "NONKEY"
+        timeline, end = Timeline(-step, (self.stream_duration or math.inf) + JUMP), None
+        all_frames = self._stream.codec_context.skip_frame != "NONKEY"
         decoded = sorted_times(self._decode_as_stored(), lambda: self._in_file_order and all_frames)
         for (stored, frame), (after, _) in pairwise(chain(decoded, [(None, None)])):
             corrected = timeline.corrected
@@ -225,7 +226,7 @@ class VideoReader:
                 if hole or packet.is_corrupt:
                     self._damages.append(time)
                 position = math.inf if packet.pos is None else packet.pos + packet.size
-                if packet.stream_index != self._stream.index:
+                if packet.stream.index != self._stream.index:
                     continue
                 if packet.pts is not None:
                     self._in_file_order &= packet.pts > before

@@ -23,13 +23,14 @@ class Timeline:
 
     Args:
         last: the time, in seconds, before the first timestamp.
+        limit: the latest time to which timestamps may jump ahead.
 
     Attributes:
         corrected: number of timestamps so far that did not rise, or jumped ahead and back.
     """
 
-    def __init__(self, last: float = -math.inf) -> None:
-        self.last, self.corrected = last, 0
+    def __init__(self, last: float = -math.inf, limit: float = math.inf) -> None:
+        self.last, self.limit, self.corrected = last, limit, 0
         self._shift = self._settled_shift = 0.0
         self._rising = 0
 
@@ -45,23 +46,30 @@ class Timeline:
         if time is None:
             self.last = expected
             return expected
-        follows = [shift for shift in (self._settled_shift, self._shift) if self._continues(time + shift)]
-        ahead = time + self._shift > self.last
         after = None if after is None else after + self._settled_shift
-        if follows or (ahead and not (after is not None and self._continues(after) and after < time + self._shift)):
-            self._shift = follows[0] if follows else self._shift
+        returns = after is not None and self._continues(after)
+        shift = self._shift_of(time, after if returns else math.inf)
+        if shift is not None:
+            self._shift, self.last = shift, time + shift
             self._rising += 1
             if self._rising == SETTLED:
-                self._settled_shift = self._shift
-            self.last = time + self._shift
+                self._settled_shift = shift
             return self.last
-        if after is not None and self._continues(after):
+        self.corrected += 1
+        self._rising = 0
+        if returns:
             self.last = min(expected, (self.last + after) / 2)
         else:
             self.last, self._shift = expected, expected - time
-        self._rising = 0
-        self.corrected += 1
         return self.last
+
+    def _shift_of(self, time: float, after: float) -> float | None:
+        """The seconds to add to a timestamp; None if it is not credible."""
+        for shift in (self._settled_shift, self._shift):
+            if self._continues(time + shift):
+                return shift
+        jump = time + self._settled_shift
+        return self._settled_shift if self.last < jump <= min(after, self.limit) else None
 
     def _continues(self, time: float) -> bool:
         return self.last < time <= self.last + JUMP

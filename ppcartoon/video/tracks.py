@@ -146,7 +146,7 @@ class TrackWriter:
         while clocks:
             try:
                 packet = next(packets)
-                track = self._tracks.get(packet.stream_index)
+                track = self._tracks.get(packet.stream.index)
                 processed = list(track.process(packet)) if track else []
             except StopIteration:
                 break
@@ -157,7 +157,7 @@ class TrackWriter:
                 self._broken += 1
                 continue
             if track.is_past if isinstance(track, AudioTrack) else self._is_past(packet):
-                clocks.discard(packet.stream_index)
+                clocks.discard(packet.stream.index)
             yield from processed
         for track in self._tracks.values():
             yield from track.flush()
@@ -187,7 +187,7 @@ def everything_but_frames(path: Path) -> list[str]:
         streams = container.streams
         video = streams.best("video")
         found = [_describe(stream) for stream in streams if stream.type != "data" and stream.index != video.index]
-        found += [f"{len(chapters)} chapters"] if (chapters := container.chapters()) else []
+        found += ["the chapters"] if container.chapters() else []
         return found + [f"the {key}" for key in container.metadata if key.lower() == "title"]
 
 
