@@ -22,15 +22,16 @@ class Timeline:
     replaced, and nothing is shifted.
 
     Args:
-        last: the time, in seconds, before the first timestamp.
+        first: the earliest time, in seconds; that of a first timestamp that is missing or damaged.
+        step: seconds between timestamps.
         limit: the latest time to which timestamps may jump ahead.
 
     Attributes:
         corrected: number of timestamps so far that did not rise, or jumped ahead and back.
     """
 
-    def __init__(self, last: float = -math.inf, limit: float = math.inf) -> None:
-        self.last, self.limit, self.corrected = last, limit, 0
+    def __init__(self, first: float = -math.inf, step: float = 0, limit: float = math.inf) -> None:
+        self.last, self.first, self.limit, self.corrected = first - step, first, limit, 0
         self._shift = self._settled_shift = 0.0
         self._rising = 0
 
@@ -69,10 +70,13 @@ class Timeline:
             if self._continues(time + shift):
                 return shift
         jump = time + self._settled_shift
-        return self._settled_shift if self.last < jump <= min(after, self.limit) else None
+        return self._settled_shift if self._rises(jump) and jump <= min(after, self.limit) else None
 
     def _continues(self, time: float) -> bool:
-        return self.last < time <= self.last + JUMP
+        return self._rises(time) and time <= self.last + JUMP
+
+    def _rises(self, time: float) -> bool:
+        return time > self.last and time >= self.first
 
 
 def sorted_times(
