@@ -37,9 +37,9 @@ class AudioTrack:
     def __init__(self, source: AudioStream, out: OutputContainer, time_range: TimeRange, first: float) -> None:
         self.time_range, self.first, self.is_past = time_range, first, False
         self._timeline, self._duration = Timeline(), 0.0
-        name, container = source.codec_context.codec.canonical_name, out.format.name
+        codec, container = source.codec_context.codec, out.format.name
         self.allows_preroll = container in ("mp4", "mov")
-        self.encodes = name not in COPIED.get(container, out.supported_codecs)
+        self.encodes = not (codec.canonical_name in COPIED[container] if container in COPIED else can_hold(out, codec))
         if self.encodes:
             self.stream = _encoder(source, out, "libopus" if container == "webm" else "aac")
             self._input_format, self._to_integers = None, None
@@ -94,6 +94,11 @@ class AudioTrack:
         if piece.dts is not None and isinstance(piece, av.Packet):
             piece.dts += ticks
         return True
+
+
+def can_hold(out: OutputContainer, codec: av.Codec) -> bool:
+    """Whether a container can hold a codec, which FFmpeg lists by the names of its encoders and decoders."""
+    return bool({codec.name, codec.canonical_name} & out.supported_codecs)
 
 
 def _encoder(source: AudioStream, out: OutputContainer, name: str) -> AudioStream:

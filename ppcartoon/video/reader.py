@@ -195,7 +195,8 @@ class VideoReader:
     def _decode(self) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decoded frames with their times, which rise, from the current position in the file."""
         step = 1 / float(self._stream.codec_context.framerate or self._stream.average_rate or 25)
-        timeline, end = Timeline(0.0, step, (self.stream_duration or math.inf) + JUMP), None
+        limit = 2 * (self.stream_duration or math.inf) + 10  # containers understate the duration at times
+        timeline, end = Timeline(0.0, step, limit), None
         all_frames = self._stream.codec_context.skip_frame != "NONKEY"
         decoded = sorted_times(self._decode_as_stored(), lambda: self._in_file_order and all_frames)
         for (stored, frame), (after, _) in pairwise(chain(decoded, [(None, None)])):

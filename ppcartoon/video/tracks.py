@@ -13,7 +13,7 @@ from av.format import Flags
 from av.stream import Disposition, Stream
 from av.subtitles.stream import SubtitleStream
 
-from .audio import AudioTrack
+from .audio import AudioTrack, can_hold
 from .clips import TimeRange
 from .reader import open_media
 
@@ -43,7 +43,7 @@ class SubtitleTrack:
         context, target = source.codec_context, CONVERTED[out.format.name]
         codec = context.codec.canonical_name if context else None
         self._decoder = None
-        if codec in out.supported_codecs:
+        if context and can_hold(out, context.codec):
             self.stream = out.add_stream_from_template(source, opaque=True)
         elif codec in TEXT:
             context.open(strict=False)

@@ -108,7 +108,7 @@ class _Encoded(FrameWriter):
         if not self._fitted:
             return []
         (width, height), count = self._fitted.most_common(1)[0][0], self._fitted.total()
-        sizes = f"{width}x{height}" if len(self._fitted) == 1 else f"other sizes, such as {width}x{height}"
+        sizes = f"{width}x{height}" if len(self._fitted) == 1 else f"other sizes, such as {width}x{height},"
         return [f"{count} frames of {sizes} were fitted into {self._size[0]}x{self._size[1]}, that of the first"]
 
     def _fit(self, rgb: np.ndarray) -> np.ndarray:
