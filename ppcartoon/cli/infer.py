@@ -281,7 +281,7 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
     from ..video import pipeline
     from ..video.deflicker import Deflicker
 
-    names = ("start", "duration", "max_size", "side_by_side", "codec", "crf", "fps", "quality")
+    names = ("start", "duration", "max_size", "side_by_side", "codec", "crf", "fps", "quality", "skip_existing")
     options = pipeline.VideoOptions(**{name: getattr(args, name) for name in names})
     failed = 0
     for job in jobs:

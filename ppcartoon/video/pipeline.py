@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,7 +20,7 @@ from ..utils.files import atomic
 from ..utils.signals import Stop, graceful_interrupt
 from ..utils.threads import prefetch, write_behind
 from ..utils.timecode import show_time
-from .formats import ENDINGS, MUXERS, choose_codec, is_pattern
+from .formats import ENDINGS, MUXERS, choose_codec, is_pattern, partial
 
 if TYPE_CHECKING:
     from ..inference.predictor import CartoonPredictor
@@ -46,6 +48,7 @@ class VideoOptions(NamedTuple):
         crf: constant rate factor, 0 is the best quality; None for the default of the codec.
         fps: frames per second of numbered images; None for 25.
         quality: 1 to 100, of numbered images in JPEG or WebP.
+        skip_existing: keep numbered images of the target that exist, and cartoonize only the others.
     """
 
     start: float = 0
@@ -56,6 +59,7 @@ class VideoOptions(NamedTuple):
     crf: int | None = None
     fps: float | None = None
     quality: int = 95
+    skip_existing: bool = False
 
 
 class VideoReport(NamedTuple):
@@ -82,7 +86,8 @@ def process(
 ) -> VideoReport:
     """Cartoonizes a video, with its audio and timestamps, and shows a progress bar.
 
-    On Ctrl-C or SIGTERM it stops after the current frame; the target then contains everything up to that frame.
+    On Ctrl-C or SIGTERM it stops after the current frame. Everything up to that frame is then in a file beside the
+    target, such as cartoon.partial.mp4, which the next complete run removes.
 
     Args:
         source: any video that FFmpeg reads, or numbered images such as frames/%05d.png.
@@ -94,7 +99,7 @@ def process(
     Raises:
         InputError: the source cannot be read, contains no frames, or the options do not fit; nothing is written.
         OutputError: the target cannot be written, and is unchanged.
-        Interrupted: by Ctrl-C or SIGTERM; the message says at which time the target ends.
+        Interrupted: by Ctrl-C or SIGTERM; the message names the file with the part that is done.
     """
     options = options or VideoOptions()
     _check(target, options)
@@ -109,8 +114,7 @@ def process(
         with graceful_interrupt(announce) as stop:
             report = _run(clip, source, target, cartoonize_frame, options, stop, bar)
     if stop:
-        message = f"{target}: stopped at {show_time(report.seconds)}; the part up to there was saved and is playable"
-        raise Interrupted(message, stop.number)
+        raise Interrupted(f"{target}: stopped after its last frame; it is complete", stop.number)
     return report
 
 
@@ -148,9 +152,13 @@ def _open_clip(source: Path, options: VideoOptions) -> VideoClip | ImageSequence
 
 @contextmanager
 def _open_writer(
-    clip: VideoClip | ImageSequence, source: Path, target: Path, options: VideoOptions
+    clip: VideoClip | ImageSequence, source: Path, target: Path, options: VideoOptions, stop: Stop
 ) -> Iterator[FrameWriter]:
-    """The writer of the target. A file appears when the block ends without error; numbered images appear one by one."""
+    """The writer of the target. A file appears when the block ends without error; numbered images appear one by one.
+
+    Raises:
+        Interrupted: there was a signal; what was written up to `until` of the writer is saved.
+    """
     with nullcontext() if is_pattern(target) else atomic(target) as temporary:
         if temporary is None:
             writer: FrameWriter = ImageSequenceWriter(target, options.quality, clip)
@@ -167,6 +175,14 @@ def _open_writer(
             raise InputError(
                 f"{target}: cannot be written ({error.strerror}); the audio of {source} may be damaged"
             ) from error
+        if writer.until < math.inf:
+            saved = target
+            if temporary:
+                saved = partial(target)
+                os.replace(temporary, saved)
+            message = f"{saved}: stopped at {show_time(writer.until)}; the part up to there was saved"
+            raise Interrupted(message, stop.number)
+    partial(target).unlink(missing_ok=True)
 
 
 def _run(
@@ -178,22 +194,26 @@ def _run(
     stop: Stop,
     bar: tqdm,
 ) -> VideoReport:
-    count, seconds = 0, 0.0
-    with _open_writer(clip, source, target, options) as writer:
+    count, existing, seconds = 0, 0, 0.0
+    with _open_writer(clip, source, target, options, stop) as writer:
         with write_behind(writer.write) as write, prefetch(reduced(clip.frames(), options.max_size)) as frames:
             for frame in frames:
                 if stop:
                     break
+                bar.update()
+                seconds = frame.time + (frame.duration or float(1 / clip.rate))
+                if options.skip_existing and writer.has(frame):
+                    existing += 1
+                    continue
+                count += 1
                 with naming(source):
                     rgb = cartoonize_frame(frame.rgb, frame.time)
                 if options.side_by_side:
                     rgb = np.hstack([frame.rgb, rgb])
                 write(frame._replace(rgb=rgb))
-                count, seconds = count + 1, frame.time + (frame.duration or float(1 / clip.rate))
-                bar.update()
         if not count and stop:
             raise Interrupted(f"{source}: stopped before its first frame; nothing was saved", stop.number)
-        if not count:
+        if not count + existing:
             reason = (
                 "; ".join(clip.warnings) or "has no frames in the selected time range; check --start and --duration"
             )
@@ -201,5 +221,6 @@ def _run(
         if stop:
             writer.until = seconds
     warnings = [f"{source}: {warning}" for warning in (*clip.warnings, *writer.warnings)]
-    remarks = [f"{source}: {remark}" for remark in (*clip.remarks, *writer.remarks)]
+    skipped = [f"{existing} of {count + existing} numbered images were there already"] if existing else []
+    remarks = [f"{source}: {remark}" for remark in (*skipped, *clip.remarks, *writer.remarks)]
     return VideoReport(count, seconds, warnings, remarks)

@@ -58,6 +58,10 @@ class FrameWriter:
         """
         raise NotImplementedError
 
+    def has(self, frame: Frame) -> bool:
+        """Whether the output of a frame exists on its own."""
+        return False
+
 
 class _Encoded(FrameWriter):
     """A file that FFmpeg encodes, for a `with` block, of at least one frame.
@@ -301,6 +305,9 @@ class ImageSequenceWriter(FrameWriter):
 
     def write(self, frame: Frame) -> None:
         images.write(member(self.pattern, frame.number), images.Picture(frame.rgb), self.quality)
+
+    def has(self, frame: Frame) -> bool:
+        return member(self.pattern, frame.number).is_file()
 
     @property
     def remarks(self) -> list[str]:

@@ -159,8 +159,32 @@ def test_skip_existing_keeps_existing_cartoons(run):
     assert Path("output/a.mp4").read_bytes() == b"mine" and len(frames("output/b.mkv")) == 2
 
 
+def test_skip_existing_makes_an_interrupted_video_again(run):
+    Path("output").mkdir()
+    Path("output/a.partial.mp4").write_bytes(b"a part")
+    code, out, _ = run("-i", "videos", "--skip-existing")
+    assert code == 0 and "skipped" not in out and outputs() == ["a.mp4"]
+
+
+def test_skip_existing_keeps_numbered_images_that_exist(run):
+    Path("out").mkdir()
+    for number in (2, 5):
+        Path(f"out/{number}.png").write_bytes(b"mine")
+    code, _, err = run("-i", "videos/a.mp4", "-o", "out/%d.png", "--skip-existing")
+    assert code == 0 and "2 of 12 numbered images were there already" in err
+    assert [path.read_bytes() == b"mine" for path in (Path(f"out/{i}.png") for i in range(1, 13))].count(True) == 2
+    code, _, err = run("-i", "videos/a.mp4", "-o", "out/%d.png", "--skip-existing")
+    assert code == 0 and "12 of 12 numbered images were there already" in err
+
+
+def test_partial_file_of_a_cartoon_never_replaces_an_input(run):
+    Path("videos/a.mp4").rename("videos/a.partial.mp4")
+    code, _, err = run("-i", "videos/a.partial.mp4", "-o", "videos/a.mp4")
+    assert code == 2 and "would replace an input" in err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_video_is_playable_and_later_videos_are_not_started(here, tiny_file, number):
+def test_interrupted_video_is_a_partial_file_and_later_videos_are_not_started(here, tiny_file, number):
     noise = list(np.random.default_rng(0).integers(0, 256, (8, 96, 128, 3), np.uint8))
     videos.write("videos/long.mkv", noise * 250, options={"preset": "ultrafast", "crf": "20"})
     command = [sys.executable, TOOLS / "infer.py", "-i", "videos/long.mkv", "videos/a.mp4", "-w", tiny_file]
@@ -172,4 +196,4 @@ def test_interrupted_video_is_playable_and_later_videos_are_not_started(here, ti
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert "stopped at" in err.splitlines()[-1] and "Traceback" not in err
-    assert outputs() == ["long.mkv"] and 0 < len(frames("output/long.mkv")) < 1900
+    assert outputs() == ["long.partial.mkv"] and 0 < len(frames("output/long.partial.mkv")) < 1900
