@@ -7,6 +7,7 @@ import io
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from . import common
 if TYPE_CHECKING:
     from ..inference.jobs import Job
     from ..inference.predictor import CartoonPredictor
+    from ..video.deflicker import Deflicker
+    from ..video.pipeline import Estimate
 
 PROGRAM = "ppcartoon"
 EXAMPLES = """
@@ -32,6 +35,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ENDINGS = ("auto", "png", "jpg", "webp", "mp4", "mkv", "mov", "webm", "gif")
 CODECS = ("h264", "h265", "vp9", "av1")
 PIPE = "-"
+LONG = 600  # seconds, after which a faster setting is named
 
 
 def parser() -> argparse.ArgumentParser:
@@ -190,7 +194,7 @@ def infer(args: argparse.Namespace) -> int:
     where = {name: getattr(args, name) for name in ("recursive", "suffix", "ext", "skip_existing")}
     start = time.perf_counter()
     if args.ray is None:
-        made, skipped, failed, remark = run_locally(args, predictor, where)
+        made, skipped, failed, place, remark = run_locally(args, predictor, where)
     elif not args.input:
         raise InputError("--ray: give --input; the sample photos are cartoonized on this machine only")
     else:
@@ -198,10 +202,10 @@ def infer(args: argparse.Namespace) -> int:
 
         options = BatchOptions(args.max_size, args.side_by_side, args.quality)
         made, skipped, failures = run.run(args.input, args.output, args.ray, predictor, options, **where)
-        failed, remark = len(failures), f"Ray at {args.ray}, working size {args.working_size}"
+        place, failed, remark = args.output, len(failures), f"Ray at {args.ray}, working size {args.working_size}"
     seconds = time.perf_counter() - start
 
-    words = [f"{made} cartoon{'s' * (made != 1)} in {printable(args.output)}"]
+    words = [f"{made} cartoon{'s' * (made != 1)} in {printable(place)}"]
     if skipped:
         words.append(f"{skipped} skipped, there already")
     if failed:
@@ -241,8 +245,8 @@ def pipe(args: argparse.Namespace, predictor: dict) -> int:
     return 0
 
 
-def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) -> tuple[int, int, int, str]:
-    """Cartoonizes on this machine; returns the numbers of files made, skipped and failed, and names the engine.
+def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) -> tuple[int, int, int, Path, str]:
+    """Cartoonizes on this machine; returns the numbers of files made, skipped and failed, where they are, and remarks.
 
     Raises:
         InputError: the request cannot be carried out.
@@ -258,18 +262,20 @@ def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) 
     predictor = CartoonPredictor(**predictor_options)
     options = BatchOptions(args.max_size, args.side_by_side, args.quality)
     failed = cartoonize_files(predictor, [job for job in todo if not job.is_video], options)
-    failed += videos(predictor, [job for job in todo if job.is_video], args)
-    remark = predictor.engine.description
+    damaged, speed = videos(predictor, [job for job in todo if job.is_video], args)
+    failed += damaged
+    remark = speed + predictor.engine.description
     if used := predictor.sizes_used:
         size = f"{min(used)} to {max(used)}" if len(used) > 1 else f"{max(used)}"
         remark += f", working size {size} (--working-size: smaller is bolder, larger is finer)"
     if demo and failed < len(jobs):
         remark += f"; photos and cartoons together in {printable(overview(jobs, args))}"
-    return len(todo) - failed, len(jobs) - len(todo), failed, remark
+    place = jobs[0].target if len(jobs) == 1 else Path(args.output)
+    return len(todo) - failed, len(jobs) - len(todo), failed, place, remark
 
 
-def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace) -> int:
-    """Cartoonizes videos; prints what is lost or changed, and returns the number of videos that are damaged.
+def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace) -> tuple[int, str]:
+    """Cartoonizes videos; prints what is lost or changed; returns the number of damaged videos, and the speed in words.
 
     Raises:
         InputError: a library that videos need is missing.
@@ -277,17 +283,19 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
         Interrupted: by Ctrl-C or SIGTERM.
     """
     if not jobs:
-        return 0
+        return 0, ""
     from ..video import pipeline
     from ..video.deflicker import Deflicker
 
     names = ("start", "duration", "max_size", "side_by_side", "codec", "crf", "fps", "quality", "skip_existing")
     options = pipeline.VideoOptions(**{name: getattr(args, name) for name in names})
-    failed = 0
+    failed, frames, start = 0, 0, time.perf_counter()
     for job in jobs:
         try:
             deflicker = Deflicker(pipeline.with_fixed_size(predictor, job.source, options))
-            report = pipeline.process(job.source, job.target, deflicker, options)
+            describe = partial(forecast, job.source, deflicker)
+            report = pipeline.process(job.source, job.target, deflicker, options, describe)
+            frames += report.frames
             warnings, remarks = report.warnings, report.remarks
         except OutputError:
             raise
@@ -296,7 +304,28 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
         failed += bool(warnings)
         for message in (*warnings, *remarks):
             common.tell(PROGRAM, message)
-    return failed
+    return failed, f"{frames} frames, {frames / (time.perf_counter() - start):.2f} per second, "
+
+
+def forecast(source: Path, deflicker: Deflicker, estimate: Estimate) -> str:
+    """The line at the start of a video: size, working size, frames and time, and what is faster if that is long."""
+    from ..inference.working_size import SMALLEST, reduced
+
+    width, height = estimate.size
+    used, seconds = max(reduced(height, width, deflicker.working_size)), estimate.seconds * (estimate.frames or 1)
+    frames = f"{estimate.frames} frames" if estimate.frames else "per frame"
+    line = f"{source}: {width}x{height}, working size {used}, {frames}: about {_duration(seconds)}"
+    if seconds > LONG:
+        line += f"; --working-size {SMALLEST} is faster" if used > SMALLEST else "; --duration 0:10 makes a sample"
+    return f"{PROGRAM}: {printable(line)}"
+
+
+def _duration(seconds: float) -> str:
+    """A rough duration in words."""
+    for unit, name in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.1f} s"
 
 
 def overview(jobs: list[Job], args: argparse.Namespace) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -34,6 +35,7 @@ except ModuleNotFoundError as error:
     raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
 
 SAMPLE = 8  # frames from which the working size of a video is chosen
+MEASURED = 3  # frames after which the time for all is estimated; the first is slower
 
 
 class VideoOptions(NamedTuple):
@@ -62,6 +64,20 @@ class VideoOptions(NamedTuple):
     skip_existing: bool = False
 
 
+class Estimate(NamedTuple):
+    """What is known about a run after the first frames of a video.
+
+    Attributes:
+        size: width and height of the frames in pixels.
+        frames: approximate number of all; None if unknown.
+        seconds: approximate time for each of them.
+    """
+
+    size: tuple[int, int]
+    frames: int | None
+    seconds: float
+
+
 class VideoReport(NamedTuple):
     """The result of cartoonizing a video.
 
@@ -83,6 +99,7 @@ def process(
     target: Path,
     cartoonize_frame: Callable[[np.ndarray, float], np.ndarray],
     options: VideoOptions | None = None,
+    describe: Callable[[Estimate], str] | None = None,
 ) -> VideoReport:
     """Cartoonizes a video, with its audio and timestamps, and shows a progress bar.
 
@@ -95,6 +112,7 @@ def process(
         cartoonize_frame: called in this thread, in order of time, with a frame, RGB uint8 [H, W, 3], and its time in
             seconds from `options.start`; returns a cartoon of the same shape.
         options: see `VideoOptions`.
+        describe: called after the first frames; returns a line that is written to standard error.
 
     Raises:
         InputError: the source cannot be read, contains no frames, or the options do not fit; nothing is written.
@@ -112,7 +130,7 @@ def process(
             bar.write("stopping after this frame; press Ctrl-C once more to discard the output", file=sys.stderr)
 
         with graceful_interrupt(announce) as stop:
-            report = _run(clip, source, target, cartoonize_frame, options, stop, bar)
+            report = _run(clip, source, target, cartoonize_frame, options, stop, bar, describe)
     if stop:
         raise Interrupted(f"{target}: stopped after its last frame; it is complete", stop.number)
     return report
@@ -193,8 +211,9 @@ def _run(
     options: VideoOptions,
     stop: Stop,
     bar: tqdm,
+    describe: Callable[[Estimate], str] | None,
 ) -> VideoReport:
-    count, existing, seconds = 0, 0, 0.0
+    count, existing, seconds, start = 0, 0, 0.0, 0.0
     with _open_writer(clip, source, target, options, stop) as writer:
         with write_behind(writer.write) as write, prefetch(reduced(clip.frames(), options.max_size)) as frames:
             for frame in frames:
@@ -211,6 +230,10 @@ def _run(
                 if options.side_by_side:
                     rgb = np.hstack([frame.rgb, rgb])
                 write(frame._replace(rgb=rgb))
+                start = start or perf_counter()
+                if count == MEASURED and describe:
+                    each = (perf_counter() - start) / (count - 1)
+                    bar.write(describe(Estimate(frame.rgb.shape[1::-1], clip.frame_count, each)), file=sys.stderr)
         if not count and stop:
             raise Interrupted(f"{source}: stopped before its first frame; nothing was saved", stop.number)
         if not count + existing:

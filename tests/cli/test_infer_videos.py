@@ -1,9 +1,11 @@
 """`ppcartoon infer` with videos: outputs, messages and exit codes; frames and audio are tested in tests/video."""
 
+import re
 import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import av
@@ -13,6 +15,7 @@ from PIL import Image
 
 import ppcartoon
 from ppcartoon.cli import infer
+from ppcartoon.video.pipeline import Estimate
 from tests.helpers import videos
 from tests.helpers.samples import photo
 
@@ -55,12 +58,28 @@ def frames(path):
 
 def test_video_is_cartoonized(run, predictor):
     code, out, err = run("-i", "videos/a.mp4", "--crf", "4")
-    assert code == 0 and err == ""
-    assert out.startswith("1 cartoon in output; ") and "images/s" not in out
+    assert code == 0
+    assert re.fullmatch(r"ppcartoon: videos/a.mp4: 96x64, working size 96, 12 frames: about [\d.]+ s\n", err)
+    assert out.startswith("1 cartoon in output/a.mp4; ") and re.search(r", 12 frames, [\d.]+ per second, ", out)
     cartoon, source = frames("output/a.mp4"), frames("videos/a.mp4")
     assert len(cartoon) == len(source) == 12
     for i in (0, 6):  # the first frames of the scenes
         assert np.abs(np.int_(cartoon[i]) - predictor(source[i])).mean() < 6
+
+
+@pytest.mark.parametrize(
+    "size, frames, seconds, expected",
+    [
+        ((1920, 1080), 1500, 0.2, "1920x1080, working size 768, 1500 frames: about 5 min"),
+        ((1920, 1080), 1500, 2, "1920x1080, working size 768, 1500 frames: about 50 min; --working-size 320 is faster"),
+        ((300, 200), 90_000, 0.1, "300x200, working size 300, 90000 frames: about 2 h; --duration 0:10 makes a sample"),
+        ((640, 360), None, 0.25, "640x360, working size 640, per frame: about 0.2 s"),
+    ],
+)
+def test_line_at_the_start_of_a_video_tells_its_time_and_what_is_faster(size, frames, seconds, expected):
+    deflicker = types.SimpleNamespace(working_size=768)
+    line = infer.forecast(Path("a.mp4"), deflicker, Estimate(size, frames, seconds))
+    assert line == f"ppcartoon: a.mp4: {expected}"
 
 
 def test_script_cartoonizes_a_folder_with_one_video_into_a_file(here, tiny_file):
@@ -109,7 +128,8 @@ def test_damaged_video_and_audio_file_are_reported_and_the_rest_is_cartoonized(r
         out.mux(audio.encode(None))
     code, out, err = run("-i", "videos")
     assert code == 1 and out.startswith("2 cartoons in output, 2 failed; ")
-    assert sorted(line.split(":")[1] for line in err.splitlines()) == [" videos/c.mp4", " videos/d.mkv"]
+    failures = [line for line in err.splitlines() if "working size" not in line]
+    assert sorted(line.split(":")[1] for line in failures) == [" videos/c.mp4", " videos/d.mkv"]
     assert outputs() == ["a.mp4", "b.png"]
 
 
@@ -118,7 +138,8 @@ def test_truncated_video_keeps_its_first_part_and_gives_exit_code_1(run):
     complete = Path("videos/a.mkv").read_bytes()
     Path("videos/a.mkv").write_bytes(complete[: len(complete) // 2])
     code, _, err = run("-i", "videos/a.mkv")
-    assert code == 1 and err.startswith("ppcartoon: videos/a.mkv: ") and err.count("\n") == 1
+    assert code == 1 and err.count("\n") == 2
+    assert err.splitlines()[1].startswith("ppcartoon: videos/a.mkv: truncated at ")
     assert 12 < len(frames("output/a.mkv")) < 60
 
 
