@@ -304,7 +304,7 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
         failed += bool(warnings)
         for message in (*warnings, *remarks):
             common.tell(PROGRAM, message)
-    return failed, f"{frames} frames, {frames / (time.perf_counter() - start):.2f} per second, "
+    return failed, f"{frames} frames at {frames / (time.perf_counter() - start):.2f} per second, "
 
 
 def forecast(source: Path, deflicker: Deflicker, estimate: Estimate) -> str:

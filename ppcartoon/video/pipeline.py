@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
@@ -35,7 +36,7 @@ except ModuleNotFoundError as error:
     raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
 
 SAMPLE = 8  # frames from which the working size of a video is chosen
-MEASURED = 3  # frames after which the time for all is estimated; the first is slower
+MEASURED = 4  # frames after which the time for all is estimated, by the fastest: some of them prepare the network
 
 
 class VideoOptions(NamedTuple):
@@ -213,7 +214,7 @@ def _run(
     bar: tqdm,
     describe: Callable[[Estimate], str] | None,
 ) -> VideoReport:
-    count, existing, seconds, start = 0, 0, 0.0, 0.0
+    count, existing, seconds, ends = 0, 0, 0.0, []
     with _open_writer(clip, source, target, options, stop) as writer:
         with write_behind(writer.write) as write, prefetch(reduced(clip.frames(), options.max_size)) as frames:
             for frame in frames:
@@ -230,9 +231,10 @@ def _run(
                 if options.side_by_side:
                     rgb = np.hstack([frame.rgb, rgb])
                 write(frame._replace(rgb=rgb))
-                start = start or perf_counter()
+                if count <= MEASURED:
+                    ends.append(perf_counter())
                 if count == MEASURED and describe:
-                    each = (perf_counter() - start) / (count - 1)
+                    each = min(after - before for before, after in pairwise(ends))
                     bar.write(describe(Estimate(frame.rgb.shape[1::-1], clip.frame_count, each)), file=sys.stderr)
         if not count and stop:
             raise Interrupted(f"{source}: stopped before its first frame; nothing was saved", stop.number)

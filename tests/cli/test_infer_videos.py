@@ -60,7 +60,7 @@ def test_video_is_cartoonized(run, predictor):
     code, out, err = run("-i", "videos/a.mp4", "--crf", "4")
     assert code == 0
     assert re.fullmatch(r"ppcartoon: videos/a.mp4: 96x64, working size 96, 12 frames: about [\d.]+ s\n", err)
-    assert out.startswith("1 cartoon in output/a.mp4; ") and re.search(r", 12 frames, [\d.]+ per second, ", out)
+    assert out.startswith("1 cartoon in output/a.mp4; ") and re.search(r", 12 frames at [\d.]+ per second, ", out)
     cartoon, source = frames("output/a.mp4"), frames("videos/a.mp4")
     assert len(cartoon) == len(source) == 12
     for i in (0, 6):  # the first frames of the scenes
