@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,9 @@ def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: Batc
         failed += 1
         bar.write(f"ppcartoon: {error}", file=sys.stderr)
 
+    def show_tile(done: int, total: int) -> None:
+        bar.set_postfix_str(f"tile {done} of {total}" if done < total else "")
+
     def write(result: tuple[Job, Picture, Picture]) -> None:
         job, photo, cartoon = result
         try:
@@ -66,6 +70,8 @@ def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: Batc
         except InputError:
             fail(InputError(f"{source}: the first frame is used, the others are damaged"))
 
+    predictor = copy.copy(predictor)
+    predictor.progress = show_tile
     with (
         tqdm(total=len(jobs), unit="image", disable=None) as bar,
         write_behind(write, 2 * predictor.batch_size - 1) as write_later,

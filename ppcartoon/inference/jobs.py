@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..errors import InputError
 from ..images import WRITABLE, opened
 from ..video.formats import ENDINGS as VIDEO_WRITABLE
-from ..video.formats import is_pattern, members
+from ..video.formats import is_pattern, members, partial
 
 VIDEO_ENDINGS = {*VIDEO_WRITABLE, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".3gp"}
 VIDEO_ENDINGS |= {".ogv", ".vob", ".mxf"}
@@ -96,7 +96,8 @@ def plan(
     originals = {os.path.realpath(path) for job in jobs for path in _files_of(job.source)}
     output_in_input = recursive and any(is_below(output, text) for text in inputs)
     for job in jobs:
-        if any(os.path.realpath(path) in originals for path in _files_of(job.target)):
+        written = [*_files_of(job.target), partial(job.target)]
+        if any(os.path.realpath(path) in originals for path in written):
             raise InputError(f"{job.target}: would replace an input; choose another --output or a --suffix")
         if output_in_input and not job.skip and os.path.lexists(job.target):
             raise InputError(f"{job.target}: exists inside an input folder; remove it, or keep it by --skip-existing")

@@ -56,6 +56,11 @@ class Deflicker:
         self._gray: np.ndarray | None = None
         self._cartoon: np.ndarray | None = None
 
+    @property
+    def working_size(self) -> int | str:
+        """Longer side in pixels at which the network sees the frames; 0: full resolution; "auto" before the first."""
+        return self._predictor.working_size
+
     def __call__(self, frame: np.ndarray, time: float) -> np.ndarray:
         """Cartoonizes the frame at a time in seconds; RGB uint8 [H, W, 3] in and out.
 

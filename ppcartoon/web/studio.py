@@ -214,7 +214,11 @@ class Studio:
             target = self._new(f"{file.stem}_cartoon.mp4")
             report = pipeline.process(file, target, cartoonize, options)
         used = max(reduced(*reduced(height, width, int(size)), predictor.working_size))
-        remarks = [f"{report.frames} frames, {report.seconds:.1f} s, working size {used}", *report.warnings]
+        remarks = [
+            f"{report.frames} frames, {report.seconds:.1f} s, working size {used}",
+            *report.warnings,
+            *report.remarks,
+        ]
         return target, "; ".join(remarks).replace(f"{file}: ", "")
 
     def _checked(
