@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
@@ -33,6 +35,9 @@ class BatchOptions(NamedTuple):
 def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: BatchOptions) -> int:
     """Cartoonizes photo files with a progress bar; reports failures on stderr and returns their number.
 
+    Of an animation or a document of several pages, the first frame is used, and the number of the others is reported.
+    If those are damaged, that counts as a failure, but the cartoon is written.
+
     Raises:
         OutputError: a cartoon cannot be written, and neither could the others.
     """
@@ -42,6 +47,9 @@ def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: Batc
         nonlocal failed
         failed += 1
         bar.write(f"ppcartoon: {error}", file=sys.stderr)
+
+    def show_tile(done: int, total: int) -> None:
+        bar.set_postfix_str(f"tile {done} of {total}" if done < total else "")
 
     def write(result: tuple[Job, Picture, Picture]) -> None:
         job, photo, cartoon = result
@@ -55,6 +63,15 @@ def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: Batc
             fail(error)
         bar.update()
 
+    def check_frames(source: Path) -> None:
+        try:
+            if remark := images.left_out(source):
+                bar.write(f"ppcartoon: {source}: {remark}", file=sys.stderr)
+        except InputError:
+            fail(InputError(f"{source}: the first frame is used, the others are damaged"))
+
+    predictor = copy.copy(predictor)
+    predictor.progress = show_tile
     with (
         tqdm(total=len(jobs), unit="image", disable=None) as bar,
         write_behind(write, 2 * predictor.batch_size - 1) as write_later,
@@ -72,6 +89,7 @@ def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: Batc
                     fail(InputError(f"{job.source}: {error}"))
                 cartoons = []
             for (job, photo), rgb in zip(photos, cartoons):
+                check_frames(job.source)
                 write_later((job, photo, Picture(rgb, photo.alpha)))
             bar.update(len(batch) - len(cartoons))
     return failed

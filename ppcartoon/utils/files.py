@@ -5,12 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import re
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import InputError, OutputError
+
+
+def cache_home() -> Path:
+    """~/.cache; for a user without a home folder, a folder of this user among the temporary files."""
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
 
 
 @contextmanager
