@@ -293,7 +293,7 @@ def _unfinished(jobs: list[Job]) -> list[Job]:
     """
     for job in jobs:
         if job.is_video:
-            raise InputError(f"{job.source}: a video; this command takes photos")
+            raise InputError(f"{job.source}: a video or an animation; this command takes photos")
     return [job for job in jobs if not job.skip]
 
 

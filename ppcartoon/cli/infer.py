@@ -34,7 +34,7 @@ ppcartoon                                        sample photos, and all of them 
 ENGINES = ("auto", "openvino", "onnx", "paddle", "tensorrt", "paddle-dygraph")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ENDINGS = ("auto", "png", "jpg", "webp", "mp4", "mkv", "mov", "webm", "gif")
-CODECS = ("h264", "h265", "vp9", "av1")
+CODECS = ("h264", "h265", "vp9", "av1", "prores")
 PIPE = "-"
 LONG = 600  # seconds, after which a faster setting is named
 
@@ -83,7 +83,8 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     p.add_argument(
         "--ext", choices=ENDINGS, default="auto",
-        help="format of photos or of videos; auto: the input's if it can be written, else png or mp4",
+        help="format of photos or of videos, and of animated images; auto: the input's if it can be written, else png, "
+        "mp4 or webp",
     )  # fmt: skip
     p.add_argument("--suffix", default="", metavar="TEXT", help="append to each file name, before its extension")
     p.add_argument("--side-by-side", action="store_true", help="write photo and cartoon next to each other")
@@ -102,7 +103,10 @@ def parser() -> argparse.ArgumentParser:
     video.add_argument("--codec", choices=CODECS, help="(default: the most common one of the format)")
     video.add_argument("--crf", type=common.whole_number(0, 63), metavar="N", help="compression; 0 is the best quality")
     video.add_argument(
-        "--fps", type=common.number(above=0), metavar="N", help="frame rate of numbered images (default: 25)"
+        "--fps",
+        type=common.number(above=0),
+        metavar="N",
+        help="frame rate of numbered images and TIFF pages (default: 25)",
     )
     advanced = p.add_argument_group("advanced")
     advanced.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="(default: auto)")

@@ -8,6 +8,7 @@ import io
 import logging
 import math
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -27,6 +28,9 @@ from .transparency import fill_hidden
 READABLE = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "JPEG2000", "JPEG XL")
 READABLE += ("RAW", "TIFF", "BMP", "DIB", "GIF", "PPM", "TGA", "ICO")
 STILL = ("MPO", "ICO")  # formats whose further images are previews of the first
+# Beginnings of the files that can hold several frames or pages: GIF, PNG, WebP, AVIF, TIFF.
+SEVERAL = re.compile(rb"GIF8|\x89PNG|RIFF.{4}WEBPVP8X|.{4}ftyp.{0,60}avis|II\*\0|MM\0\*", re.DOTALL)
+DEFAULT_DURATION = 0.1  # seconds that viewers show a frame of an animation that states none
 WRITABLE = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}
 WIDE = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's gray modes with more than 8 bits
@@ -66,11 +70,41 @@ def read(source: Path | BinaryIO, max_megapixels: int | None = None) -> Picture:
         InputError: the file cannot be read, has an unknown format, is damaged or too large; the message names its path.
     """
     with opened(source) as image:
-        if max(image.size) > LONGEST:
-            raise InputError(f"{image.width}x{image.height}: no side may be longer than {LONGEST} pixels")
-        if max_megapixels and image.width * image.height > max_megapixels * 1_000_000:
-            raise InputError(f"{image.width}x{image.height}: more than {max_megapixels} megapixels, the limit")
+        _check_size(image, max_megapixels)
         return decode(image)
+
+
+def frames(source: Path, max_megapixels: int | None = None) -> Iterator[tuple[Picture, float | None]]:
+    """Reads all frames or pages of an image file, one by one.
+
+    Args:
+        source: its path.
+        max_megapixels: limit for each frame; None for Pillow's.
+
+    Yields:
+        Each frame as in `read`, and the seconds that it is shown; None for pages.
+
+    Raises:
+        InputError: see `read`; for frames after the first, when they are reached.
+    """
+    with opened(source) as image:
+        coding = image.info["coding"]
+        for i in range(1 if image.info.get("default_image") else 0, image.n_frames):
+            image.seek(i)
+            image.info["coding"] = coding
+            _check_size(image, max_megapixels)
+            picture = decode(image)
+            seconds = image.info.get("duration", 0) / 1000 or DEFAULT_DURATION
+            yield picture, None if image.format == "TIFF" else seconds
+
+
+def _check_size(image: Image.Image, max_megapixels: int | None) -> None:
+    """Raises an InputError for an image, or a page of one, that is too large."""
+    if max(image.size) > LONGEST:
+        raise InputError(f"{image.width}x{image.height}: no side may be longer than {LONGEST} pixels")
+    limit = max_megapixels or 2 * Image.MAX_IMAGE_PIXELS // 1_000_000  # Pillow checks the first page alone
+    if image.width * image.height > limit * 1_000_000:
+        raise InputError(f"{image.width}x{image.height}: more than {limit} megapixels, the limit")
 
 
 @contextmanager
@@ -89,6 +123,19 @@ def opened(source: Path | BinaryIO) -> Iterator[Image.Image]:
             with Image.open(file, formats=_readable()) as image:
                 image.info["coding"] = coding
                 yield image
+
+
+def animated_format(path: Path) -> str | None:
+    """Pillow's name of the format of a GIF, WebP, PNG, AVIF or TIFF with several frames; None for all other files."""
+    with suppress(OSError, InputError):
+        if not path.is_file():
+            return None
+        with open(path, "rb") as file:
+            if not SEVERAL.match(file.read(80)):
+                return None
+        with opened(path) as image:
+            return image.format if getattr(image, "is_animated", False) else None
+    return None
 
 
 def left_out(source: Path | BinaryIO) -> str:
@@ -259,19 +306,20 @@ def encode(picture: Picture, suffix: str, quality: int = 95) -> bytes:
         InputError: a side is longer than the format allows.
     """
     kind = WRITABLE[suffix.lower()]
-    if max(picture.rgb.shape[:2]) > MAX_SIDE.get(kind, 1 << 31):
-        raise InputError(f"{kind} holds at most {MAX_SIDE[kind]} pixels per side; use --ext png")
-    image = Image.fromarray(picture.rgb)
-    if picture.alpha is not None:
-        alpha = Image.fromarray(picture.alpha)
-        if kind == "JPEG":
-            image.paste("white", mask=ImageOps.invert(alpha))
-        else:
-            image.putalpha(alpha)
+    check_side(picture.rgb, kind)
+    image = Image.fromarray(on_white(picture) if kind == "JPEG" else picture.rgb)
+    if picture.alpha is not None and kind != "JPEG":
+        image.putalpha(Image.fromarray(picture.alpha))
     options = {"JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": quality}}
     buffer = io.BytesIO()
     image.save(buffer, kind, **options.get(kind, {}))
     return buffer.getvalue()
+
+
+def check_side(pixels: np.ndarray, kind: str) -> None:
+    """Raises an InputError for an image [H, W, ...] that is too large for a format of Pillow."""
+    if max(pixels.shape[:2]) > MAX_SIDE.get(kind, 1 << 31):
+        raise InputError(f"{kind} holds at most {MAX_SIDE[kind]} pixels per side; use --ext png")
 
 
 def write(path: Path, picture: Picture, quality: int = 95) -> None:
@@ -286,13 +334,26 @@ def write(path: Path, picture: Picture, quality: int = 95) -> None:
         temporary.write_bytes(data)
 
 
+def on_white(picture: Picture) -> np.ndarray:
+    """An image on a white background, RGB uint8 [H, W, 3]."""
+    if picture.alpha is None:
+        return picture.rgb
+    image = Image.fromarray(picture.rgb)
+    image.paste("white", mask=ImageOps.invert(Image.fromarray(picture.alpha)))
+    return np.asarray(image)
+
+
 def shrink(picture: Picture, max_size: int) -> Picture:
     """Reduces an image so that its longer side is at most `max_size` pixels; smaller images are returned unchanged."""
     height, width = picture.rgb.shape[:2]
     scale = max_size / max(height, width)
     if scale >= 1:
         return picture
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return resize(picture, (max(1, round(width * scale)), max(1, round(height * scale))))
+
+
+def resize(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Resizes an image, and its transparency, to a width and a height in pixels."""
     resized = [
         None if channels is None else np.asarray(Image.fromarray(channels).resize(size, Image.Resampling.LANCZOS))
         for channels in picture

@@ -8,12 +8,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError
-from ..images import WRITABLE, opened
+from ..images import WRITABLE, animated_format, opened
 from ..video.formats import ENDINGS as VIDEO_WRITABLE
+from ..video.formats import IMAGE_ENDINGS as ANIMATED_WRITABLE
 from ..video.formats import is_pattern, members, partial
 
 VIDEO_ENDINGS = {*VIDEO_WRITABLE, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".3gp"}
@@ -34,6 +36,22 @@ COMPANION_ENDINGS |= {".url", ".vtt", ".xml", ".xmp"}
 COMPANION_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
 
 
+class Kind(Enum):
+    """What an input is, by its content, with the endings of the outputs for all its frames, and for one image."""
+
+    PHOTO = (), tuple(WRITABLE)
+    VIDEO = (*VIDEO_WRITABLE, ".webp", ".apng"), ()  # or numbered images
+    ANIMATION = (*VIDEO_WRITABLE, *ANIMATED_WRITABLE), (".jpg", ".jpeg")  # GIF, WebP, PNG or AVIF
+    PAGES = VIDEO_WRITABLE, tuple(WRITABLE)  # of a TIFF
+
+    def __init__(self, moving: tuple[str, ...], still: tuple[str, ...]) -> None:
+        self.moving, self.still = moving, still
+
+    def moves_in(self, target: Path) -> bool:
+        """Whether all frames are written to a target, rather than the first."""
+        return target.suffix.lower() in self.moving or (self is not Kind.PHOTO and is_pattern(target))
+
+
 class Job(NamedTuple):
     """One image or video to cartoonize.
 
@@ -41,7 +59,7 @@ class Job(NamedTuple):
         source: path of the input.
         target: path of its cartoon.
         skip: whether the target exists and is kept.
-        is_video: whether the source is a video, an animated GIF, or numbered images.
+        is_video: whether the cartoon has all frames of the source; otherwise that of one image.
     """
 
     source: Path
@@ -68,8 +86,8 @@ def plan(
         output: a folder, or for a single image or video a file name or a pattern for numbered images.
         recursive: search subfolders, and keep their structure in the output.
         suffix: appended to each file name, before its ending.
-        ext: ending of the cartoons, without the dot, for photos or for videos; "auto": the source's ending if that
-            format can be written, else png or mp4.
+        ext: ending of the cartoons, without the dot, of the inputs that can have it: photos or videos, and animations;
+            "auto": the source's ending if that format can be written, else png, mp4 or webp.
         skip_existing: skip sources whose target exists.
 
     Raises:
@@ -83,15 +101,15 @@ def plan(
             continue  # the shell expanded * to a list that contains the output folder
         for path, relative in search(text, output, recursive):
             sources.setdefault(os.path.abspath(path), (path, relative))
-    are_videos = [is_video(source) for source, _ in sources.values()]
-    if _is_output_file(output, are_videos):
+    kinds = [find_kind(source) for source, _ in sources.values()]
+    if _is_output_file(output, kinds):
         targets = [output]
     else:
         relative_paths = [str(relative) for _, relative in sources.values()]
-        targets = [output / name for name in names(relative_paths, suffix, ext, are_videos)]
+        targets = [output / name for name in names(relative_paths, suffix, ext, kinds)]
     jobs = [
-        Job(source, target, skip_existing and os.path.isfile(target), video)
-        for (source, _), target, video in zip(sources.values(), targets, are_videos)
+        Job(source, target, skip_existing and os.path.isfile(target), kind.moves_in(target))
+        for (source, _), target, kind in zip(sources.values(), targets, kinds)
     ]
     originals = {os.path.realpath(path) for job in jobs for path in _files_of(job.source)}
     output_in_input = recursive and any(is_below(output, text) for text in inputs)
@@ -104,21 +122,22 @@ def plan(
     return jobs
 
 
-def is_video(path: Path) -> bool:
-    """Whether a path is a video or an animated GIF by its content, or a pattern for numbered images.
+def find_kind(path: Path) -> Kind:
+    """What a file, or a pattern for numbered images, is.
 
     A file that is neither a video nor an image by its content is a video if it has the ending of one.
     """
-    if is_pattern(path):
-        return True
-    head, named_video = _head(path), path.suffix.lower() in VIDEO_ENDINGS - {".gif"}
-    if VIDEO_HEAD.match(head) or not (named_video or head.startswith(b"GIF8")):
-        return bool(VIDEO_HEAD.match(head))
-    try:
-        with opened(path) as image:
-            return image.format == "GIF" and image.is_animated
-    except InputError:
-        return named_video
+    if is_pattern(path) or VIDEO_HEAD.match(_head(path)):
+        return Kind.VIDEO
+    if several := animated_format(path):
+        return Kind.PAGES if several == "TIFF" else Kind.ANIMATION
+    if path.suffix.lower() in VIDEO_ENDINGS - {".gif"}:
+        try:
+            with opened(path):
+                return Kind.PHOTO
+        except InputError:
+            return Kind.VIDEO
+    return Kind.PHOTO
 
 
 def _head(path: Path) -> bytes:
@@ -130,7 +149,7 @@ def _head(path: Path) -> bytes:
     return b""
 
 
-def _is_output_file(output: Path, are_videos: list[bool]) -> bool:
+def _is_output_file(output: Path, kinds: list[Kind]) -> bool:
     """Whether the output is a file or a pattern for numbered images, rather than a folder.
 
     Raises:
@@ -139,14 +158,14 @@ def _is_output_file(output: Path, are_videos: list[bool]) -> bool:
     ending = output.suffix.lower()
     if os.path.isdir(output) or not (re.fullmatch(r"\.[a-z][a-z0-9]{1,4}", ending) or is_pattern(output)):
         return False
-    writable = VIDEO_WRITABLE if are_videos[:1] == [True] and not is_pattern(output) else WRITABLE
+    writable = (*kinds[0].moving, *kinds[0].still) if kinds and not is_pattern(output) else WRITABLE
     if ending not in writable:
         raise InputError(
             f"{output}: cannot write this format; choose from {', '.join(writable)}, or create a folder of this name"
         )
-    if len(are_videos) > 1:
-        raise InputError(f"{output}: one file for {len(are_videos)} images; give a folder as the output")
-    if is_pattern(output) and are_videos != [True]:
+    if len(kinds) > 1:
+        raise InputError(f"{output}: one file for {len(kinds)} images; give a folder as the output")
+    if is_pattern(output) and kinds in ([], [Kind.PHOTO]):
         raise InputError(f"{output}: numbered images need a video as the input; give a folder or one file name")
     return True
 
@@ -232,26 +251,28 @@ def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
         raise InputError(f"{folder}: no photos or videos in this folder{advice}")
 
 
-def names(relative: list[str], suffix: str, ext: str, are_videos: Sequence[bool] | None = None) -> list[str]:
+def names(relative: list[str], suffix: str, ext: str, kinds: Sequence[Kind] | None = None) -> list[str]:
     """Names for the cartoons, all different: a.jpg and a.png, both written as png, become a_jpg.png and a_png.png.
 
     Args:
         relative: each file's path relative to its input.
         suffix: see `plan`.
         ext: see `plan`.
-        are_videos: for each file, whether it is a video; by default none is.
+        kinds: what each file is; by default all are photos.
     """
-    are_videos = are_videos or [False] * len(relative)
+    kinds = kinds or [Kind.PHOTO] * len(relative)
 
-    def name(path: str, video: bool, stem: str) -> str:
-        if video and not is_pattern(Path(path)):
-            writable, fallback = VIDEO_WRITABLE, ".mp4"
-        else:
-            writable, fallback = WRITABLE, ".png"
+    def name(path: str, kind: Kind, stem: str) -> str:
         ending = os.path.splitext(path)[1]
-        if f".{ext}" in writable:
+        if kind is Kind.ANIMATION:
+            chosen, kept, fallback = (*VIDEO_WRITABLE, *WRITABLE), (".gif", *ANIMATED_WRITABLE), ".webp"
+        elif kind is Kind.VIDEO and not is_pattern(Path(path)):
+            chosen, kept, fallback = VIDEO_WRITABLE, VIDEO_WRITABLE, ".mp4"
+        else:
+            chosen, kept, fallback = WRITABLE, WRITABLE, ".png"
+        if f".{ext}" in chosen:
             ending = f".{ext}"
-        elif ending.lower() not in writable:
+        elif ending.lower() not in kept:
             ending = fallback
         return f"{stem}{suffix}{ending}"
 
@@ -259,13 +280,13 @@ def names(relative: list[str], suffix: str, ext: str, are_videos: Sequence[bool]
         folder, file = os.path.split(path)
         return os.path.join(folder, file.replace(".", "_"))
 
-    short = [name(path, video, os.path.splitext(path)[0]) for path, video in zip(relative, are_videos)]
+    short = [name(path, kind, os.path.splitext(path)[0]) for path, kind in zip(relative, kinds)]
     uses = Counter(short)
     taken: Counter[str] = Counter()
     result = []
-    for path, video, wanted in zip(relative, are_videos, short):
+    for path, kind, wanted in zip(relative, kinds, short):
         if uses[wanted] > 1:
-            wanted = name(path, video, stem_with_ending(path))
+            wanted = name(path, kind, stem_with_ending(path))
         stem, ending = os.path.splitext(wanted)
         free = wanted
         while free in taken:  # the same name in several input folders

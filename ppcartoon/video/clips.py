@@ -1,4 +1,4 @@
-"""Input clips: a time range of a video, or of a sequence of numbered images."""
+"""Input clips: a time range of a video, of numbered images, or of an image file with several frames."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .formats import members
 from .reader import ROUNDING, Frame, Gap, VideoReader
 
 RATE = 25  # default images per second
+MILLISECOND = Fraction(1, 1000)  # the time unit of animated images
 SHOWN_GAPS = 3
 TOLERANCE = 0.5  # seconds that may be missing at the end of a video: durations in containers are inexact
 
@@ -93,6 +94,13 @@ class VideoClip:
         if not found:
             yield from (frame.rgb for frame in islice(self.frames(), 1))
 
+    def is_transparent(self) -> bool:
+        """Whether a frame of the range has transparent parts; decodes those before the first that has."""
+        if not self.reader.has_alpha:
+            return False
+        with VideoClip(self.reader.path, self.time_range) as clip:
+            return any(frame.alpha is not None for frame in clip.frames())
+
     @property
     def warnings(self) -> list[str]:
         found, reader = [], self.reader
@@ -154,6 +162,14 @@ class ImageSequence:
     def _time(self, index: int) -> float | None:
         return self.time_range.relative(float(index / self.rate))
 
+    def is_transparent(self) -> bool:
+        """Whether the format of an image has transparency, which need not be used."""
+        for path in self.files.values():
+            with suppress(InputError), images.opened(path) as image:
+                if image.has_transparency_data:
+                    return True
+        return False
+
     def frames(self) -> Iterator[Frame]:
         """The images in order of their numbers; an unreadable one is skipped with a warning and leaves a time gap."""
         for i, (number, path) in enumerate(self.files.items()):
@@ -161,16 +177,75 @@ class ImageSequence:
             if time is None:
                 continue
             try:
-                yield Frame(time, images.read(path).rgb, float(self.time_base), number)
+                rgb, alpha = images.read(path)
+                yield Frame(time, rgb, float(self.time_base), number, alpha=alpha)
             except InputError as error:
                 self.warnings.append(f"{error}; skipped")
+
+
+class AnimatedImage:
+    """A time range of an animated WebP, PNG or AVIF, or of the pages of a TIFF, with the interface of `VideoClip`.
+
+    Args:
+        path: of the file.
+        time_range: the part that is read.
+        rate: pages per second; None for 25.
+
+    Raises:
+        InputError: the file is not an image that can be read.
+    """
+
+    def __init__(self, path: Path, time_range: TimeRange, rate: Fraction | None) -> None:
+        self.rate = Fraction(RATE) if rate is None else rate
+        self.path, self.time_range, self.time_base, self.audio_path = path, time_range, MILLISECOND, None
+        with images.opened(path) as image:
+            self.frame_count = image.n_frames
+        self.warnings: list[str] = []
+        self.remarks: list[str] = []
+
+    def __enter__(self) -> AnimatedImage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def sample(self, count: int) -> Iterator[np.ndarray]:
+        """At most `count` frames that are spread over the range, RGB uint8 [H, W, 3]."""
+        step = max(1, self.frame_count // count)
+        yield from (frame.rgb for frame in islice(self.frames(), 0, count * step, step))
+
+    def is_transparent(self) -> bool:
+        """Whether the format of a frame has transparency, which need not be used; decodes those before."""
+        clip = AnimatedImage(self.path, self.time_range, self.rate)
+        return any(frame.alpha is not None for frame in clip.frames())
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames in order, numbered from 1; those from a damaged one on are left out with a warning."""
+        start, number, read = 0.0, 0, 0
+        try:
+            for (rgb, alpha), seconds in images.frames(self.path):
+                time, duration, read = self.time_range.relative(start), seconds or float(1 / self.rate), read + 1
+                if time is not None:
+                    number += 1
+                    yield Frame(time, rgb, duration, number, alpha=alpha)
+                elif number:
+                    break
+                start += duration
+        except InputError:
+            if not read:
+                raise
+            self.warnings.append(f"damaged after frame {read} of {self.frame_count}, the part before is kept")
+
+
+Clip = VideoClip | ImageSequence | AnimatedImage
 
 
 def reduced(frames: Iterator[Frame], max_size: int | None) -> Iterator[Frame]:
     """The frames, with the longer side at most `max_size` pixels."""
     for frame in frames:
-        rgb = np.ascontiguousarray(frame.rgb)
-        yield frame._replace(rgb=images.shrink(images.Picture(rgb), max_size).rgb if max_size else rgb)
+        picture = images.Picture(np.ascontiguousarray(frame.rgb), frame.alpha)
+        rgb, alpha = images.shrink(picture, max_size) if max_size else picture
+        yield frame._replace(rgb=rgb, alpha=alpha)
 
 
 def _show_gaps(gaps: list[Gap]) -> str:

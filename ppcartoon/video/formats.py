@@ -14,31 +14,38 @@ class Codec(NamedTuple):
 
     Attributes:
         encoder: FFmpeg's name of the encoder.
-        crf: constant rate factor; the default makes compressed cartoons look like uncompressed ones.
+        crf: constant rate factor; the default makes compressed cartoons look like uncompressed ones. None if there is
+            none.
         worst: the largest crf.
         options: of the encoder.
+        pixels: FFmpeg's name of the pixel format.
+        alpha: that of the pixel format with transparency; None if there is none.
     """
 
     encoder: str
-    crf: int
+    crf: int | None
     worst: int
     options: dict[str, str]
+    pixels: str = "yuv420p"
+    alpha: str | None = None
 
 
 CODECS = {
     "h264": Codec("libx264", 18, 51, {}),
     "h265": Codec("libx265", 20, 51, {"x265-params": "log-level=none"}),
-    "vp9": Codec("libvpx-vp9", 24, 63, {"deadline": "good", "cpu-used": "4", "row-mt": "1"}),
+    "vp9": Codec("libvpx-vp9", 24, 63, {"deadline": "good", "cpu-used": "4", "row-mt": "1"}, alpha="yuva420p"),
     "av1": Codec("libsvtav1", 26, 63, {"preset": "8"}),
+    "prores": Codec("prores_ks", None, 0, {"vendor": "apl0"}, "yuv444p10le", "yuva444p10le"),  # ProRes 4444
 }
 MUXERS = {  # by suffix: FFmpeg's name of the container, and its codecs, the default first
     ".mp4": ("mp4", ("h264", "h265", "vp9", "av1")),
     ".m4v": ("mp4", ("h264", "h265", "vp9", "av1")),
-    ".mov": ("mov", ("h264", "h265")),
+    ".mov": ("mov", ("h264", "h265", "prores")),
     ".mkv": ("matroska", ("h264", "h265", "vp9", "av1")),
     ".webm": ("webm", ("vp9", "av1")),
 }
 ENDINGS = (*MUXERS, ".gif")
+IMAGE_ENDINGS = (".webp", ".png", ".apng")  # of images that can be animated
 
 
 def choose_codec(target: Path, name: str | None, crf: int | None) -> Codec:
@@ -57,6 +64,10 @@ def choose_codec(target: Path, name: str | None, crf: int | None) -> Codec:
     if name not in names:
         raise InputError(f"{target}: {muxer} holds {' or '.join(names)}, not {name}; choose another --codec")
     codec = CODECS[name]
+    if muxer == "mp4":  # which has no transparency
+        codec = codec._replace(alpha=None)
+    if crf is not None and codec.crf is None:
+        raise InputError(f"crf {crf}: {name} has no such setting")
     if crf is not None and not 0 <= crf <= codec.worst:
         raise InputError(f"crf {crf}: {name} takes 0 (best) to {codec.worst}")
     return codec if crf is None else codec._replace(crf=crf)

@@ -17,12 +17,12 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import InputError, Interrupted, naming
-from ..images import WRITABLE
+from ..images import WRITABLE, Picture, animated_format, side_by_side
 from ..utils.files import atomic
 from ..utils.signals import Stop, graceful_interrupt
 from ..utils.threads import prefetch, write_behind
 from ..utils.timecode import show_time
-from .formats import ENDINGS, MUXERS, choose_codec, is_pattern, partial
+from .formats import ENDINGS, IMAGE_ENDINGS, MUXERS, choose_codec, is_pattern, partial
 
 if TYPE_CHECKING:
     from ..inference.predictor import CartoonPredictor
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 try:
     from av import FFmpegError
 
-    from .clips import ImageSequence, TimeRange, VideoClip, reduced
-    from .writer import FrameWriter, GifWriter, ImageSequenceWriter, VideoWriter
+    from .animations import ApngWriter, GifWriter, WebpWriter
+    from .clips import AnimatedImage, Clip, ImageSequence, TimeRange, VideoClip, reduced
+    from .writer import FrameWriter, ImageSequenceWriter, VideoWriter
 except ModuleNotFoundError as error:
     raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
 
@@ -47,10 +48,10 @@ class VideoOptions(NamedTuple):
         duration: seconds of the source to cartoonize; None for all.
         max_size: maximum length of the longer side of the cartoon in pixels; None for the size of the source.
         side_by_side: put each frame next to its cartoon.
-        codec: "h264", "h265", "vp9" or "av1"; None for the default of the container.
+        codec: "h264", "h265", "vp9", "av1" or "prores"; None for the default of the container.
         crf: constant rate factor, 0 is the best quality; None for the default of the codec.
-        fps: frames per second of numbered images; None for 25.
-        quality: 1 to 100, of numbered images in JPEG or WebP.
+        fps: frames per second of numbered images, or pages of a TIFF; None for 25.
+        quality: 1 to 100, of JPEG and WebP.
         skip_existing: keep numbered images of the target that exist, and cartoonize only the others.
     """
 
@@ -108,8 +109,9 @@ def process(
     target, such as cartoon.partial.mp4, which the next complete run removes.
 
     Args:
-        source: any video that FFmpeg reads, or numbered images such as frames/%05d.png.
-        target: .mp4, .m4v, .mov, .mkv, .webm or .gif, or numbered images; its folder is created.
+        source: any video that FFmpeg reads, an animated image, a TIFF of several pages, or numbered images such as
+            frames/%05d.png.
+        target: .mp4, .m4v, .mov, .mkv, .webm, .gif, .webp, .png or .apng, or numbered images; its folder is created.
         cartoonize_frame: called in this thread, in order of time, with a frame, RGB uint8 [H, W, 3], and its time in
             seconds from `options.start`; returns a cartoon of the same shape.
         options: see `VideoOptions`.
@@ -158,21 +160,23 @@ def _check(target: Path, options: VideoOptions) -> None:
             raise InputError(f"{target}: unknown image format; use {', '.join(WRITABLE)}")
     elif ending in MUXERS:
         choose_codec(target, options.codec, options.crf)
-    elif ending != ".gif":
-        raise InputError(f"{target}: unknown video format; use {', '.join(ENDINGS)}, or numbered images like %05d.png")
+    elif ending not in (*ENDINGS, *IMAGE_ENDINGS):
+        endings = ", ".join((*ENDINGS, *IMAGE_ENDINGS))
+        raise InputError(f"{target}: unknown video format; use {endings}, or numbered images like %05d.png")
 
 
-def _open_clip(source: Path, options: VideoOptions) -> VideoClip | ImageSequence:
+def _open_clip(source: Path, options: VideoOptions) -> Clip:
     time_range = TimeRange(options.start, float("inf") if options.duration is None else options.duration)
+    rate = options.fps and Fraction(options.fps).limit_denominator(1001)
     if is_pattern(source):
-        return ImageSequence(source, time_range, options.fps and Fraction(options.fps).limit_denominator(1001))
+        return ImageSequence(source, time_range, rate)
+    if animated_format(source) not in (None, "GIF"):  # FFmpeg reads GIFs frame by frame
+        return AnimatedImage(source, time_range, rate)
     return VideoClip(source, time_range)
 
 
 @contextmanager
-def _open_writer(
-    clip: VideoClip | ImageSequence, source: Path, target: Path, options: VideoOptions, stop: Stop
-) -> Iterator[FrameWriter]:
+def _open_writer(clip: Clip, source: Path, target: Path, options: VideoOptions, stop: Stop) -> Iterator[FrameWriter]:
     """The writer of the target. A file appears when the block ends without error; numbered images appear one by one.
 
     Raises:
@@ -183,6 +187,10 @@ def _open_writer(
             writer: FrameWriter = ImageSequenceWriter(target, options.quality, clip)
         elif target.suffix.lower() == ".gif":
             writer = GifWriter(temporary, clip, source)
+        elif target.suffix.lower() == ".webp":
+            writer = WebpWriter(temporary, clip, source, options.quality)
+        elif target.suffix.lower() in IMAGE_ENDINGS:
+            writer = ApngWriter(temporary, clip, source)
         else:
             writer = VideoWriter(temporary, choose_codec(target, options.codec, options.crf), clip)
         try:
@@ -205,7 +213,7 @@ def _open_writer(
 
 
 def _run(
-    clip: VideoClip | ImageSequence,
+    clip: Clip,
     source: Path,
     target: Path,
     cartoonize_frame: Callable[[np.ndarray, float], np.ndarray],
@@ -228,9 +236,10 @@ def _run(
                 count += 1
                 with naming(source):
                     rgb = cartoonize_frame(frame.rgb, frame.time)
+                cartoon = Picture(rgb, frame.alpha)
                 if options.side_by_side:
-                    rgb = np.hstack([frame.rgb, rgb])
-                write(frame._replace(rgb=rgb))
+                    cartoon = side_by_side(Picture(frame.rgb, frame.alpha), cartoon)
+                write(frame._replace(rgb=cartoon.rgb, alpha=cartoon.alpha))
                 if count <= MEASURED:
                     ends.append(perf_counter())
                 if count == MEASURED and describe:

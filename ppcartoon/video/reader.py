@@ -19,7 +19,7 @@ from av.stream import Disposition
 
 from ..errors import InputError
 from ..utils.timecode import parse_time
-from .color import Renderer, filter_chain
+from .color import Renderer, filter_chain, has_alpha
 from .timestamps import JUMP, Timeline, sorted_times
 
 CUT = 0.15  # FFmpeg's score of a scene change, in [0, 1]; low, since near-duplicates are removed later
@@ -30,6 +30,7 @@ ROUNDING = 0.001  # seconds: timestamps are rounded by containers
 LONG_GAP = 1.0  # seconds without a frame that are worth a remark, in undamaged files
 CONTIGUOUS = {"matroska,webm", "flv"}  # containers that store next to nothing between packets,
 MAX_OVERHEAD = 512  # in bytes
+KEEP_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # decoders of transparency, which FFmpeg's own drop
 LOOK_BACK = 1.0  # seconds decoded before the first selected frame, for the scene score to settle
 
 
@@ -42,6 +43,7 @@ class Frame(NamedTuple):
         duration: seconds until the next frame; 0 if unknown.
         number: in a clip, counted from 1; of an image sequence, the number in the file name.
         late: not the first frame of its scene, but one from SETTLED seconds later, when the scene has faded in.
+        alpha: uint8 [H, W], 255 is opaque; None for a frame without transparency.
     """
 
     time: float
@@ -49,6 +51,7 @@ class Frame(NamedTuple):
     duration: float = 0
     number: int = 0
     late: bool = False
+    alpha: np.ndarray | None = None
 
 
 class Gap(NamedTuple):
@@ -89,6 +92,7 @@ class VideoReader:
         broken: number of packets and frames so far that could not be decoded and were skipped.
         gaps: damaged or long parts so far without frames.
         corrected: number of frames so far whose stored times did not rise.
+        has_alpha: whether its format has transparency, which need not be used.
 
     Raises:
         InputError: the file is missing, is not a video, or contains no frames.
@@ -106,7 +110,13 @@ class VideoReader:
         if self._stream is None or self._is_not_video():
             self._container.close()
             raise InputError(f"{path}: contains no video, only audio, text or nothing")
-        self._stream.thread_type, self._stream.codec_context.thread_count = "AUTO", threads
+        self._stream.thread_type = "AUTO"
+        self._decoder, self._is_libvpx = self._stream.codec_context, False
+        if name := _alpha_decoder(self._stream):
+            self._decoder, self._is_libvpx = av.CodecContext.create(name, "r"), True
+        self._decoder.thread_count = threads
+        pixels = self._stream.codec_context.format
+        self.has_alpha = self._is_libvpx or bool(pixels and has_alpha(pixels))
         self.size = self._stream.codec_context.width, self._stream.codec_context.height
         flags = self._container.format.flags
         self._has_timestamps = not flags & Flags.no_timestamps.value  # raw streams have none
@@ -156,11 +166,11 @@ class VideoReader:
             if pick in ("scenes", "frames"):
                 return time >= start - ROUNDING and time > after
             if pick == "keyframes":
-                return frame.key_frame and time >= max(start, after + GAP) - ROUNDING
+                return (frame.key_frame or self._is_libvpx) and time >= max(start, after + GAP) - ROUNDING
             return time >= start - ROUNDING and (time - start + ROUNDING) // pick > (after - start + ROUNDING) // pick
 
         only_keys = pick == "keyframes" and self._has_timestamps
-        self._stream.codec_context.skip_frame = "NONKEY" if only_keys else "DEFAULT"
+        self._decoder.skip_frame = "NONKEY" if only_keys else "DEFAULT"
         render = Renderer(self._stream.sample_aspect_ratio or 1, shorter)
         for time, frame in self._decode_from(max(start, after) - LOOK_BACK):
             if time > end + ROUNDING:
@@ -169,15 +179,15 @@ class VideoReader:
             if late is None or not selected(time, frame):
                 continue
             after = time
-            yield Frame(time, render(frame), _duration(frame), late=late)
+            rgb, alpha = render(frame)
+            yield Frame(time, rgb, _duration(frame), late=late, alpha=alpha)
 
     def _decode_from(self, start: float) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decoded frames with their times: all from `start` on, and some before."""
         for back in SEEK_BACK if self.seekable else ():
             if start - back <= 0:
                 break
-            with suppress(av.FFmpegError):
-                self._container.seek(int((start - back + self._first) / self._stream.time_base), stream=self._stream)
+            self._seek(int((start - back + self._first) / self._stream.time_base), self._stream)
             broken, decoded = self.broken, self._decode()
             head = next(decoded, None)
             if head and head[0] <= start:
@@ -189,15 +199,19 @@ class VideoReader:
         return self._decode()
 
     def _rewind(self) -> None:
+        self._seek(0)
+
+    def _seek(self, offset: int, stream: av.VideoStream | None = None) -> None:
         with suppress(av.FFmpegError):
-            self._container.seek(0)
+            self._container.seek(offset, stream=stream)
+        self._decoder.flush_buffers()
 
     def _decode(self) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decoded frames with their times, which rise, from the current position in the file."""
         step = 1 / float(self._stream.codec_context.framerate or self._stream.average_rate or 25)
         limit = 2 * (self.stream_duration or math.inf) + 10  # containers understate the duration at times
         timeline, end = Timeline(0.0, step, limit), None
-        all_frames = self._stream.codec_context.skip_frame != "NONKEY"
+        all_frames = self._decoder.skip_frame != "NONKEY"
         decoded = sorted_times(self._decode_as_stored(), lambda: self._in_file_order and all_frames)
         for (stored, frame), (after, _) in pairwise(chain(decoded, [(None, None)])):
             corrected = timeline.corrected
@@ -232,7 +246,9 @@ class VideoReader:
                 if packet.pts is not None:
                     self._in_file_order &= packet.pts > before
                     before = packet.pts
-                decoded = packet.decode()
+                if self._is_libvpx and self._decoder.skip_frame == "NONKEY" and packet.size and not packet.is_keyframe:
+                    continue  # libvpx decodes all frames, and does not tell which are I-frames
+                decoded = self._decoder.decode(packet)
             except StopIteration:
                 return
             except IndexError:  # raised by PyAV where a stream starts that was not there at first
@@ -249,6 +265,12 @@ class VideoReader:
                 else:
                     timed = self._has_timestamps and frame.time is not None
                     yield frame.time - self._first if timed else None, frame
+
+
+def _alpha_decoder(stream: av.VideoStream) -> str | None:
+    """The decoder of a stream with transparency that FFmpeg's own decoder would drop; None for all others."""
+    tags = {name.lower(): value for name, value in stream.metadata.items()}
+    return KEEP_ALPHA.get(stream.codec_context.name) if tags.get("alpha_mode") == "1" else None
 
 
 def _stream_duration(stream: av.VideoStream, first: float) -> float | None:

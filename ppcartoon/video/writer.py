@@ -1,4 +1,4 @@
-"""Writers of frames: MP4, MOV, Matroska and WebM with audio, GIF, or numbered images."""
+"""Writers of frames: MP4, MOV, Matroska and WebM with audio, and numbered images."""
 
 from __future__ import annotations
 
@@ -17,15 +17,13 @@ from PIL import Image, ImageOps
 
 from .. import images
 from ..errors import InputError
-from .clips import ImageSequence, VideoClip
+from .clips import Clip
 from .color import filter_chain
 from .formats import MUXERS, Codec, member
 from .reader import Frame
 from .tracks import TrackWriter, everything_but_frames
 
 FINEST = 1_000_000  # timestamps per second at most
-GIF_TIME_BASE = Fraction(1, 100)
-GIF_MIN_DELAY = 2  # hundredths of a second between frames: viewers take less for ten
 BT709, LIMITED = 1, 1  # H.273's number of the matrix, transfer and primaries; FFmpeg's number of the range
 os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder logs errors only
 
@@ -63,24 +61,32 @@ class FrameWriter:
         return False
 
 
-class _Encoded(FrameWriter):
+class EncodedWriter(FrameWriter):
     """A file that FFmpeg encodes, for a `with` block, of at least one frame.
 
-    All frames get the size of the first: others are fitted into it, with black bars where the proportions differ.
+    All frames get the size of the first: others are fitted into it, with bars where the proportions differ, black or
+    transparent.
 
-    Subclasses define `add_stream`, `filters` on the frames and, if needed, `prepare`.
+    Subclasses define `add_stream`, `filters` on the frames and, if needed, `prepare` and `adjust`.
+
+    Attributes:
+        alpha: whether the output has transparency; otherwise transparent parts are on white.
     """
 
     min_step = 1  # units of the time base between frames
 
-    def __init__(self, path: Path, muxer: str, rate: Fraction, time_base: Fraction, options: dict[str, str]) -> None:
-        self.rate, self.time_base, self.last = rate, time_base, -self.min_step
+    def __init__(
+        self, path: Path, muxer: str, clip: Clip, time_base: Fraction, options: dict[str, str], alpha: bool
+    ) -> None:
+        self.clip, self.rate, self.time_base, self.last, self.alpha = clip, clip.rate, time_base, -self.min_step, alpha
         self.out = av.open(f"file:{path}", "w", muxer, container_options=options)
         self.stream: av.VideoStream | None = None
         self._graph: Graph | None = None
         self._durations: dict[int, int] = {}  # by timestamp
         self._size: tuple[int, int] | None = None
+        self.end = 0  # of the last frame, as a timestamp
         self._fitted: Counter[tuple[int, int]] = Counter()  # frames by their size
+        self._on_white = 0  # frames
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         try:
@@ -92,10 +98,11 @@ class _Encoded(FrameWriter):
                 self.out.close()
 
     def write(self, frame: Frame) -> None:
-        encoded = av.VideoFrame.from_ndarray(self.prepare(self._fit(frame.rgb)))
+        pixels = self.prepare(self._fit(self._with_alpha(frame) if self.alpha else self._opaque(frame)))
+        encoded = av.VideoFrame.from_ndarray(pixels, "rgba" if self.alpha else "rgb24")
         encoded.pts, encoded.time_base = self.ticks(frame), self.time_base
         self._durations[encoded.pts] = max(self.min_step, round(self.duration(frame) / self.time_base))
-        self.last = encoded.pts
+        self.last, self.end = encoded.pts, encoded.pts + self._durations[encoded.pts]
         if not self.stream:
             self._start(encoded)
         self._encode(encoded)
@@ -109,26 +116,40 @@ class _Encoded(FrameWriter):
 
     @property
     def remarks(self) -> list[str]:
-        if not self._fitted:
-            return []
-        (width, height), count = self._fitted.most_common(1)[0][0], self._fitted.total()
-        sizes = f"{width}x{height}" if len(self._fitted) == 1 else f"other sizes, such as {width}x{height},"
-        return [f"{count} frames of {sizes} were fitted into {self._size[0]}x{self._size[1]}, that of the first"]
+        found = on_white(self._on_white, self.out.format.name)
+        if self._fitted:
+            (width, height), count = self._fitted.most_common(1)[0][0], self._fitted.total()
+            sizes = f"{width}x{height}" if len(self._fitted) == 1 else f"other sizes, such as {width}x{height},"
+            first = f"{self._size[0]}x{self._size[1]}, that of the first"
+            found.append(f"{count} frames of {sizes} were fitted into {first}")
+        return found
 
-    def _fit(self, rgb: np.ndarray) -> np.ndarray:
-        size = rgb.shape[1], rgb.shape[0]
+    def _opaque(self, frame: Frame) -> np.ndarray:
+        self._on_white += frame.alpha is not None
+        return images.on_white(images.Picture(frame.rgb, frame.alpha))
+
+    def _with_alpha(self, frame: Frame) -> np.ndarray:
+        alpha = np.full(frame.rgb.shape[:2], 255, np.uint8) if frame.alpha is None else frame.alpha
+        return np.dstack([frame.rgb, alpha])
+
+    def _fit(self, pixels: np.ndarray) -> np.ndarray:
+        size = pixels.shape[1], pixels.shape[0]
         self._size = self._size or size
         if size == self._size:
-            return rgb
+            return pixels
         self._fitted[size] += 1
-        return np.asarray(ImageOps.pad(Image.fromarray(rgb), self._size, Image.Resampling.LANCZOS, "black"))
+        bars = (0,) * pixels.shape[2]
+        return np.asarray(ImageOps.pad(Image.fromarray(pixels), self._size, Image.Resampling.LANCZOS, bars))
 
     def finish(self) -> None:
         self._encode(None)
-        self.out.mux(self._with_durations(self.stream.encode(None)))
+        self._mux(self.stream.encode(None))
 
-    def prepare(self, rgb: np.ndarray) -> np.ndarray:
-        return rgb
+    def prepare(self, pixels: np.ndarray) -> np.ndarray:
+        return pixels
+
+    def adjust(self, packet: av.Packet) -> None:
+        """Changes the content of a packet before it is written."""
 
     def _start(self, frame: av.VideoFrame) -> None:
         self._graph = self.filters(frame)
@@ -149,15 +170,16 @@ class _Encoded(FrameWriter):
         self._graph.push(frame)
         with suppress(av.error.BlockingIOError, av.error.EOFError):
             while True:
-                self.out.mux(self._with_durations(self.stream.encode(self._graph.pull())))
+                self._mux(self.stream.encode(self._graph.pull()))
 
-    def _with_durations(self, packets: list[av.Packet]) -> list[av.Packet]:
+    def _mux(self, packets: list[av.Packet]) -> None:
         for packet in packets:
             packet.duration = self._durations.pop(packet.pts, 0)
-        return packets
+            self.adjust(packet)
+        self.out.mux(packets)
 
 
-class VideoWriter(_Encoded):
+class VideoWriter(EncodedWriter):
     """Writes a video in BT.709, with the audio of the input clip.
 
     Odd sides are padded by a copy of the last row or column, since common codecs subsample color by two.
@@ -168,12 +190,12 @@ class VideoWriter(_Encoded):
         clip: the source of timestamps and audio.
     """
 
-    def __init__(self, path: Path, codec: Codec, clip: VideoClip | ImageSequence) -> None:
+    def __init__(self, path: Path, codec: Codec, clip: Clip) -> None:
         muxer = MUXERS[path.suffix.lower()][0]
         options = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
         time_base = clip.time_base if clip.time_base.denominator <= FINEST else Fraction(1, FINEST)
-        super().__init__(path, muxer, clip.rate, time_base, options)
-        self.codec, self.clip = codec, clip
+        super().__init__(path, muxer, clip, time_base, options, bool(codec.alpha) and clip.is_transparent())
+        self.codec, self.pixels = codec, codec.alpha if self.alpha else codec.pixels
         self._tracks: TrackWriter | None = None
 
     def __exit__(self, *error: object) -> None:
@@ -199,17 +221,18 @@ class VideoWriter(_Encoded):
 
     @property
     def remarks(self) -> list[str]:
-        left_out = self._tracks.left_out if self._tracks else []
-        return super().remarks + _left_out(left_out, self.out.format.name)
+        return super().remarks + left_out(self._tracks.left_out if self._tracks else [], self.out.format.name)
 
-    def prepare(self, rgb: np.ndarray) -> np.ndarray:
-        height, width = rgb.shape[:2]
-        return np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+    def prepare(self, pixels: np.ndarray) -> np.ndarray:
+        height, width = pixels.shape[:2]
+        return np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
 
     def add_stream(self) -> av.VideoStream:
         stream = self.out.add_stream(self.codec.encoder, self.rate)
-        stream.options = {**self.codec.options, "crf": str(self.codec.crf)}
-        stream.pix_fmt = "yuv420p"
+        stream.options = self.codec.options | ({} if self.codec.crf is None else {"crf": str(self.codec.crf)})
+        stream.pix_fmt = self.pixels
+        if self.alpha:
+            stream.metadata["alpha_mode"] = "1"  # of VP9
         context = stream.codec_context
         context.colorspace = context.color_trc = context.color_primaries = BT709
         context.color_range = LIMITED
@@ -222,73 +245,7 @@ class VideoWriter(_Encoded):
     def filters(self, frame: av.VideoFrame) -> Graph:
         colors = "out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int"
         tags = "colorspace=bt709:color_trc=bt709:color_primaries=bt709:range=tv"
-        return filter_chain(frame, ("scale", colors), ("format", "yuv420p"), ("setparams", tags))
-
-
-class GifWriter(_Encoded):
-    """Writes an animated GIF with an optimized palette of 256 colors per frame, at most 50 frames per second.
-
-    Args:
-        path: of the file.
-        clip: the source of timestamps.
-        source: the input file; a GIF keeps its loop count, everything else loops forever.
-    """
-
-    min_step = GIF_MIN_DELAY
-
-    def __init__(self, path: Path, clip: VideoClip | ImageSequence, source: Path) -> None:
-        super().__init__(path, "gif", clip.rate, GIF_TIME_BASE, {"loop": str(_loop_count(source))})
-        self.clip, self._waiting, self._count, self._merged = clip, None, 0, 0
-
-    def write(self, frame: Frame) -> None:
-        """Writes the frame before, unless it is too close: then the longer of the two stays for the time of both."""
-        before, self._waiting = self._waiting, frame
-        self._count += 1
-        if before is None:
-            return
-        if round(frame.time / self.time_base) < self.ticks(before) + self.min_step:
-            kept = frame if self.duration(frame) >= self.duration(before) else before
-            end = frame.time + self.duration(frame)
-            self._waiting = kept._replace(time=before.time, duration=end - before.time)
-            self._merged += 1
-        else:
-            super().write(before)
-
-    def finish(self) -> None:
-        super().write(self._waiting)
-        super().finish()
-
-    @property
-    def remarks(self) -> list[str]:
-        merged = f"{self._merged} of {self._count} frames left out: a GIF holds at most 50 per second"
-        found = super().remarks + ([merged] if self._merged else [])
-        return found + _left_out(_besides_frames(self.clip), "a GIF")
-
-    def add_stream(self) -> av.VideoStream:
-        stream = self.out.add_stream("gif", self.rate)
-        stream.pix_fmt = "pal8"
-        return stream
-
-    def filters(self, frame: av.VideoFrame) -> Graph:
-        graph = Graph()
-        source = graph.add_buffer(None, frame.width, frame.height, frame.format, None, frame.time_base)
-        split, use = graph.add("split"), graph.add("paletteuse", "new=1")
-        palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
-        source.link_to(split)
-        split.link_to(use, 0, 0)
-        split.link_to(palette, 1, 0)
-        palette.link_to(use, 0, 1)
-        use.link_to(graph.add("buffersink"))
-        graph.configure()
-        return graph
-
-
-def _loop_count(source: Path) -> int:
-    """The number of repetitions of a GIF, as FFmpeg counts: 0 is forever, -1 is none."""
-    if source.suffix.lower() != ".gif":
-        return 0
-    with images.opened(source) as image:
-        return image.info.get("loop", -1)
+        return filter_chain(frame, ("scale", colors), ("format", self.pixels), ("setparams", tags))
 
 
 class ImageSequenceWriter(FrameWriter):
@@ -300,23 +257,31 @@ class ImageSequenceWriter(FrameWriter):
         clip: the source.
     """
 
-    def __init__(self, pattern: Path, quality: int, clip: VideoClip | ImageSequence) -> None:
-        self.pattern, self.quality, self.clip = pattern, quality, clip
+    def __init__(self, pattern: Path, quality: int, clip: Clip) -> None:
+        self.pattern, self.quality, self.clip, self._on_white = pattern, quality, clip, 0
 
     def write(self, frame: Frame) -> None:
-        images.write(member(self.pattern, frame.number), images.Picture(frame.rgb), self.quality)
+        path = member(self.pattern, frame.number)
+        self._on_white += frame.alpha is not None and images.WRITABLE[path.suffix.lower()] == "JPEG"
+        images.write(path, images.Picture(frame.rgb, frame.alpha), self.quality)
 
     def has(self, frame: Frame) -> bool:
         return member(self.pattern, frame.number).is_file()
 
     @property
     def remarks(self) -> list[str]:
-        return _left_out(_besides_frames(self.clip), "numbered images")
+        return on_white(self._on_white, "JPEG") + left_out(besides_frames(self.clip), "numbered images")
 
 
-def _besides_frames(clip: VideoClip | ImageSequence) -> list[str]:
+def besides_frames(clip: Clip) -> list[str]:
     return everything_but_frames(clip.audio_path) if clip.audio_path else []
 
 
-def _left_out(found: list[str], container: str) -> list[str]:
+def on_white(count: int, container: str) -> list[str]:
+    if not count:
+        return []
+    return [f"transparent parts of {count} frames are white, since {container} cannot hold them; .webm and .webp can"]
+
+
+def left_out(found: list[str], container: str) -> list[str]:
     return [f"left out, since {container} cannot hold it: {', '.join(found)}"] if found else []

@@ -11,7 +11,7 @@ from ppcartoon.video.pipeline import VideoOptions, process, with_fixed_size
 from tests.helpers import videos
 from tests.helpers.samples import photo
 
-SUFFIXES = {"vp9": ".webm", "h264": ".mp4", "h265": ".mov", "av1": ".mkv"}
+SUFFIXES = {"prores": ".mov", "vp9": ".webm", "h264": ".mp4", "h265": ".mov", "av1": ".mkv"}
 
 
 def negative(rgb, time):
