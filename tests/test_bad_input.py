@@ -103,14 +103,14 @@ def test_animations_give_a_remark_on_the_frames_left_out_and_damaged_ones_an_err
         Path(f"photos/bad{i}.gif").write_bytes(bytes.fromhex(data))
     more = [Image.new("RGB", (32, 24), color) for color in ("red", "blue")]
     Image.fromarray(photo(24, 32)).save("photos/moving.webp", save_all=True, append_images=more)
-    code, out, err = run("photos")
+    code, out, err = run("photos", "--ext", "jpg")
     assert code == 1 and "2 failed" in out
     assert sorted(line.split(": ")[1] for line in err.splitlines()) == [
         "photos/bad0.gif", "photos/bad1.gif", "photos/moving.webp",
     ]  # fmt: skip
     assert "photos/moving.webp: the first of 3 frames is used, 2 left out\n" in err
-    assert {"1.png", "2.png", "moving.webp"} <= set(files("output"))
-    assert run("photos/moving.webp")[0] == 0
+    assert {"1.jpg", "2.jpg", "moving.jpg"} <= set(files("output"))
+    assert run("photos/moving.webp", "--ext", "jpg")[0] == 0
 
 
 def test_folder_with_invalid_photos_gives_cartoons_of_the_valid_ones_and_a_line_for_each_other(run):

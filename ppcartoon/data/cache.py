@@ -13,14 +13,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from .. import images
 from ..errors import InputError, OutputError
 from ..utils.files import atomic, cache_home
 from ..utils.threads import threads
 from .edge_smoothing import smooth_edges
-from .image_folder import fingerprint
+from .image_folder import fingerprint, read_on_white
 
-VERSION = 1  # of decoding, resizing and smoothing
+VERSION = 2  # of decoding, resizing and smoothing
 NAMED = 3  # unreadable files named in the error, at most
 
 
@@ -74,7 +73,7 @@ def _write(path: Path, files: list[Path], load_size: int, smooth: bool) -> None:
 
     def load(file: Path) -> np.ndarray | InputError:
         try:
-            image = resize(images.read(file).rgb, load_size)
+            image = resize(read_on_white(file), load_size)
             return smooth_edges(image) if smooth else image
         except InputError as error:
             return error

@@ -31,6 +31,7 @@ class FolderStats(NamedTuple):
         brightness: int [256], histogram of the luma of all pixels.
         bits: bool [N, 64], perceptual hashes.
         small: float32 [N, 256], luma of thumbnails of 16 x 16.
+        transparent: number of files with transparent parts.
         unreadable: the other files, each with the message of its error.
     """
 
@@ -40,6 +41,7 @@ class FolderStats(NamedTuple):
     brightness: np.ndarray
     bits: np.ndarray
     small: np.ndarray
+    transparent: int
     unreadable: dict[Path, str]
 
 
@@ -64,7 +66,7 @@ class CheckResult(NamedTuple):
         stats: statistics by folder.
         failures: reasons why training would fail, one line each.
         warnings: other problems, one line each: test photos that cannot be read or are trained on, paired files that
-            show something else.
+            show something else, images with transparent parts.
     """
 
     stats: dict[Path, FolderStats]
@@ -109,19 +111,20 @@ def measure(files: list[Path], title: str, jobs: int | None = None) -> FolderSta
 
     def measure_file(file: Path) -> tuple | str:
         try:
-            rgb = images.read(file).rgb
+            picture = images.read(file)
         except InputError as error:
             return str(error)
+        rgb, transparent = images.on_white(picture), picture.alpha is not None and picture.alpha.min() < 255
         luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         small = cv2.resize(luma, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
         brightness = np.bincount(luma.ravel(), minlength=256)
-        return rgb.shape[:2], rgb.mean((0, 1)), brightness, perceptual_hash(rgb), small
+        return rgb.shape[:2], rgb.mean((0, 1)), brightness, perceptual_hash(rgb), small, transparent
 
     with threads(jobs) as pool:
         found = list(tqdm(pool.imap(measure_file, files), title, len(files), unit="image", leave=False, disable=None))
     unreadable = {file: each for file, each in zip(files, found) if isinstance(each, str)}
     good = [each for each in found if not isinstance(each, str)]
-    sizes, means, brightness, bits, small = zip(*good) if good else ([], [], [], [], [])
+    sizes, means, brightness, bits, small, transparent = zip(*good) if good else [()] * 6
     return FolderStats(
         [file for file in files if file not in unreadable],
         np.array(sizes, int).reshape(-1, 2),
@@ -129,6 +132,7 @@ def measure(files: list[Path], title: str, jobs: int | None = None) -> FolderSta
         np.sum(brightness, 0, int) if good else np.zeros(256, int),
         np.array(bits, bool).reshape(-1, 64),
         np.array(small, np.float32).reshape(-1, 256),
+        sum(transparent),
         unreadable,
     )
 
@@ -147,6 +151,8 @@ def check(folders: DatasetLayout, load_size: int = 256, batch_size: int = 4, job
     def add(folder: Path, files: list[Path], lines: list[str]) -> FolderStats:
         result.stats[folder] = stats = measure(files, folder.name, jobs)
         lines.extend(stats.unreadable.values())
+        if stats.transparent:
+            result.warnings.append(f"{folder}: {stats.transparent} images have transparent parts; training sees white")
         return stats
 
     try:

@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from .. import images
 from ..errors import InputError, OutputError
 from ..utils.threads import threads
-from .image_folder import by_stem, image_files, images_in, write_png
+from .image_folder import by_stem, image_files, images_in, read_on_white, write_png
 
 KERNEL = 5
 CANNY = (100, 200)
@@ -81,7 +80,7 @@ def smooth_folder(cartoons: Path, folder: Path | None = None, jobs: int | None =
             newer = target.is_file() and target.stat().st_mtime >= file.stat().st_mtime
             if newer or file.stem in others:  # in another format, as in AnimeGAN's data set
                 return "existing"
-            write_png(target, smooth_edges(images.read(file).rgb))
+            write_png(target, smooth_edges(read_on_white(file)))
             return "made"
         except OutputError:
             raise

@@ -46,6 +46,15 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(p for p in files if p.suffix.lower() in extensions and not p.name.startswith("."))
 
 
+def read_on_white(file: Path) -> np.ndarray:
+    """Reads an image as training sees it: RGB uint8 [H, W, 3], transparent parts on white.
+
+    Raises:
+        InputError: see `images.read`.
+    """
+    return images.on_white(images.read(file))
+
+
 def fingerprint(files: list[Path]) -> list:
     """Path, size in bytes and modification time in ns of each file, for JSON; they change when a file is replaced."""
     # a dangling link has its path only, so that the cache key changes and the link is reported
@@ -113,6 +122,6 @@ def write_contact_sheet(files: list[Path], folder: Path, name: str) -> Path | No
     shown = (existing[i * len(existing) // number] for i in range(number))
     folder = folder if folder.name else Path.cwd()
     path = folder.with_name(f"{folder.name}_{name}_contact_sheet.jpg")
-    sheet = contact_sheet((images.read(file).rgb for file in shown), height=96, columns=20)
+    sheet = contact_sheet((read_on_white(file) for file in shown), height=96, columns=20)
     images.write(path, images.Picture(sheet))
     return path

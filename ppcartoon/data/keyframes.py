@@ -16,6 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..images import Picture, on_white
 from ..utils.files import remove_temporary_files
 from ..utils.threads import threads
 from ..video.reader import Frame, VideoReader
@@ -87,7 +88,7 @@ def extract(
     """Writes frames of a video as PNG files into a folder, and a contact sheet beside the folder.
 
     An interrupted run is resumed; a finished video is not decoded again. Frames that show the same as frames of other
-    videos in the folder are dropped as duplicates.
+    videos in the folder are dropped as duplicates. Transparent parts become white.
 
     Args:
         video: any video that FFmpeg reads.
@@ -145,14 +146,13 @@ def _remove(folder: Path, files: Iterable[str]) -> None:
 
 def _judge(shots: Iterator[Frame], size: int, fit: str, jobs: int | None) -> Iterator[JudgedFrame]:
     def judge(shot: Frame) -> JudgedFrame:
-        inside = crop_black_bars(shot.rgb)
+        whole = on_white(Picture(shot.rgb, shot.alpha))
+        inside = crop_black_bars(whole)
         if fit == "crop":
             rgb = center(inside, size)
         else:
             rgb = np.asarray(Image.fromarray(inside).resize((size, size), Image.Resampling.LANCZOS))
-        return JudgedFrame(
-            shot.time, shot.late, rgb, inside.shape != shot.rgb.shape, find_defect(shot.rgb, inside, size)
-        )
+        return JudgedFrame(shot.time, shot.late, rgb, inside.shape != whole.shape, find_defect(whole, inside, size))
 
     with threads(jobs) as pool:
         while chunk := list(islice(shots, CHUNK)):

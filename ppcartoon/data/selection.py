@@ -10,12 +10,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from .. import images
 from ..errors import InputError
 from ..utils.files import atomic
 from ..utils.threads import threads
 from .edge_smoothing import CANNY
-from .image_folder import by_stem, encode_png, image_files, images_in, write_contact_sheet
+from .image_folder import by_stem, encode_png, image_files, images_in, read_on_white, write_contact_sheet
 
 NEAR = 7  # pixels: side of the square around an edge pixel in which grain is not measured
 FINE = 1.5  # standard deviation of the blur that grain is measured against, in pixels
@@ -156,13 +155,13 @@ def select(
 
     def faults(file: Path) -> list[str]:
         try:
-            return limits.faults(measure(images.read(file).rgb))
+            return limits.faults(measure(read_on_white(file)))
         except InputError as error:
             failed[file] = str(error)
             return []
 
     def write(file: Path) -> None:
-        image, path = images.read(file).rgb, folder / f"{file.stem}.png"
+        image, path = read_on_white(file), folder / f"{file.stem}.png"
         data = encode_png(even_out(image) if even else image)
         if not (path.is_file() and path.read_bytes() == data):
             with atomic(path) as temporary:

@@ -21,7 +21,8 @@ from .writer import EncodedWriter, besides_frames, left_out
 
 GIF_TIME_BASE = Fraction(1, 100)
 GIF_MIN_DELAY = 2  # hundredths of a second between frames: viewers take less for ten
-DISPOSAL, TO_BACKGROUND = 0b11100, 0b01000  # bits of a GIF frame, and those that clear it before the next
+HAS_TRANSPARENT, DISPOSAL, TO_BACKGROUND = 0b00001, 0b11100, 0b01000  # flags of a GIF frame; the last two: its end
+UNUSED = 255  # color of opaque frames, since one is reserved
 
 
 class _AnimationWriter(EncodedWriter):
@@ -82,11 +83,13 @@ class GifWriter(_AnimationWriter):
         return stream
 
     def adjust(self, packet: av.Packet) -> None:
-        """Clears each transparent frame before the next one is drawn, which FFmpeg's encoder does at times only."""
+        """Clears each frame before the next one is drawn, which FFmpeg's encoder does after transparent ones only."""
         if self.alpha:
             data = bytearray(packet)
             table = 13 + (6 << (data[10] & 7)) * (data[10] >> 7) if data.startswith(b"GIF8") else 0
-            data[table + 3] = data[table + 3] & ~DISPOSAL | TO_BACKGROUND
+            if not data[table + 3] & HAS_TRANSPARENT:  # decoders then clear to a color
+                data[table + 6] = UNUSED
+            data[table + 3] = data[table + 3] & ~DISPOSAL | TO_BACKGROUND | HAS_TRANSPARENT
             packet.update(bytes(data))
 
     def filters(self, frame: av.VideoFrame) -> Graph:

@@ -178,7 +178,7 @@ class ImageSequence:
                 continue
             try:
                 rgb, alpha = images.read(path)
-                yield Frame(time, rgb, float(self.time_base), number, alpha=alpha)
+                yield Frame(time, rgb, float(self.time_base), number, alpha=_unless_opaque(alpha))
             except InputError as error:
                 self.warnings.append(f"{error}; skipped")
 
@@ -215,7 +215,7 @@ class AnimatedImage:
         yield from (frame.rgb for frame in islice(self.frames(), 0, count * step, step))
 
     def is_transparent(self) -> bool:
-        """Whether the format of a frame has transparency, which need not be used; decodes those before."""
+        """Whether a frame of the range has transparent parts; decodes those before the first that has."""
         clip = AnimatedImage(self.path, self.time_range, self.rate)
         return any(frame.alpha is not None for frame in clip.frames())
 
@@ -227,7 +227,7 @@ class AnimatedImage:
                 time, duration, read = self.time_range.relative(start), seconds or float(1 / self.rate), read + 1
                 if time is not None:
                     number += 1
-                    yield Frame(time, rgb, duration, number, alpha=alpha)
+                    yield Frame(time, rgb, duration, number, alpha=_unless_opaque(alpha))
                 elif number:
                     break
                 start += duration
@@ -238,6 +238,10 @@ class AnimatedImage:
 
 
 Clip = VideoClip | ImageSequence | AnimatedImage
+
+
+def _unless_opaque(alpha: np.ndarray | None) -> np.ndarray | None:
+    return None if alpha is None or alpha.min() == 255 else alpha
 
 
 def reduced(frames: Iterator[Frame], max_size: int | None) -> Iterator[Frame]:

@@ -116,7 +116,7 @@ class EncodedWriter(FrameWriter):
 
     @property
     def remarks(self) -> list[str]:
-        found = on_white(self._on_white, self.out.format.name)
+        found = on_white(self._on_white, f"{self.stream.codec.canonical_name} in {self.out.format.name}")
         if self._fitted:
             (width, height), count = self._fitted.most_common(1)[0][0], self._fitted.total()
             sizes = f"{width}x{height}" if len(self._fitted) == 1 else f"other sizes, such as {width}x{height},"

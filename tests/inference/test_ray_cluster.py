@@ -104,7 +104,7 @@ def test_an_image_that_kills_its_worker_fails_alone(photos, tiny_file, monkeypat
         for start in range(0, len(jobs), size):
             task = jobs.slice(start, size)
             if not any(source.endswith(b"13.png") for source in task["source"].to_pylist()):
-                yield from ((index, "", False) for index in task["index"].to_pylist())
+                yield from ((index, "", False, "") for index in task["index"].to_pylist())
 
     monkeypatch.setattr(run, "_results", results)
     monkeypatch.setattr(run, "_connected", nullcontext)

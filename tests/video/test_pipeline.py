@@ -236,6 +236,7 @@ def test_larger_crf_gives_a_smaller_file(tmp_path):
     [
         ("b.webm", {"codec": "h264"}, "webm holds vp9 or av1, not h264"),
         ("b.mp4", {"crf": 52}, r"crf 52: h264 takes 0 \(best\) to 51"),
+        ("b.mov", {"crf": 9, "codec": "prores"}, "crf 9: prores has no such setting"),
         ("b.avi", {}, r"unknown video format; use \.mp4"),
         ("%d.bmp", {}, r"unknown image format; use \.jpg"),
         ("b.mp4", {"codec": "av1", "max_size": 2}, "libsvtav1 cannot encode frames of 2x2"),

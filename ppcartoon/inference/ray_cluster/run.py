@@ -93,13 +93,15 @@ def run(
             remaining = jobs.filter(pa.array(unfinished))
             if not len(remaining):
                 break
-            for index, message, fatal in _results(remaining, batch_size, task_size, arguments):
+            for index, message, fatal, remark in _results(remaining, batch_size, task_size, arguments):
                 if fatal:
                     raise OutputError(message)
                 unfinished[index] = False
                 bar.update()
                 if message:
                     fail(message)
+                elif remark:
+                    bar.write(f"ppcartoon: {remark}", file=sys.stderr)
         for index in np.flatnonzero(unfinished):
             source = printable(os.fsdecode(jobs["source"][index].as_py()))
             fail(f"{source}: its worker died or failed each time; if memory is short, use --max-size")
@@ -167,8 +169,8 @@ def _check_reachable(address: str) -> None:
         raise InputError(f"--ray {address}: {error}; give auto, local, or host:port of a running cluster") from error
 
 
-def _results(jobs: pa.Table, batch: int, size: int, arguments: tuple) -> Iterator[tuple[int, str, bool]]:
-    """Runs jobs in tasks of `size`, in batches of `batch`; yields index, message and fatal of each job, see `Worker`.
+def _results(jobs: pa.Table, batch: int, size: int, arguments: tuple) -> Iterator[tuple[int, str, bool, str]]:
+    """Runs jobs in tasks of `size`, in batches of `batch`; yields the results of each, see `Worker`.
 
     Raises:
         InputError: no node has the CPUs or the GPU of a worker; Ray would wait forever.

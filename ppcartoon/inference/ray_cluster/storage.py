@@ -98,14 +98,14 @@ def list_files(folder: str, recursive: bool) -> Iterator[str]:
     return (info.path[len(path) :].lstrip("/") for info in infos if info.is_file)
 
 
-def read(location: str) -> Picture:
-    """Reads an image.
+def read(location: str) -> tuple[Picture, str]:
+    """Reads an image; also returns a remark on its frames or pages that are not used, see `images.left_out`.
 
     Raises:
         InputError: see `images.read`.
     """
     if not is_uri(location):
-        return images.read(Path(location))
+        return images.read(Path(location)), images.left_out(Path(location))
     system, path = locate(location)
     with naming(location):
         try:
@@ -113,7 +113,7 @@ def read(location: str) -> Picture:
                 data = file.read()
         except OSError as error:
             raise InputError(f"cannot be read ({first_line(error)})") from error
-        return images.read(io.BytesIO(data))
+        return images.read(io.BytesIO(data)), images.left_out(io.BytesIO(data))
 
 
 def write(location: str, data: bytes) -> None:

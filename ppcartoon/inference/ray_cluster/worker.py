@@ -38,20 +38,20 @@ class Worker:
             self.error = str(error)
 
     def __call__(self, jobs: pa.Table) -> pa.Table:
-        """Runs jobs; returns columns index, message (empty on success) and fatal (all other jobs would fail, too).
+        """Runs jobs; returns columns index, message (empty on success), fatal (all other jobs would fail) and remark.
 
         Args:
             jobs: columns index, source and target, see `jobs.plan`.
         """
-        rows = [row | {"message": self.error, "fatal": bool(self.error)} for row in jobs.to_pylist()]
+        rows = [row | {"message": self.error, "fatal": bool(self.error), "remark": ""} for row in jobs.to_pylist()]
         if not self.error:
             self._run(rows)
-        return pa.table({name: [row[name] for row in rows] for name in ("index", "message", "fatal")})
+        return pa.table({name: [row[name] for row in rows] for name in ("index", "message", "fatal", "remark")})
 
     def _run(self, rows: list[dict]) -> None:
         for row in rows:
             with _recording_error(row):
-                row["photo"] = self._read(os.fsdecode(row["source"]))
+                row["photo"], row["remark"] = self._read(os.fsdecode(row["source"]))
         ready = [row for row in rows if "photo" in row]
         try:
             cartoons = self.predictor([row["photo"].rgb for row in ready])
@@ -63,13 +63,13 @@ class Worker:
             with _recording_error(row), naming(os.fsdecode(row["source"])):
                 self._write(os.fsdecode(row["target"]), row["photo"], rgb)
 
-    def _read(self, source: str) -> images.Picture:
-        photo = storage.read(source)
+    def _read(self, source: str) -> tuple[images.Picture, str]:
+        photo, remark = storage.read(source)
         if self.options.max_size:
             photo = images.shrink(photo, self.options.max_size)
         with naming(source):
             self.predictor.tile_size(*photo.rgb.shape[:2])  # raises InputError if the photo is too large
-        return photo
+        return photo, f"{printable(source)}: {remark}" if remark else ""
 
     def _write(self, target: str, photo: images.Picture, rgb: np.ndarray) -> None:
         cartoon = images.Picture(rgb, photo.alpha)
