@@ -102,9 +102,10 @@ def _check_size(image: Image.Image, max_megapixels: int | None) -> None:
     """Raises an InputError for an image, or a page of one, that is too large."""
     if max(image.size) > LONGEST:
         raise InputError(f"{image.width}x{image.height}: no side may be longer than {LONGEST} pixels")
-    limit = max_megapixels or 2 * Image.MAX_IMAGE_PIXELS // 1_000_000  # Pillow checks the first page alone
-    if image.width * image.height > limit * 1_000_000:
-        raise InputError(f"{image.width}x{image.height}: more than {limit} megapixels, the limit")
+    # Pillow checks the first page alone
+    limit = max_megapixels * 1_000_000 if max_megapixels else 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
+    if image.width * image.height > limit:
+        raise InputError(f"{image.width}x{image.height}: more than {limit / 1e6:.0f} megapixels, the limit")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Cartoonizes videos, GIFs and numbered images; `cartoonize` is the entry point."""
+"""Cartoonizes videos, animated images and numbered images; `cartoonize` is the entry point."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def cartoonize(
     """Cartoonizes a video, with its audio and timestamps.
 
     Args:
-        source: any video that FFmpeg reads, or numbered images such as frames/%05d.png.
-        target: .mp4, .m4v, .mov, .mkv, .webm or .gif, or numbered images; its folder is created.
+        source: any video that FFmpeg reads, an animated image, a TIFF of several pages, or numbered images such as
+            frames/%05d.png.
+        target: .mp4, .m4v, .mov, .mkv, .webm, .gif, .webp, .png or .apng, or numbered images; its folder is created.
         predictor: cartoonizes the frames. With the working size "auto", some frames decide for the whole video.
         options: see `ppcartoon.video.pipeline.VideoOptions`.
         deflicker: smooth the frames over time, see `ppcartoon.video.deflicker`; False cartoonizes each independently.

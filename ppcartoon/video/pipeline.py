@@ -1,4 +1,4 @@
-"""Cartoonizes videos, GIFs and numbered images: reading, inference and writing overlap."""
+"""Cartoonizes videos, animated images and numbered images: reading, inference and writing overlap."""
 
 from __future__ import annotations
 

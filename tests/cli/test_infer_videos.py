@@ -109,6 +109,16 @@ def test_animated_gif_stays_a_gif_and_a_still_one_is_a_photo(run):
         assert (image.n_frames, image.size, image.info["duration"]) == (3, (56, 40), 200)
 
 
+def test_animated_webp_stays_one_and_a_still_cartoon_of_it_gives_a_remark(run):
+    stills = [Image.fromarray(photo(40, 56, i)) for i in range(3)]
+    stills[0].save("videos/b.webp", save_all=True, append_images=stills[1:], duration=200)
+    assert run("videos/b.webp")[0] == 0
+    with Image.open("output/b.webp") as image:
+        assert (image.n_frames, image.size) == (3, (56, 40))
+    code, _, err = run("videos/b.webp", "--ext", "jpg")
+    assert code == 0 and err == "ppcartoon: videos/b.webp: the first of 3 frames is used, 2 left out\n"
+
+
 def test_video_becomes_numbered_images_and_numbered_images_become_a_video(run):
     assert run("-i", "videos/a.mp4", "-o", "cartoons/%03d.png", "--duration", "0.3")[0] == 0
     assert outputs("cartoons") == ["001.png", "002.png", "003.png", "004.png"]

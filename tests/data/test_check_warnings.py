@@ -43,6 +43,14 @@ def test_training_photos_from_a_test_folder_are_not_compared_with_themselves(roo
     assert found.warnings == [] and len(found.failures) == 1
 
 
+def test_images_with_transparent_parts_are_counted_and_measured_on_white(root):
+    Image.new("RGBA", (64, 64)).save(root / "cartoons/4.png")
+    Image.new("RGBA", (64, 64), (0, 0, 0, 255)).save(root / "cartoons/5.png")
+    found = check(layout(root))
+    assert found.warnings == [f"{root / 'cartoons'}: 1 images have transparent parts; training sees white"]
+    assert (found.stats[root / "cartoons"].means[-2:] == [[255] * 3, [0] * 3]).all()
+
+
 def test_check_runs_where_stdout_is_replaced_as_in_notebooks(root, monkeypatch):
     monkeypatch.chdir(root)
     with contextlib.redirect_stdout(io.StringIO()) as out:

@@ -48,7 +48,7 @@ def pixels(path):
 
 
 def is_smoothed(path, cartoon):
-    return np.array_equal(pixels(path), smooth_edges(images.read(cartoon).rgb))
+    return np.array_equal(pixels(path), smooth_edges(images.on_white(images.read(cartoon))))
 
 
 @pytest.mark.parametrize(

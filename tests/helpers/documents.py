@@ -150,6 +150,9 @@ def create_example_files(folder: Path, tiny: Weights) -> Path:
     videos.write(folder / "clip.mp4", videos.scenes(0, 1, height=48, width=64))
     for seed, name in enumerate(("video.mp4", "holiday.mp4", "other.mkv")):
         videos.write(folder / name, videos.scenes(*range(3 * seed, 3 * seed + 3)), options={"crf": "12", "g": "6"})
+    pages = [Image.fromarray(videos.scene(seed, 48, 64)) for seed in range(2)]
+    for name in ("moving.webp", "pages.tif"):
+        pages[0].save(folder / name, save_all=True, append_images=pages[1:])
     for data in ("data/custom", "data/large"):
         drawn(folder / data, photos=4, cartoons=2)
     drawn(folder, photos=0, cartoons=3, size=62)

@@ -232,6 +232,30 @@ def test_ext_applies_to_photos_or_to_videos(tree):
     assert targets("in/a.jpg", "in/c.avi", ext="webp") == {"in/a.jpg": "out/a.webp", "in/c.avi": "out/c.mp4"}
 
 
+def test_animated_images_stay_animations_where_the_output_can_hold_one(tree):
+    pictures = [Image.new("RGB", (32, 32), color) for color in ("red", "blue")]
+    for name in ("f.webp", "g.png", "h.avif", "i.tif"):
+        pictures[0].save(Path("in", name), save_all=True, append_images=pictures[1:])
+    write_gif("in/e.gif", 2)
+
+    def planned(name, output="out", **options):
+        (job,) = plan([f"in/{name}"], Path(output), **options)
+        return str(job.target), job.is_video
+
+    assert [planned(name) for name in ("e.gif", "f.webp", "g.png", "h.avif", "i.tif")] == [
+        ("out/e.gif", True), ("out/f.webp", True), ("out/g.png", True), ("out/h.webp", True), ("out/i.png", False),
+    ]  # fmt: skip
+    for ending in ("png", "webp", "gif", "mp4"):
+        assert planned("f.webp", ext=ending) == (f"out/f.{ending}", True)
+    assert planned("f.webp", ext="jpg") == ("out/f.jpg", False) == planned("f.webp", "out/f.jpg")
+    assert planned("i.tif", ext="webp") == ("out/i.webp", False)
+    for output in ("a.gif", "a.mp4", "%d.png"):
+        assert planned("f.webp", output) == planned("i.tif", output) == (output, True)
+    for output in ("a.webp", "a.apng"):
+        assert planned("f.webp", output) == (output, True)
+    assert planned("i.tif", "a.png") == ("a.png", False)
+
+
 def test_numbered_images_are_one_video(tree):
     for number in (1, 2):
         Path(f"in/{number:03d}.tif").touch()

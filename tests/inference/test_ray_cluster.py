@@ -155,6 +155,14 @@ def test_a_worker_without_a_predictor_reports_the_error_for_each_job(photos, tin
     }
 
 
+def test_frames_that_are_left_out_are_a_remark(photos, tiny_file):
+    frames = [Image.new("RGB", (32, 24), color) for color in ("red", "blue")]
+    frames[0].save("moving.webp", save_all=True, append_images=frames[1:])
+    jobs, _ = cluster_jobs.plan(["moving.webp"], "made", recursive=False, suffix="", ext="auto", skip_existing=False)
+    (row,) = run.Worker({}, tiny_file.read_bytes(), BatchOptions())(jobs).to_pylist()
+    assert row["message"] == "" and row["remark"].endswith("moving.webp: the first of 2 frames is used, 1 left out")
+
+
 def planned(inputs, output, **options):
     options = {"recursive": True, "suffix": "", "ext": "auto", "skip_existing": False} | options
     jobs, skipped = cluster_jobs.plan(inputs, output, **options)
