@@ -108,7 +108,7 @@ def extract(
     """
     if end < start:
         raise InputError(f"the end, at {end:g} s, is before the start, at {start:g} s")
-    with VideoReader(video, jobs or 0) as reader, open_store(folder) as store:
+    with VideoReader(video, jobs) as reader, open_store(folder) as store:
         options = {"content": _fingerprint(video), "pick": pick, "start": start, "end": end}
         options |= {"count": count, "size": size, "fit": fit}
         remove_temporary_files(folder)

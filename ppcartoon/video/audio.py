@@ -14,7 +14,8 @@ from av.container import OutputContainer
 from av.format import Flags
 
 from .clips import TimeRange
-from .reader import RESTART, open_media
+from .media import MediaFile
+from .reader import RESTART
 
 COPIED = {  # codecs that players expect in a container; Matroska takes all
     "mp4": {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"},
@@ -113,7 +114,7 @@ class AudioWriter:
 
     def __init__(self, path: Path, out: OutputContainer, time_range: TimeRange) -> None:
         self.out, self._broken = out, 0
-        self._container = open_media(path)
+        self._container = MediaFile(path)
         streams = self._container.streams
         known = [stream for stream in streams.audio if stream.codec_context and stream.codec_context.sample_rate]
         self._unknown = len(streams.audio) - len(known)

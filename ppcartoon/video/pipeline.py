@@ -27,6 +27,7 @@ try:
     from av import FFmpegError
 
     from .clips import ImageSequence, TimeRange, VideoClip, resized
+    from .media import MAX_MEGAPIXELS
     from .writer import FrameWriter, GifWriter, ImageSequenceWriter, VideoWriter
 except ModuleNotFoundError as error:
     raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
@@ -46,6 +47,7 @@ class VideoOptions(NamedTuple):
         crf: constant rate factor, 0 is the best quality; None for the default of the codec.
         fps: frames per second of numbered images; None for 25.
         quality: 1 to 100, of numbered images in JPEG or WebP.
+        max_megapixels: a video of larger frames is refused; later in a video they are skipped.
     """
 
     start: float = 0
@@ -56,6 +58,7 @@ class VideoOptions(NamedTuple):
     crf: int | None = None
     fps: float | None = None
     quality: int = 95
+    max_megapixels: int = MAX_MEGAPIXELS
 
 
 class VideoReport(NamedTuple):
@@ -141,7 +144,7 @@ def _open_clip(source: Path, options: VideoOptions) -> VideoClip | ImageSequence
     time_range = TimeRange(options.start, float("inf") if options.duration is None else options.duration)
     if is_pattern(source):
         return ImageSequence(source, time_range, options.fps and Fraction(options.fps).limit_denominator(1001))
-    return VideoClip(source, time_range)
+    return VideoClip(source, time_range, options.max_megapixels)
 
 
 @contextmanager
