@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,6 +35,28 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The content of a regular file; pipes and devices, which may never end, are refused.
+
+    Args:
+        path: of the file.
+        limit: bytes of the largest file that is read.
+
+    Raises:
+        InputError: it is larger, or not a regular file.
+        OSError: it cannot be read.
+    """
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path}: a pipe or device, not a file")
+    if status.st_size > limit:
+        raise InputError(f"{path}: larger than such a file can be ({limit >> 20} MB)")
+    with open(path, "rb") as file:
+        return file.read(limit)
 
 
 def remove_temporary_files(folder: Path) -> None:
