@@ -27,7 +27,7 @@ from .. import images
 from ..data.samples import draw_photo, sample_photos
 from ..errors import InputError
 from ..utils.files import atomic
-from ..utils.threads import cores
+from ..utils.machine import cores
 from ..weights import Weights
 from . import engines, onnx_graph, working_size
 from .engines import paddle_engines

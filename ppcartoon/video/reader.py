@@ -17,7 +17,7 @@ from av.format import Flags
 from av.stream import Disposition
 
 from ..errors import InputError
-from ..utils.threads import cores
+from ..utils.machine import cores
 from ..utils.timecode import parse_time
 from .color import Renderer, filter_chain, square_size
 from .media import MAX_MEGAPIXELS, MediaFile
