@@ -25,6 +25,10 @@ class OutputError(InputError):
     """Output cannot be written; continuing is pointless."""
 
 
+class DiskFullError(OutputError):
+    """There is no space, or quota, for an output file."""
+
+
 @contextmanager
 def naming(name: object) -> Iterator[None]:
     """Puts the name of a file or key before the message of an InputError; an OutputError names its own file."""

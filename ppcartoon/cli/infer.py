@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..errors import InputError, OutputError, naming, printable
+from ..errors import DiskFullError, InputError, OutputError, naming, printable
 from . import common
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
 
     Raises:
         InputError: a library that videos need is missing.
-        OutputError: a cartoon cannot be written.
+        OutputError: a cartoon cannot be written, unless the disk is full, which is an error like others.
         Interrupted: by Ctrl-C or SIGTERM.
     """
     if not jobs:
@@ -284,10 +284,13 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
     names = ("start", "duration", "max_size", "side_by_side", "codec", "crf", "fps", "quality")
     options = pipeline.VideoOptions(**{name: getattr(args, name) for name in names})
     failed = 0
-    for job in jobs:
+    for i, job in enumerate(jobs):
         try:
             deflicker = Deflicker(pipeline.with_fixed_size(predictor, job.source, options))
             warnings = pipeline.process(job.source, job.target, deflicker, options).warnings
+        except DiskFullError as error:
+            common.tell(PROGRAM, error)
+            return failed + len(jobs) - i
         except OutputError:
             raise
         except InputError as error:

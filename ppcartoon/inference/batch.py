@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from tqdm import tqdm
 
 from .. import images
-from ..errors import InputError, OutputError, naming
+from ..errors import DiskFullError, InputError, OutputError, naming
 from ..images import Picture
 from ..utils.threads import prefetch, write_behind
 from .jobs import Job
@@ -33,10 +34,12 @@ class BatchOptions(NamedTuple):
 def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: BatchOptions) -> int:
     """Cartoonizes photo files with a progress bar; reports failures on stderr and returns their number.
 
+    A full disk is reported and ends it; all photos without a cartoon then count as failures.
+
     Raises:
-        OutputError: a cartoon cannot be written, and neither could the others.
+        OutputError: a cartoon cannot be written for another reason, and neither could the others.
     """
-    failed = 0
+    made = failed = 0
 
     def fail(error: InputError) -> None:
         nonlocal failed
@@ -44,19 +47,31 @@ def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: Batc
         bar.write(f"ppcartoon: {error}", file=sys.stderr)
 
     def write(result: tuple[Job, Picture, Picture]) -> None:
+        nonlocal made
         job, photo, cartoon = result
         try:
             with naming(job.source):
                 picture = images.side_by_side(photo, cartoon) if options.side_by_side else cartoon
                 images.write(job.target, picture, options.quality)
+            made += 1
         except OutputError:
             raise
         except InputError as error:
             fail(error)
         bar.update()
 
+    @contextmanager
+    def until_full() -> Iterator[None]:
+        nonlocal failed
+        try:
+            yield
+        except DiskFullError as error:
+            fail(error)
+            failed = len(jobs) - made
+
     with (
         tqdm(total=len(jobs), unit="image", disable=None) as bar,
+        until_full(),
         write_behind(write, 2 * predictor.batch_size - 1) as write_later,
         prefetch(_read(predictor, jobs, options.max_size), 1) as batches,
     ):
