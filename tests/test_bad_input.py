@@ -92,6 +92,27 @@ def files(folder):
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
 
 
+DAMAGED_GIFS = (
+    "474946383961200020 00f1030000000000ff0000ffff00ffffffff21f904c90000002c000000f5ffff2905008f",
+    "47494638376101000100 80ff001f00000101012c000000000100010000080400010404002c000000000100010099080400010404003b",
+)
+
+
+def test_animations_give_a_remark_on_the_frames_left_out_and_damaged_ones_an_error(run):
+    for i, data in enumerate(DAMAGED_GIFS):
+        Path(f"photos/bad{i}.gif").write_bytes(bytes.fromhex(data))
+    more = [Image.new("RGB", (32, 24), color) for color in ("red", "blue")]
+    Image.fromarray(photo(24, 32)).save("photos/moving.webp", save_all=True, append_images=more)
+    code, out, err = run("photos")
+    assert code == 1 and "2 failed" in out
+    assert sorted(line.split(": ")[1] for line in err.splitlines()) == [
+        "photos/bad0.gif", "photos/bad1.gif", "photos/moving.webp",
+    ]  # fmt: skip
+    assert "photos/moving.webp: the first of 3 frames is used, 2 left out\n" in err
+    assert {"1.png", "2.png", "moving.webp"} <= set(files("output"))
+    assert run("photos/moving.webp")[0] == 0
+
+
 def test_folder_with_invalid_photos_gives_cartoons_of_the_valid_ones_and_a_line_for_each_other(run):
     invalid = [*BOMBS.values(), *METADATA_BOMBS.values(), *NOT_IMAGES.values()]
     for i, data in enumerate(invalid):

@@ -50,7 +50,8 @@ def test_damaged_images_are_read_or_refused(tmp_path, pixel_limit, capfd, kind):
         check_picture(path)
 
     check()
-    assert capfd.readouterr().err == ""
+    lines = capfd.readouterr().err.splitlines()
+    assert [line for line in lines if not line.startswith("unknown file: ")] == []  # LibRaw's, which cannot be silenced
 
 
 def test_spliced_images_are_read_or_refused(tmp_path, pixel_limit, capfd):

@@ -70,6 +70,10 @@ def run(
         return 128 + getattr(error, "number", signal.SIGINT)
     except ModuleNotFoundError as error:
         say(f"{error.name} is not installed; this needs: {install}")
+    except ImportError as error:  # damaged, or too little memory
+        say(f"a library cannot be loaded: {' '.join(str(error).split())}")
+    except MemoryError:
+        say("not enough memory")
     except (InputError, OSError) as error:
         say(" ".join(str(error).split()))
     return 2

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .. import __version__
 from ..errors import DiskFullError, InputError, OutputError, naming, printable
@@ -17,6 +19,8 @@ from . import common
 if TYPE_CHECKING:
     from ..inference.jobs import Job
     from ..inference.predictor import CartoonPredictor
+    from ..video.deflicker import Deflicker
+    from ..video.pipeline import Estimate
 
 PROGRAM = "ppcartoon"
 EXAMPLES = """
@@ -32,6 +36,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 ENDINGS = ("auto", "png", "jpg", "webp", "mp4", "mkv", "mov", "webm", "gif")
 CODECS = ("h264", "h265", "vp9", "av1")
 PIPE = "-"
+LONG = 600  # seconds, after which a faster setting is named
 
 
 def parser() -> argparse.ArgumentParser:
@@ -190,7 +195,7 @@ def infer(args: argparse.Namespace) -> int:
     where = {name: getattr(args, name) for name in ("recursive", "suffix", "ext", "skip_existing")}
     start = time.perf_counter()
     if args.ray is None:
-        made, skipped, failed, remark = run_locally(args, predictor, where)
+        outcome = run_locally(args, predictor, where)
     elif not args.input:
         raise InputError("--ray: give --input; the sample photos are cartoonized on this machine only")
     else:
@@ -198,20 +203,23 @@ def infer(args: argparse.Namespace) -> int:
 
         options = BatchOptions(args.max_size, args.side_by_side, args.quality)
         made, skipped, failures = run.run(args.input, args.output, args.ray, predictor, options, **where)
-        failed, remark = len(failures), f"Ray at {args.ray}, working size {args.working_size}"
+        remark = f"Ray at {args.ray}, working size {args.working_size}"
+        outcome = Outcome(made, skipped, len(failures), 0, Path(args.output), remark)
     seconds = time.perf_counter() - start
 
-    words = [f"{made} cartoon{'s' * (made != 1)} in {printable(args.output)}"]
-    if skipped:
-        words.append(f"{skipped} skipped, there already")
-    if failed:
-        words.append(f"{failed} failed")
-    print(f"{', '.join(words)}; {seconds:.1f} s, {made / seconds:.2f} per second, {remark}")
-    return 1 if failed else 0
+    words = [f"{outcome.made} cartoon{'s' * (outcome.made != 1)} in {printable(outcome.place)}"]
+    if outcome.replaced:
+        words.append(f"{outcome.replaced} of them in place of older files")
+    if outcome.skipped:
+        words.append(f"{outcome.skipped} skipped, there already")
+    if outcome.failed:
+        words.append(f"{outcome.failed} failed")
+    print(f"{', '.join(words)}; {seconds:.1f} s, {outcome.made / seconds:.2f} per second, {outcome.remark}")
+    return 1 if outcome.failed else 0
 
 
 def pipe(args: argparse.Namespace, predictor: dict) -> int:
-    """Cartoonizes one image from standard input or to standard output; prints nothing else.
+    """Cartoonizes one image from standard input or to standard output; prints nothing else there.
 
     Raises:
         InputError: there are several inputs, or the request cannot be carried out.
@@ -226,11 +234,11 @@ def pipe(args: argparse.Namespace, predictor: dict) -> int:
     suffix = suffix or f".{'png' if args.ext == 'auto' else args.ext}"
     if suffix not in images.WRITABLE:
         raise InputError(f"{target}: one image is written as {', '.join(images.WRITABLE)}")
-    if source == PIPE:
-        with naming("standard input"):
-            photo = images.read(io.BytesIO(sys.stdin.buffer.read()))
-    else:
-        photo = images.read(Path(source))
+    file = io.BytesIO(sys.stdin.buffer.read()) if source == PIPE else Path(source)
+    with naming("standard input") if source == PIPE else nullcontext():
+        photo, remark = images.read(file), images.left_out(file)
+    if remark:
+        common.tell(PROGRAM, f"{source}: {remark}")
     photo = images.shrink(photo, args.max_size) if args.max_size else photo
     cartoon = images.Picture(CartoonPredictor(**predictor)(photo.rgb), photo.alpha)
     cartoon = images.side_by_side(photo, cartoon) if args.side_by_side else cartoon
@@ -241,8 +249,28 @@ def pipe(args: argparse.Namespace, predictor: dict) -> int:
     return 0
 
 
-def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) -> tuple[int, int, int, str]:
-    """Cartoonizes on this machine; returns the numbers of files made, skipped and failed, and names the engine.
+class Outcome(NamedTuple):
+    """What became of the inputs.
+
+    Attributes:
+        made: number of cartoons written.
+        skipped: number of inputs whose cartoon exists.
+        failed: number of inputs that are damaged or could not be read.
+        replaced: number of cartoons written in place of older files.
+        place: where the cartoons are.
+        remark: names the engine.
+    """
+
+    made: int
+    skipped: int
+    failed: int
+    replaced: int
+    place: Path
+    remark: str
+
+
+def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) -> Outcome:
+    """Cartoonizes on this machine.
 
     Raises:
         InputError: the request cannot be carried out.
@@ -255,21 +283,46 @@ def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) 
     demo = not args.input
     jobs = plan([str(path) for path in sample_photos()] if demo else args.input, Path(args.output), **where)
     todo = [job for job in jobs if not job.skip]
+    if unused := _unused_flags(args, jobs):
+        common.tell(PROGRAM, f"{', '.join(unused)}: no effect on these inputs")
+    older = {job.target: os.stat(job.target).st_mtime_ns for job in todo if os.path.isfile(job.target)}
     predictor = CartoonPredictor(**predictor_options)
     options = BatchOptions(args.max_size, args.side_by_side, args.quality)
     failed = cartoonize_files(predictor, [job for job in todo if not job.is_video], options)
-    failed += videos(predictor, [job for job in todo if job.is_video], args)
-    remark = predictor.engine.description
+    damaged, speed = videos(predictor, [job for job in todo if job.is_video], args)
+    failed += damaged
+    remark = speed + predictor.engine.description
     if used := predictor.sizes_used:
         size = f"{min(used)} to {max(used)}" if len(used) > 1 else f"{max(used)}"
         remark += f", working size {size} (--working-size: smaller is bolder, larger is finer)"
     if demo and failed < len(jobs):
         remark += f"; photos and cartoons together in {printable(overview(jobs, args))}"
-    return len(todo) - failed, len(jobs) - len(todo), failed, remark
+    replaced = sum(os.stat(path).st_mtime_ns != changed for path, changed in older.items())
+    place = jobs[0].target if len(jobs) == 1 else Path(args.output)
+    return Outcome(len(todo) - failed, len(jobs) - len(todo), failed, replaced, place, remark)
 
 
-def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace) -> int:
-    """Cartoonizes videos; prints their warnings and errors, and returns the number of videos that have any.
+def _unused_flags(args: argparse.Namespace, jobs: list[Job]) -> list[str]:
+    """The flags of the command line that change nothing, because no input is of their kind."""
+    endings = {job.target.suffix.lower() for job in jobs}
+    kinds = {job.is_video for job in jobs}
+    video_flags = {name: True in kinds for name in ("start", "duration", "codec", "crf", "fps")}
+    useful = video_flags | {
+        "batch_size": False in kinds,
+        "recursive": any(os.path.isdir(path) or set(path) & set("*?[") for path in args.input),
+        "quality": bool(endings & {".jpg", ".jpeg", ".webp"}),
+        "ext": args.ext == "auto" or f".{args.ext}" in endings,
+    }
+    default = parser().get_default
+    return [
+        f"--{name.replace('_', '-')}"
+        for name, is_used in useful.items()
+        if not is_used and getattr(args, name) != default(name)
+    ]
+
+
+def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespace) -> tuple[int, str]:
+    """Cartoonizes videos; prints what is lost or changed; returns the number of damaged videos, and the speed in words.
 
     Raises:
         InputError: a library that videos need is missing.
@@ -277,28 +330,53 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
         Interrupted: by Ctrl-C or SIGTERM.
     """
     if not jobs:
-        return 0
+        return 0, ""
     from ..video import pipeline
     from ..video.deflicker import Deflicker
 
-    names = ("start", "duration", "max_size", "side_by_side", "codec", "crf", "fps", "quality")
+    names = ("start", "duration", "max_size", "side_by_side", "codec", "crf", "fps", "quality", "skip_existing")
     options = pipeline.VideoOptions(**{name: getattr(args, name) for name in names})
-    failed = 0
+    failed, frames, start = 0, 0, time.perf_counter()
     for i, job in enumerate(jobs):
         try:
             deflicker = Deflicker(pipeline.with_fixed_size(predictor, job.source, options))
-            warnings = pipeline.process(job.source, job.target, deflicker, options).warnings
+            describe = partial(forecast, job.source, deflicker)
+            report = pipeline.process(job.source, job.target, deflicker, options, describe)
+            frames += report.frames
+            warnings, remarks = report.warnings, report.remarks
         except DiskFullError as error:
             common.tell(PROGRAM, error)
-            return failed + len(jobs) - i
+            failed += len(jobs) - i
+            break
         except OutputError:
             raise
         except InputError as error:
-            warnings = [str(error)]
+            warnings, remarks = [str(error)], []
         failed += bool(warnings)
-        for warning in warnings:
-            common.tell(PROGRAM, warning)
-    return failed
+        for message in (*warnings, *remarks):
+            common.tell(PROGRAM, message)
+    return failed, f"{frames} frames at {frames / (time.perf_counter() - start):.2f} per second, "
+
+
+def forecast(source: Path, deflicker: Deflicker, estimate: Estimate) -> str:
+    """The line at the start of a video: size, working size, frames and time, and what is faster if that is long."""
+    from ..inference.working_size import SMALLEST, reduced
+
+    width, height = estimate.size
+    used, seconds = max(reduced(height, width, deflicker.working_size)), estimate.seconds * (estimate.frames or 1)
+    frames = f"{estimate.frames} frames" if estimate.frames else "per frame"
+    line = f"{source}: {width}x{height}, working size {used}, {frames}: about {_duration(seconds)}"
+    if seconds > LONG:
+        line += f"; --working-size {SMALLEST} is faster" if used > SMALLEST else "; --duration 0:10 makes a sample"
+    return f"{PROGRAM}: {printable(line)}"
+
+
+def _duration(seconds: float) -> str:
+    """A rough duration in words."""
+    for unit, name in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.1f} s"
 
 
 def overview(jobs: list[Job], args: argparse.Namespace) -> Path:

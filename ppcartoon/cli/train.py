@@ -96,14 +96,15 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(args: argparse.Namespace, options: list[str]) -> int:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # exit at once during the imports
+    ends = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}  # at once
     with contextlib.redirect_stderr(io.StringIO()):  # hides Paddle's warning about several threads
         import paddle
 
     from ..training import experiment, run_folder, trainer
     from ..training.monitor import open_log
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, handler in ends.items():
+        signal.signal(number, handler)
     if processes() > 1:
         signal_when_parent_ends(signal.SIGTERM)  # if the launcher dies, its processes stop with a checkpoint
     gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .. import images
 from ..errors import InputError, OutputError
-from ..utils.files import atomic
+from ..utils.files import atomic, cache_home
 from ..utils.threads import threads
 from .edge_smoothing import smooth_edges
 from .image_folder import fingerprint
@@ -26,7 +26,7 @@ NAMED = 3  # unreadable files named in the error, at most
 
 def cache_folder() -> Path:
     """The default cache folder; files deleted from it are made again when needed."""
-    return Path.home() / ".cache" / "ppcartoon" / "stacks"
+    return cache_home() / "ppcartoon" / "stacks"
 
 
 class ImageStack(Sequence):

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from urllib3.exceptions import MaxRetryError, ReadTimeoutError
 
 from ..errors import InputError, OutputError
+from ..utils.files import cache_home
 from .image_folder import image_files
 
 TIMEOUT = 10, 30  # seconds to connect, and between two chunks
@@ -308,7 +309,7 @@ PAPER = {  # images in each folder, section IV-A
 
 def weights_folder() -> Path:
     """Where ppgan keeps downloaded weights."""
-    return Path.home() / ".cache" / "ppgan"
+    return cache_home() / "ppgan"
 
 
 def download(name: str, folder: Path | None = None, url: str | None = None, checksum: str | None = None) -> Path:

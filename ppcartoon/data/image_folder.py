@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from .. import images
 from ..errors import InputError
@@ -42,7 +41,7 @@ def image_files(folder: Path) -> list[Path]:
 
 def images_in(folder: Path) -> list[Path]:
     """The same; an empty list where there is no image or no folder."""
-    extensions = {extension for extension, kind in Image.registered_extensions().items() if kind in images.READABLE}
+    extensions = images.endings()
     files = folder.iterdir() if folder.is_dir() else ()
     return sorted(p for p in files if p.suffix.lower() in extensions and not p.name.startswith("."))
 

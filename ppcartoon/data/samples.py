@@ -20,7 +20,7 @@ def sample_photos() -> list[Path]:
     """
     try:
         from skimage import data
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise InputError(
             'the sample photos need scikit-image: pip install "ppcartoon[demo]", or use --input'
         ) from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
@@ -34,7 +36,9 @@ class BatchOptions(NamedTuple):
 def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: BatchOptions) -> int:
     """Cartoonizes photo files with a progress bar; reports failures on stderr and returns their number.
 
-    A full disk is reported and ends it; all photos without a cartoon then count as failures.
+    Of an animation or a document of several pages, the first frame is used, and the number of the others is reported.
+    If those are damaged, that counts as a failure, but the cartoon is written. A full disk is reported and ends it; all
+    photos without a cartoon then count as failures.
 
     Raises:
         OutputError: a cartoon cannot be written for another reason, and neither could the others.
@@ -45,6 +49,9 @@ def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: Batc
         nonlocal failed
         failed += 1
         bar.write(f"ppcartoon: {error}", file=sys.stderr)
+
+    def show_tile(done: int, total: int) -> None:
+        bar.set_postfix_str(f"tile {done} of {total}" if done < total else "")
 
     def write(result: tuple[Job, Picture, Picture]) -> None:
         nonlocal made
@@ -69,6 +76,15 @@ def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: Batc
             fail(error)
             failed = len(jobs) - made
 
+    def check_frames(source: Path) -> None:
+        try:
+            if remark := images.left_out(source):
+                bar.write(f"ppcartoon: {source}: {remark}", file=sys.stderr)
+        except InputError:
+            fail(InputError(f"{source}: the first frame is used, the others are damaged"))
+
+    predictor = copy.copy(predictor)
+    predictor.progress = show_tile
     with (
         tqdm(total=len(jobs), unit="image", disable=None) as bar,
         until_full(),
@@ -87,6 +103,7 @@ def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: Batc
                     fail(InputError(f"{job.source}: {error}"))
                 cartoons = []
             for (job, photo), rgb in zip(photos, cartoons):
+                check_frames(job.source)
                 write_later((job, photo, Picture(rgb, photo.alpha)))
             bar.update(len(batch) - len(cartoons))
     return failed

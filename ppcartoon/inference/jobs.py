@@ -7,17 +7,31 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError
 from ..images import WRITABLE, opened
 from ..video.formats import ENDINGS as VIDEO_WRITABLE
-from ..video.formats import is_pattern, members
+from ..video.formats import is_pattern, members, partial
 
 VIDEO_ENDINGS = {*VIDEO_WRITABLE, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".3gp"}
 VIDEO_ENDINGS |= {".ogv", ".vob", ".mxf"}
 IMAGE_ENDINGS = {*WRITABLE, ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga", ".ico", ".heic", ".jfif"}
+IMAGE_ENDINGS |= {".heif", ".hif", ".jxl", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2", ".pef"}
+VIDEO_HEADS = (
+    rb".{4}(moov|mdat|wide|ftyp(?!avi[fs]|he[iv][cmsx]|mif1|msf1|crx ))",  # MP4, QuickTime; not AVIF, HEIF, CR3
+    rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI |OggS|FLV\1",  # Matroska and WebM, AVI, Ogg, Flash
+    rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11|\x06\x0e\x2b\x34\x02\x05\1\1",  # WMV, MXF
+    rb"\0\0\1[\xb3\xba]|(G.{187}){3}G|(.{4}G.{187}){3}.{4}G",  # MPEG, its transport stream, and that of camcorders
+)
+VIDEO_HEAD = re.compile(b"|".join(VIDEO_HEADS), re.DOTALL)
+# What systems and programs put beside photos, in lower case.
+COMPANIONS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "picasa.ini", "zbthumbnail.info"}
+COMPANION_ENDINGS = {".aae", ".cos", ".dop", ".ini", ".json", ".lnk", ".lrprev", ".lrv", ".on1", ".pp3", ".srt", ".thm"}
+COMPANION_ENDINGS |= {".url", ".vtt", ".xml", ".xmp"}
+COMPANION_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
 
 
 class Job(NamedTuple):
@@ -47,7 +61,7 @@ def plan(
 ) -> list[Job]:
     """Finds all input files and assigns each an output path, in order.
 
-    Hidden files and the output folder are skipped. Each file is listed once.
+    Hidden files, known companions of photos and the output folder are skipped. Each file is listed once.
 
     Args:
         inputs: files, folders, glob patterns, and patterns such as %05d.png for numbered images.
@@ -82,7 +96,8 @@ def plan(
     originals = {os.path.realpath(path) for job in jobs for path in _files_of(job.source)}
     output_in_input = recursive and any(is_below(output, text) for text in inputs)
     for job in jobs:
-        if any(os.path.realpath(path) in originals for path in _files_of(job.target)):
+        written = [*_files_of(job.target), partial(job.target)]
+        if any(os.path.realpath(path) in originals for path in written):
             raise InputError(f"{job.target}: would replace an input; choose another --output or a --suffix")
         if output_in_input and not job.skip and os.path.lexists(job.target):
             raise InputError(f"{job.target}: exists inside an input folder; remove it, or keep it by --skip-existing")
@@ -90,14 +105,29 @@ def plan(
 
 
 def is_video(path: Path) -> bool:
-    """Whether a path is a video by its ending, an animated GIF, or a pattern for numbered images."""
-    if path.suffix.lower() != ".gif":
-        return path.suffix.lower() in VIDEO_ENDINGS or is_pattern(path)
+    """Whether a path is a video or an animated GIF by its content, or a pattern for numbered images.
+
+    A file that is neither a video nor an image by its content is a video if it has the ending of one.
+    """
+    if is_pattern(path):
+        return True
+    head, named_video = _head(path), path.suffix.lower() in VIDEO_ENDINGS - {".gif"}
+    if VIDEO_HEAD.match(head) or not (named_video or head.startswith(b"GIF8")):
+        return bool(VIDEO_HEAD.match(head))
     try:
         with opened(path) as image:
-            return getattr(image, "is_animated", False)
+            return image.format == "GIF" and image.is_animated
     except InputError:
-        return False
+        return named_video
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file; none if it is a pipe or cannot be read."""
+    with suppress(OSError):
+        if path.is_file():
+            with open(path, "rb") as file:
+                return file.read(1024)
+    return b""
 
 
 def _is_output_file(output: Path, are_videos: list[bool]) -> bool:
@@ -107,11 +137,13 @@ def _is_output_file(output: Path, are_videos: list[bool]) -> bool:
         InputError: the inputs cannot be written to this file.
     """
     ending = output.suffix.lower()
-    if os.path.isdir(output) or not (ending in IMAGE_ENDINGS | VIDEO_ENDINGS or is_pattern(output)):
+    if os.path.isdir(output) or not (re.fullmatch(r"\.[a-z][a-z0-9]{1,4}", ending) or is_pattern(output)):
         return False
     writable = VIDEO_WRITABLE if are_videos[:1] == [True] and not is_pattern(output) else WRITABLE
     if ending not in writable:
-        raise InputError(f"{output}: cannot write this format; choose from {', '.join(writable)}")
+        raise InputError(
+            f"{output}: cannot write this format; choose from {', '.join(writable)}, or create a folder of this name"
+        )
     if len(are_videos) > 1:
         raise InputError(f"{output}: one file for {len(are_videos)} images; give a folder as the output")
     if is_pattern(output) and are_videos != [True]:
@@ -142,8 +174,10 @@ def search(text: str, output: Path, recursive: bool) -> Iterator[tuple[Path, Pat
     if os.path.lexists(text) or (is_pattern(Path(text)) and members(Path(text))):
         yield Path(text), Path(os.path.basename(text))
         return
-    found = [Path(path) for path in sorted(glob.glob(text, recursive=True))]
-    if is_below(output, os.path.dirname(re.split(r"[*?[]", text)[0])):
+    folder, pattern = _split_pattern(text)
+    below = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
+    found = [folder / path for path in below if not is_companion(os.path.basename(path))]
+    if is_below(output, folder):
         found = [path for path in found if path != output and not is_below(path, output)]
     if not found:
         raise InputError(f"{text}: no such file or folder")
@@ -151,10 +185,33 @@ def search(text: str, output: Path, recursive: bool) -> Iterator[tuple[Path, Pat
         yield from search(str(path), output, recursive)
 
 
+def _split_pattern(text: str) -> tuple[Path, str]:
+    """The folder in which a glob pattern searches, whose own name may contain brackets, and the pattern below it."""
+    parts = Path(text).parts
+    existing = next(n for n in range(len(parts), -1, -1) if os.path.isdir(Path(*parts[:n])))
+    return Path(*parts[:existing]), os.path.join("", *parts[existing:])
+
+
 def is_below(path: str | os.PathLike, folder: str | os.PathLike) -> bool:
     """Whether a path is inside a folder, after links are resolved."""
     inner, outer = os.path.realpath(path), os.path.realpath(folder)
     return inner != outer and os.path.commonpath([inner, outer]) == outer
+
+
+def is_companion(name: str) -> bool:
+    """Whether a file name is that of a known companion of photos, such as Thumbs.db or a.xmp."""
+    name = name.lower()
+    return name in COMPANIONS or os.path.splitext(name)[1] in COMPANION_ENDINGS
+
+
+def is_skipped(path: str) -> bool:
+    """Whether a search of a folder leaves out a file, by its path below: hidden, a companion, or in such a folder."""
+    *folders, name = path.split("/")
+    return (
+        is_companion(name)
+        or any(part.startswith(".") for part in (*folders, name))
+        or any(folder.lower() in COMPANION_FOLDERS for folder in folders)
+    )
 
 
 def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
@@ -164,15 +221,15 @@ def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
     empty = True
     for parent, folders, names in os.walk(folder, onerror=refuse):
         here = Path(parent)
-        visible = sorted(name for name in folders if recursive and not name.startswith("."))
+        visible = sorted(name for name in folders if recursive and not is_skipped(f"{name}/"))
         folders[:] = [name for name in visible if os.path.realpath(here / name) != os.path.realpath(output)]
-        for path in (here / name for name in sorted(names) if not name.startswith(".")):
+        for path in (here / name for name in sorted(names) if not is_skipped(name)):
             if os.path.isfile(path) or not os.path.exists(path):  # broken links are errors later; pipes are skipped
                 empty = False
                 yield path
     if empty:
         advice = "" if recursive else "; --recursive searches its subfolders"
-        raise InputError(f"{folder}: no files in this folder{advice}")
+        raise InputError(f"{folder}: no photos or videos in this folder{advice}")
 
 
 def names(relative: list[str], suffix: str, ext: str, are_videos: Sequence[bool] | None = None) -> list[str]:

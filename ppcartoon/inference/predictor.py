@@ -51,6 +51,8 @@ class CartoonPredictor:
 
     Attributes:
         sizes_used: the longer sides in pixels at which the network has seen images so far.
+        progress: called after each tile of an image with the number of its tiles so far, and of all; does nothing at
+            first.
 
     Raises:
         InputError: the style, engine or device does not exist, the weights file cannot be used, or a number is out of
@@ -79,6 +81,7 @@ class CartoonPredictor:
         self.weights = weights.load_style(style) if weights_file is None else weights.load(Path(weights_file))
         self.engine = engines.create(self.weights, engine, device, threads, precision)
         self.batch_size, self.tile, self.sizes_used = batch_size, tile, set()
+        self.progress: Callable[[int, int], None] = lambda done, total: None
         self._set(working_size, keep_colors, strength)
 
     def _set(self, working_size: int | Literal["auto"], keep_colors: float, strength: float) -> None:
@@ -166,7 +169,7 @@ class CartoonPredictor:
             elif alpha > 0:
                 own = self._sampled_stats(photo, tiling.SAMPLES // 4)
                 used = np.float32(alpha * own + (1 - alpha) * stats)
-            return tiling.cartoonize_tiles(self.engine, photo, tile, used[0]), used
+            return tiling.cartoonize_tiles(self.engine, photo, tile, used[0], self.progress), used
 
         return self._in_memory(run, height, width)
 
@@ -201,7 +204,10 @@ class CartoonPredictor:
     def _run(self, photos: list[np.ndarray], tile: int) -> Iterable[np.ndarray]:
         """Cartoons of photos of one shape, in tiles unless `tile` is 0."""
         if tile:
-            return [tiling.cartoonize_tiles(self.engine, photo, tile, self._sampled_stats(photo)) for photo in photos]
+            return [
+                tiling.cartoonize_tiles(self.engine, photo, tile, self._sampled_stats(photo), self.progress)
+                for photo in photos
+            ]
         height, width = photos[0].shape[:2]
         outputs = self.engine(images.to_network(np.stack([images.pad(photo) for photo in photos])))
         return np.ascontiguousarray(images.from_network(outputs[:, :, :height, :width]))

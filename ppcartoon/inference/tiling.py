@@ -7,8 +7,9 @@ network's receptive field, so with the exact statistics of the whole image the r
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +49,13 @@ def sampled_stats(engine: Engine, image: np.ndarray, count: int = SAMPLES) -> np
     return engine.pooled_stats(to_network(_samples(image, count)))
 
 
-def cartoonize_tiles(engine: Engine, image: np.ndarray, tile: int, stats: np.ndarray) -> np.ndarray:
+def cartoonize_tiles(
+    engine: Engine,
+    image: np.ndarray,
+    tile: int,
+    stats: np.ndarray,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
     """The cartoon of an image, RGB uint8 [H, W, 3], in tiles.
 
     Args:
@@ -56,16 +63,18 @@ def cartoonize_tiles(engine: Engine, image: np.ndarray, tile: int, stats: np.nda
         image: RGB uint8 [H, W, 3].
         tile: pixels a side of a tile at most, a multiple of 4.
         stats: LN statistics [L, 2] that all tiles use.
+        progress: called after each tile with the number of tiles so far, and of all.
     """
     network = engine.with_fixed_stats(stats)
     cartoon = np.empty_like(image)
-    for y in spans(image.shape[0], tile):
-        for x in spans(image.shape[1], tile):
-            patch = pad(image[y.start : y.stop, x.start : x.stop])
-            output = from_network(network(to_network(patch[None])))[0]
-            cartoon[y.low : y.high, x.low : x.high] = output[
-                y.low - y.start : y.high - y.start, x.low - x.start : x.high - x.start
-            ]
+    tiles = list(itertools.product(*(list(spans(length, tile)) for length in image.shape[:2])))
+    for done, (y, x) in enumerate(tiles, 1):
+        patch = pad(image[y.start : y.stop, x.start : x.stop])
+        output = from_network(network(to_network(patch[None])))[0]
+        cartoon[y.low : y.high, x.low : x.high] = output[
+            y.low - y.start : y.high - y.start, x.low - x.start : x.high - x.start
+        ]
+        progress(done, len(tiles))
     return cartoon
 
 

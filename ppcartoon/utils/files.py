@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import stat
+import tempfile
 import threading
 import time
 import uuid
@@ -25,6 +26,14 @@ DAY = 86400  # seconds after which a temporary file of another machine or contai
 
 _cleaned: set[Path] = set()
 _cleaning = threading.Lock()
+
+
+def cache_home() -> Path:
+    """~/.cache; for a user without a home folder, a folder of this user among the temporary files."""
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def cartoonize(
         InputError: PyAV or OpenCV is missing, the source cannot be read, contains no frames, or the options do not fit;
             nothing is written.
         OutputError: the target cannot be written, and is unchanged.
-        Interrupted: by Ctrl-C or SIGTERM; the message says at which time the target ends.
+        Interrupted: by Ctrl-C or SIGTERM; the message names the file with the part that is done.
 
     Example:
         >>> cartoonize("a.mp4", "cartoon.mp4", CartoonPredictor())

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from .. import images
 from ..errors import InputError
 from ..utils.timecode import show_time
 from .formats import members
 from .media import MAX_MEGAPIXELS
-from .reader import ROUNDING, Frame, VideoReader
+from .reader import ROUNDING, Frame, Gap, VideoReader
 
 RATE = 25  # default images per second
+SHOWN_GAPS = 3
 TOLERANCE = 0.5  # seconds that may be missing at the end of a video: durations in containers are inexact
 
 
@@ -52,6 +52,7 @@ class VideoClip:
         time_base: the unit of the timestamps, in seconds.
         frame_count: approximate number of frames; None if unknown.
         warnings: what could not be read so far.
+        remarks: what is unusual in the timestamps so far.
 
     Raises:
         InputError: the file is missing, is not a video, contains no frames, or has larger frames than allowed.
@@ -99,11 +100,27 @@ class VideoClip:
         found, reader = [], self.reader
         if reader.broken:
             found.append(f"{reader.broken} damaged pieces skipped, the rest is kept")
+        if gaps := self._gaps(damaged=True):
+            found.append(f"damaged, without frames for {_show_gaps(gaps)}; the rest is kept")
         end = min(reader.stream_duration or 0, self.time_range.start + self.time_range.duration - reader.offset)
         if reader.decoded_until < end - TOLERANCE:
             until, total = show_time(reader.decoded_until), show_time(reader.stream_duration)
             found.append(f"truncated at {until} of {total}, the part before is kept")
         return found
+
+    @property
+    def remarks(self) -> list[str]:
+        found = []
+        if gaps := self._gaps(damaged=False):
+            found.append(f"without frames for {_show_gaps(gaps)}, where the frame before stays")
+        if self.reader.corrected:
+            found.append(f"timestamps that did not rise and were corrected: {self.reader.corrected}")
+        return found
+
+    def _gaps(self, damaged: bool) -> list[Gap]:
+        start = self.time_range.start - self.reader.offset
+        inside = (gap for gap in self.reader.gaps if gap.start + gap.seconds > start and gap.damaged == damaged)
+        return [gap for gap in inside if gap.start < start + self.time_range.duration]
 
 
 class ImageSequence:
@@ -121,6 +138,7 @@ class ImageSequence:
             raise InputError(f"{pattern}: no images match this pattern")
         self.frame_count = sum(self._time(i) is not None for i in range(len(self.files)))
         self.warnings: list[str] = []
+        self.remarks: list[str] = []
 
     def __enter__(self) -> ImageSequence:
         return self
@@ -150,14 +168,14 @@ class ImageSequence:
                 self.warnings.append(f"{error}; skipped")
 
 
-def resized(frames: Iterator[Frame], max_size: int | None) -> Iterator[Frame]:
-    """The frames, all in the size of the first, with the longer side at most `max_size` pixels."""
-    size = None
+def reduced(frames: Iterator[Frame], max_size: int | None) -> Iterator[Frame]:
+    """The frames, with the longer side at most `max_size` pixels."""
     for frame in frames:
         rgb = np.ascontiguousarray(frame.rgb)
-        if max_size:
-            rgb = images.shrink(images.Picture(rgb), max_size).rgb
-        size = size or rgb.shape[1::-1]
-        if rgb.shape[1::-1] != size:
-            rgb = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
-        yield frame._replace(rgb=rgb)
+        yield frame._replace(rgb=images.shrink(images.Picture(rgb), max_size).rgb if max_size else rgb)
+
+
+def _show_gaps(gaps: list[Gap]) -> str:
+    shown = [f"{gap.seconds:.2f} s at {show_time(gap.start)}" for gap in gaps[:SHOWN_GAPS]]
+    rest = gaps[SHOWN_GAPS:]
+    return ", ".join(shown) + (f" and {sum(gap.seconds for gap in rest):.2f} s in {len(rest)} more" if rest else "")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
 
 import av
 import numpy as np
 from av.filter import Graph
+
+from ..images.color import beyond_srgb, to_srgb
 
 UNSPECIFIED = 2  # color matrix (ITU-T H.273); players then assume BT.709 from HD on
 HD = 720
@@ -82,56 +83,3 @@ def _upright(rgb: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     if abs(b) > abs(a):
         a, d, rgb = c, b, rgb.transpose(1, 0, 2)
     return rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-
-
-PQ, HLG = 16, 18  # transfer characteristics of ITU-T H.273
-WIDE_PRIMARIES = {  # color primaries of H.273, BT.2020 and Display P3, and their matrices to BT.709's
-    9: ((1.6605, -0.5876, -0.0728), (-0.1246, 1.1329, -0.0083), (-0.0182, -0.1006, 1.1187)),
-    12: ((1.2249, -0.2249, 0.0), (-0.0421, 1.0421, 0.0), (-0.0196, -0.0786, 1.0983)),
-}
-LUMA = (0.2627, 0.6780, 0.0593)  # BT.2020
-WHITE, PEAK = 203, 1000  # nits: HDR reference white (ITU-R BT.2408), peak of an HLG display
-GAMMA = 2.4  # of displays for SDR
-
-
-def beyond_srgb(transfer: int, primaries: int) -> bool:
-    """Whether a signal is HDR or has wide primaries, and needs `to_srgb`."""
-    return transfer in (PQ, HLG) or primaries in WIDE_PRIMARIES
-
-
-def to_srgb(signal: np.ndarray, transfer: int, primaries: int) -> np.ndarray:
-    """Converts HDR or wide-gamut R'G'B' to sRGB: reference white becomes 255, values outside sRGB are clipped.
-
-    Args:
-        signal: R'G'B' uint16 [H, W, 3], full range.
-        transfer: transfer characteristics, numbered by ITU-T H.273.
-        primaries: color primaries, likewise.
-
-    Returns:
-        uint8 [H, W, 3].
-    """
-    light = _light(transfer)[signal]
-    if transfer == HLG:
-        light *= (light @ np.float32(LUMA))[..., None] ** 0.2 * np.float32(PEAK / WHITE)
-    if primaries in WIDE_PRIMARIES:
-        light = light @ np.float32(WIDE_PRIMARIES[primaries]).T
-    light = light.clip(0, 1)
-    if transfer in (PQ, HLG):  # sRGB's curve; SDR keeps its own
-        light = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** np.float32(1 / 2.4) - 0.055)
-    else:
-        light **= np.float32(1 / GAMMA)
-    return np.uint8(255 * light + 0.5)
-
-
-@lru_cache(maxsize=4)
-def _light(transfer: int) -> np.ndarray:
-    """Linear light of the 65,536 signal values: display light with reference white at 1, or scene light of HLG."""
-    signal = np.linspace(0, 1, 1 << 16)
-    if transfer == PQ:  # SMPTE ST 2084
-        root = signal ** (32 / 2523)
-        y = np.maximum(root - 3424 / 4096, 0) / (2413 / 128 - 2392 / 128 * root)
-        return np.float32(y ** (16384 / 2610) * 10000 / WHITE)
-    if transfer == HLG:  # ITU-R BT.2100
-        high = (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12
-        return np.float32(np.where(signal <= 0.5, signal**2 / 3, high))
-    return np.float32(signal**GAMMA)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 try:
     import cv2
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise InputError('videos need OpenCV: pip install "ppcartoon[video]"') from error
 
 TIME_CONSTANT = 0.5  # seconds, of the exponential decay with which LN statistics follow the video between cuts
@@ -55,6 +55,11 @@ class Deflicker:
         self._statistics: np.ndarray | None = None
         self._gray: np.ndarray | None = None
         self._cartoon: np.ndarray | None = None
+
+    @property
+    def working_size(self) -> int | str:
+        """Longer side in pixels at which the network sees the frames; 0: full resolution; "auto" before the first."""
+        return self._predictor.working_size
 
     def __call__(self, frame: np.ndarray, time: float) -> np.ndarray:
         """Cartoonizes the frame at a time in seconds; RGB uint8 [H, W, 3] in and out.

@@ -70,6 +70,11 @@ def is_pattern(path: Path) -> bool:
     return len(NUMBER.findall(path.name)) == 1 and path.suffix.lower() not in ENDINGS and not path.is_file()
 
 
+def partial(target: Path) -> Path:
+    """The path of the part of a video that was done when it was interrupted, such as cartoon.partial.mp4."""
+    return target.with_name(f"{target.stem}.partial{target.suffix}")
+
+
 def member(pattern: Path, number: int) -> Path:
     """The path of the image with the given number."""
     return pattern.with_name(NUMBER.sub(lambda found: f"{number:{found[1] or ''}d}", pattern.name))

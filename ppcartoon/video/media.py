@@ -125,6 +125,12 @@ class MediaFile:
             limit = self._max_pixels // 1_000_000
             raise InputError(f"{self._path}: {width}x{height}: more than {limit} megapixels, the limit")
 
+    def __enter__(self) -> MediaFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._container, name)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,7 +22,7 @@ from ..utils.files import atomic
 from ..utils.signals import Stop, graceful_interrupt
 from ..utils.threads import prefetch, write_behind
 from ..utils.timecode import show_time
-from .formats import ENDINGS, MUXERS, choose_codec, is_pattern
+from .formats import ENDINGS, MUXERS, choose_codec, is_pattern, partial
 
 if TYPE_CHECKING:
     from ..inference.predictor import CartoonPredictor
@@ -26,13 +30,14 @@ if TYPE_CHECKING:
 try:
     from av import FFmpegError
 
-    from .clips import ImageSequence, TimeRange, VideoClip, resized
+    from .clips import ImageSequence, TimeRange, VideoClip, reduced
     from .media import MAX_MEGAPIXELS
     from .writer import FrameWriter, GifWriter, ImageSequenceWriter, VideoWriter
 except ModuleNotFoundError as error:
     raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
 
 SAMPLE = 8  # frames from which the working size of a video is chosen
+MEASURED = 4  # frames after which the time for all is estimated, by the fastest: some of them prepare the network
 
 
 class VideoOptions(NamedTuple):
@@ -47,6 +52,7 @@ class VideoOptions(NamedTuple):
         crf: constant rate factor, 0 is the best quality; None for the default of the codec.
         fps: frames per second of numbered images; None for 25.
         quality: 1 to 100, of numbered images in JPEG or WebP.
+        skip_existing: keep numbered images of the target that exist, and cartoonize only the others.
         max_megapixels: a video of larger frames is refused; later in a video they are skipped.
     """
 
@@ -58,7 +64,22 @@ class VideoOptions(NamedTuple):
     crf: int | None = None
     fps: float | None = None
     quality: int = 95
+    skip_existing: bool = False
     max_megapixels: int = MAX_MEGAPIXELS
+
+
+class Estimate(NamedTuple):
+    """What is known about a run after the first frames of a video.
+
+    Attributes:
+        size: width and height of the frames in pixels.
+        frames: approximate number of all; None if unknown.
+        seconds: approximate time for each of them.
+    """
+
+    size: tuple[int, int]
+    frames: int | None
+    seconds: float
 
 
 class VideoReport(NamedTuple):
@@ -68,11 +89,13 @@ class VideoReport(NamedTuple):
         frames: number of frames that were cartoonized.
         seconds: their total duration.
         warnings: what could not be read from the source, one line each.
+        remarks: what else differs from the source, one line each.
     """
 
     frames: int
     seconds: float
     warnings: list[str]
+    remarks: list[str]
 
 
 def process(
@@ -80,10 +103,12 @@ def process(
     target: Path,
     cartoonize_frame: Callable[[np.ndarray, float], np.ndarray],
     options: VideoOptions | None = None,
+    describe: Callable[[Estimate], str] | None = None,
 ) -> VideoReport:
     """Cartoonizes a video, with its audio and timestamps, and shows a progress bar.
 
-    On Ctrl-C or SIGTERM it stops after the current frame; the target then contains everything up to that frame.
+    On Ctrl-C or SIGTERM it stops after the current frame. Everything up to that frame is then in a file beside the
+    target, such as cartoon.partial.mp4, which the next complete run removes.
 
     Args:
         source: any video that FFmpeg reads, or numbered images such as frames/%05d.png.
@@ -91,11 +116,12 @@ def process(
         cartoonize_frame: called in this thread, in order of time, with a frame, RGB uint8 [H, W, 3], and its time in
             seconds from `options.start`; returns a cartoon of the same shape.
         options: see `VideoOptions`.
+        describe: called after the first frames; returns a line that is written to standard error.
 
     Raises:
         InputError: the source cannot be read, contains no frames, or the options do not fit; nothing is written.
         OutputError: the target cannot be written, and is unchanged.
-        Interrupted: by Ctrl-C or SIGTERM; the message says at which time the target ends.
+        Interrupted: by Ctrl-C or SIGTERM; the message names the file with the part that is done.
     """
     options = options or VideoOptions()
     _check(target, options)
@@ -108,10 +134,9 @@ def process(
             bar.write("stopping after this frame; press Ctrl-C once more to discard the output", file=sys.stderr)
 
         with graceful_interrupt(announce) as stop:
-            report = _run(clip, source, target, cartoonize_frame, options, stop, bar)
+            report = _run(clip, source, target, cartoonize_frame, options, stop, bar, describe)
     if stop:
-        message = f"{target}: stopped at {show_time(report.seconds)}; the part up to there was saved and is playable"
-        raise Interrupted(message, stop.number)
+        raise Interrupted(f"{target}: stopped after its last frame; it is complete", stop.number)
     return report
 
 
@@ -149,12 +174,16 @@ def _open_clip(source: Path, options: VideoOptions) -> VideoClip | ImageSequence
 
 @contextmanager
 def _open_writer(
-    clip: VideoClip | ImageSequence, source: Path, target: Path, options: VideoOptions
+    clip: VideoClip | ImageSequence, source: Path, target: Path, options: VideoOptions, stop: Stop
 ) -> Iterator[FrameWriter]:
-    """The writer of the target. A file appears when the block ends without error; numbered images appear one by one."""
+    """The writer of the target. A file appears when the block ends without error; numbered images appear one by one.
+
+    Raises:
+        Interrupted: there was a signal; what was written up to `until` of the writer is saved.
+    """
     with nullcontext() if is_pattern(target) else atomic(target) as temporary:
         if temporary is None:
-            writer: FrameWriter = ImageSequenceWriter(target, options.quality)
+            writer: FrameWriter = ImageSequenceWriter(target, options.quality, clip)
         elif target.suffix.lower() == ".gif":
             writer = GifWriter(temporary, clip, source)
         else:
@@ -168,6 +197,14 @@ def _open_writer(
             raise InputError(
                 f"{target}: cannot be written ({error.strerror}); the audio of {source} may be damaged"
             ) from error
+        if writer.until < math.inf:
+            saved = target
+            if temporary:
+                saved = partial(target)
+                os.replace(temporary, saved)
+            message = f"{saved}: stopped at {show_time(writer.until)}; the part up to there was saved"
+            raise Interrupted(message, stop.number)
+    partial(target).unlink(missing_ok=True)
 
 
 def _run(
@@ -178,23 +215,33 @@ def _run(
     options: VideoOptions,
     stop: Stop,
     bar: tqdm,
+    describe: Callable[[Estimate], str] | None,
 ) -> VideoReport:
-    count, seconds = 0, 0.0
-    with _open_writer(clip, source, target, options) as writer:
-        with write_behind(writer.write) as write, prefetch(resized(clip.frames(), options.max_size)) as frames:
+    count, existing, seconds, ends = 0, 0, 0.0, []
+    with _open_writer(clip, source, target, options, stop) as writer:
+        with write_behind(writer.write) as write, prefetch(reduced(clip.frames(), options.max_size)) as frames:
             for frame in frames:
                 if stop:
                     break
+                bar.update()
+                seconds = frame.time + (frame.duration or float(1 / clip.rate))
+                if options.skip_existing and writer.has(frame):
+                    existing += 1
+                    continue
+                count += 1
                 with naming(source):
                     rgb = cartoonize_frame(frame.rgb, frame.time)
                 if options.side_by_side:
                     rgb = np.hstack([frame.rgb, rgb])
                 write(frame._replace(rgb=rgb))
-                count, seconds = count + 1, frame.time + (frame.duration or float(1 / clip.rate))
-                bar.update()
+                if count <= MEASURED:
+                    ends.append(perf_counter())
+                if count == MEASURED and describe:
+                    each = min(after - before for before, after in pairwise(ends))
+                    bar.write(describe(Estimate(frame.rgb.shape[1::-1], clip.frame_count, each)), file=sys.stderr)
         if not count and stop:
             raise Interrupted(f"{source}: stopped before its first frame; nothing was saved", stop.number)
-        if not count:
+        if not count + existing:
             reason = (
                 "; ".join(clip.warnings) or "has no frames in the selected time range; check --start and --duration"
             )
@@ -202,4 +249,6 @@ def _run(
         if stop:
             writer.until = seconds
     warnings = [f"{source}: {warning}" for warning in (*clip.warnings, *writer.warnings)]
-    return VideoReport(count, seconds, warnings)
+    skipped = [f"{existing} of {count + existing} numbered images were there already"] if existing else []
+    remarks = [f"{source}: {remark}" for remark in (*skipped, *clip.remarks, *writer.remarks)]
+    return VideoReport(count, seconds, warnings, remarks)

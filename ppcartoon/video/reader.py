@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,13 +21,16 @@ from ..utils.machine import cores
 from ..utils.timecode import parse_time
 from .color import Renderer, filter_chain, square_size
 from .media import MAX_MEGAPIXELS, MediaFile
+from .timestamps import JUMP, Timeline, sorted_times
 
 CUT = 0.15  # FFmpeg's score of a scene change, in [0, 1]; low, since near-duplicates are removed later
 SETTLED = 1.0  # seconds after a cut, when most fades are over
 GAP = 0.2  # minimum seconds between I-frames: some codecs have nothing else
 SEEK_BACK = 0, 10, 60  # seconds: tried in turn, where a seek finds no I-frame before its target
-RESTART = 1.0  # seconds that timestamps must jump back to count as restarted
 ROUNDING = 0.001  # seconds: timestamps are rounded by containers
+LONG_GAP = 1.0  # seconds without a frame that are worth a remark, in undamaged files
+CONTIGUOUS = {"matroska,webm", "flv"}  # containers that store next to nothing between packets,
+MAX_OVERHEAD = 512  # in bytes
 LOOK_BACK = 1.0  # seconds decoded before the first selected frame, for the scene score to settle
 
 
@@ -49,6 +52,20 @@ class Frame(NamedTuple):
     late: bool = False
 
 
+class Gap(NamedTuple):
+    """A part of a video without frames.
+
+    Attributes:
+        start: in seconds.
+        seconds: that it lasts.
+        damaged: whether a part of the file cannot be read there.
+    """
+
+    start: float
+    seconds: float
+    damaged: bool
+
+
 class VideoReader:
     """A video file, for a `with` block.
 
@@ -67,6 +84,8 @@ class VideoReader:
         seekable: whether reading can start in the middle.
         time_base: the unit of the timestamps, in seconds.
         broken: number of packets and frames so far that could not be decoded and were skipped.
+        gaps: damaged or long parts so far without frames.
+        corrected: number of frames so far whose stored times did not rise.
 
     Raises:
         InputError: the file is missing, is not a video, contains no frames, or has larger frames than allowed.
@@ -91,8 +110,14 @@ class VideoReader:
         audio = [stream for stream in self._container.streams.audio if stream.start_time is not None]
         starts = [float((stream.start_time or 0) * stream.time_base) for stream in (self._stream, *audio)]
         self._first, self.offset, self.decoded_until = starts[0], starts[0] - min(starts), 0.0
-        self.stream_duration = _stream_duration(self._stream)
-        self.duration = self.stream_duration or (self._container.duration or 0) / av.time_base or None
+        self.gaps: list[Gap] = []
+        self.corrected = 0
+        self._damages: list[float] = []  # times at which a part of the file cannot be read
+        self._contiguous = self._container.format.name in CONTIGUOUS
+        self._in_file_order = bool(self._stream.codec_context.has_b_frames)
+        self.stream_duration = _stream_duration(self._stream, self._first)
+        duration = (self._container.duration or 0) / av.time_base
+        self.duration = self.stream_duration or duration or None
         self.rate = self._stream.average_rate or self._stream.codec_context.framerate or Fraction(25)
         self.time_base = self._stream.time_base
 
@@ -169,40 +194,70 @@ class VideoReader:
             self._container.seek(0)
 
     def _decode(self) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Decoded frames with their times, from the current position in the file."""
+        """Decoded frames with their times, which rise, from the current position in the file."""
         step = 1 / float(self._stream.codec_context.framerate or self._stream.average_rate or 25)
-        time, gap = -step, 0.0
-        packets = self._container.demux(self._stream)
+        limit = 2 * (self.stream_duration or math.inf) + 10  # containers understate the duration at times
+        timeline, end = Timeline(0.0, step, limit), None
+        all_frames = self._stream.codec_context.skip_frame != "NONKEY"
+        decoded = sorted_times(self._decode_as_stored(), lambda: self._in_file_order and all_frames)
+        for (stored, frame), (after, _) in pairwise(chain(decoded, [(None, None)])):
+            corrected = timeline.corrected
+            time = timeline.place(stored, step, after)
+            self.corrected += timeline.corrected - corrected
+            if end is not None and all_frames and time > end + step / 2:
+                self._note_gap(end, time)
+            end = time + (_duration(frame) or step)
+            self.decoded_until = max(self.decoded_until, end)
+            yield time, frame
+
+    def _note_gap(self, start: float, end: float) -> None:
+        damaged = any(start - JUMP < time < end + JUMP for time in self._damages)
+        gap = Gap(start, end - start, damaged)
+        if (damaged or gap.seconds > LONG_GAP) and gap not in self.gaps:
+            self.gaps.append(gap)
+
+    def _decode_as_stored(self) -> Iterator[tuple[float | None, av.VideoFrame]]:
+        """Decoded frames with their times as stored, if any."""
+        packets, position, before, time = self._container.demux(), math.inf, -math.inf, 0.0
         while True:
             try:
                 packet = next(packets)
+                if packet.pts is not None:
+                    time = float(packet.pts * packet.time_base) - self._first
+                hole = self._contiguous and packet.pos is not None and packet.pos > position + MAX_OVERHEAD
+                if hole or packet.is_corrupt:
+                    self._damages.append(time)
+                position = math.inf if packet.pos is None else packet.pos + packet.size
+                if packet.stream.index != self._stream.index:
+                    continue
+                if packet.pts is not None:
+                    self._in_file_order &= packet.pts > before
+                    before = packet.pts
                 decoded = packet.decode()
             except StopIteration:
                 return
             except IndexError:  # raised by PyAV where a stream starts that was not there at first
-                packets = self._container.demux(self._stream)
+                packets = self._container.demux()
                 continue
             except av.FFmpegError:
                 self.broken += 1
+                self._damages.append(time)
                 continue
             for frame in decoded:
-                expected, timed = time + step, self._has_timestamps and frame.time is not None
-                time = frame.time - self._first + gap if timed else expected
-                if time < expected - RESTART:  # timestamps restart where videos were concatenated
-                    gap, time = gap + expected - time, expected
                 if frame.is_corrupt:
                     self.broken += 1
+                    self._damages.append(time)
                 else:
-                    self.decoded_until = max(self.decoded_until, time + _duration(frame))
-                    yield time, frame
+                    timed = self._has_timestamps and frame.time is not None
+                    yield frame.time - self._first if timed else None, frame
 
 
-def _stream_duration(stream: av.VideoStream) -> float | None:
+def _stream_duration(stream: av.VideoStream, first: float) -> float | None:
     """Seconds that a stream lasts, by its container or Matroska's tags; None if neither states it."""
     if stream.duration and stream.duration > 0:
         return float(stream.duration * stream.time_base)
-    with suppress(ValueError):
-        return parse_time(stream.metadata.get("DURATION", "")) or None
+    with suppress(ValueError):  # the tag is the time at which the stream ends
+        return max(0.0, parse_time(stream.metadata.get("DURATION", "")) - first) or None
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -12,15 +13,16 @@ from pathlib import Path
 import av
 import numpy as np
 from av.filter import Graph
+from PIL import Image, ImageOps
 
 from .. import images
 from ..errors import InputError
 from ..utils.machine import cores
-from .audio import AudioWriter
 from .clips import ImageSequence, VideoClip
 from .color import filter_chain
 from .formats import MUXERS, Codec, member
 from .reader import Frame
+from .tracks import TrackWriter, everything_but_frames
 
 FINEST = 1_000_000  # timestamps per second at most
 GIF_TIME_BASE = Fraction(1, 100)
@@ -34,11 +36,13 @@ class FrameWriter:
 
     Attributes:
         until: seconds at which the audio ends; by default all of it is written.
-        warnings: what could not be copied from the source.
+        warnings: what could not be read from the source.
+        remarks: what the output could not hold, and what was changed to fit it.
     """
 
     until = math.inf
     warnings: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
     def __enter__(self) -> FrameWriter:
         return self
@@ -55,9 +59,15 @@ class FrameWriter:
         """
         raise NotImplementedError
 
+    def has(self, frame: Frame) -> bool:
+        """Whether the output of a frame exists on its own."""
+        return False
+
 
 class _Encoded(FrameWriter):
-    """A file that FFmpeg encodes, for a `with` block; a file without frames is incomplete.
+    """A file that FFmpeg encodes, for a `with` block, of at least one frame.
+
+    All frames get the size of the first: others are fitted into it, with black bars where the proportions differ.
 
     Subclasses define `add_stream`, `filters` on the frames and, if needed, `prepare`.
     """
@@ -70,10 +80,12 @@ class _Encoded(FrameWriter):
         self.stream: av.VideoStream | None = None
         self._graph: Graph | None = None
         self._durations: dict[int, int] = {}  # by timestamp
+        self._size: tuple[int, int] | None = None
+        self._fitted: Counter[tuple[int, int]] = Counter()  # frames by their size
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         try:
-            if kind is None and self.stream:
+            if kind is None:
                 self.finish()
                 self.out.close()
         finally:
@@ -81,17 +93,36 @@ class _Encoded(FrameWriter):
                 self.out.close()
 
     def write(self, frame: Frame) -> None:
-        """Writes a frame; one too soon after the previous is dropped."""
-        encoded = av.VideoFrame.from_ndarray(self.prepare(frame.rgb))
-        encoded.pts, encoded.time_base = round(frame.time / self.time_base), self.time_base
-        if encoded.pts < self.last + self.min_step:
-            return
-        duration = round((frame.duration or 1 / self.rate) / self.time_base)
-        self._durations[encoded.pts] = max(self.min_step, duration)
+        encoded = av.VideoFrame.from_ndarray(self.prepare(self._fit(frame.rgb)))
+        encoded.pts, encoded.time_base = self.ticks(frame), self.time_base
+        self._durations[encoded.pts] = max(self.min_step, round(self.duration(frame) / self.time_base))
         self.last = encoded.pts
         if not self.stream:
             self._start(encoded)
         self._encode(encoded)
+
+    def ticks(self, frame: Frame) -> int:
+        """The timestamp of a frame in units of the time base, later than that of the frame before."""
+        return max(round(frame.time / self.time_base), self.last + self.min_step)
+
+    def duration(self, frame: Frame) -> float:
+        return frame.duration or float(1 / self.rate)
+
+    @property
+    def remarks(self) -> list[str]:
+        if not self._fitted:
+            return []
+        (width, height), count = self._fitted.most_common(1)[0][0], self._fitted.total()
+        sizes = f"{width}x{height}" if len(self._fitted) == 1 else f"other sizes, such as {width}x{height},"
+        return [f"{count} frames of {sizes} were fitted into {self._size[0]}x{self._size[1]}, that of the first"]
+
+    def _fit(self, rgb: np.ndarray) -> np.ndarray:
+        size = rgb.shape[1], rgb.shape[0]
+        self._size = self._size or size
+        if size == self._size:
+            return rgb
+        self._fitted[size] += 1
+        return np.asarray(ImageOps.pad(Image.fromarray(rgb), self._size, Image.Resampling.LANCZOS, "black"))
 
     def finish(self) -> None:
         self._encode(None)
@@ -144,28 +175,33 @@ class VideoWriter(_Encoded):
         time_base = clip.time_base if clip.time_base.denominator <= FINEST else Fraction(1, FINEST)
         super().__init__(path, muxer, clip.rate, time_base, options)
         self.codec, self.clip = codec, clip
-        self._audio: AudioWriter | None = None
+        self._tracks: TrackWriter | None = None
 
     def __exit__(self, *error: object) -> None:
         try:
             super().__exit__(*error)
         finally:
-            if self._audio:
-                self._audio.__exit__()
+            if self._tracks:
+                self._tracks.__exit__()
 
     def write(self, frame: Frame) -> None:
         super().write(frame)
-        if self._audio:
-            self._audio.write(frame.time)
+        if self._tracks:
+            self._tracks.write(frame.time)
 
     def finish(self) -> None:
         super().finish()
-        if self._audio:
-            self._audio.write(self.until)
+        if self._tracks:
+            self._tracks.write(self.until)
 
     @property
     def warnings(self) -> Sequence[str]:
-        return self._audio.warnings if self._audio else ()
+        return self._tracks.warnings if self._tracks else ()
+
+    @property
+    def remarks(self) -> list[str]:
+        left_out = self._tracks.left_out if self._tracks else []
+        return super().remarks + _left_out(left_out, self.out.format.name)
 
     def prepare(self, rgb: np.ndarray) -> np.ndarray:
         height, width = rgb.shape[:2]
@@ -182,7 +218,7 @@ class VideoWriter(_Encoded):
         if self.codec.encoder == "libx265" and self.out.format.name in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # required by Apple's players
         if self.clip.audio_path:  # audio streams follow the video stream, as players expect
-            self._audio = AudioWriter(self.clip.audio_path, self.out, self.clip.time_range)
+            self._tracks = TrackWriter(self.clip.audio_path, self.out, self.clip.time_range)
         return stream
 
     def filters(self, frame: av.VideoFrame) -> Graph:
@@ -204,6 +240,31 @@ class GifWriter(_Encoded):
 
     def __init__(self, path: Path, clip: VideoClip | ImageSequence, source: Path) -> None:
         super().__init__(path, "gif", clip.rate, GIF_TIME_BASE, {"loop": str(_loop_count(source))})
+        self.clip, self._waiting, self._count, self._merged = clip, None, 0, 0
+
+    def write(self, frame: Frame) -> None:
+        """Writes the frame before, unless it is too close: then the longer of the two stays for the time of both."""
+        before, self._waiting = self._waiting, frame
+        self._count += 1
+        if before is None:
+            return
+        if round(frame.time / self.time_base) < self.ticks(before) + self.min_step:
+            kept = frame if self.duration(frame) >= self.duration(before) else before
+            end = frame.time + self.duration(frame)
+            self._waiting = kept._replace(time=before.time, duration=end - before.time)
+            self._merged += 1
+        else:
+            super().write(before)
+
+    def finish(self) -> None:
+        super().write(self._waiting)
+        super().finish()
+
+    @property
+    def remarks(self) -> list[str]:
+        merged = f"{self._merged} of {self._count} frames left out: a GIF holds at most 50 per second"
+        found = super().remarks + ([merged] if self._merged else [])
+        return found + _left_out(_besides_frames(self.clip), "a GIF")
 
     def add_stream(self) -> av.VideoStream:
         stream = self.out.add_stream("gif", self.rate)
@@ -238,10 +299,26 @@ class ImageSequenceWriter(FrameWriter):
     Args:
         pattern: of their paths, such as frames/%05d.png.
         quality: 1 to 100, of JPEG and WebP.
+        clip: the source.
     """
 
-    def __init__(self, pattern: Path, quality: int) -> None:
-        self.pattern, self.quality = pattern, quality
+    def __init__(self, pattern: Path, quality: int, clip: VideoClip | ImageSequence) -> None:
+        self.pattern, self.quality, self.clip = pattern, quality, clip
 
     def write(self, frame: Frame) -> None:
         images.write(member(self.pattern, frame.number), images.Picture(frame.rgb), self.quality)
+
+    def has(self, frame: Frame) -> bool:
+        return member(self.pattern, frame.number).is_file()
+
+    @property
+    def remarks(self) -> list[str]:
+        return _left_out(_besides_frames(self.clip), "numbered images")
+
+
+def _besides_frames(clip: VideoClip | ImageSequence) -> list[str]:
+    return everything_but_frames(clip.audio_path) if clip.audio_path else []
+
+
+def _left_out(found: list[str], container: str) -> list[str]:
+    return [f"left out, since {container} cannot hold it: {', '.join(found)}"] if found else []

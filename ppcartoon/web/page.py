@@ -77,7 +77,7 @@ def _photo_tab(studio: Studio, examples: list[Path]) -> None:
         path = uploaded(file)
         with in_sentences(path):
             drawing = studio.photo(path, style, size, working_size)
-        remark = f"Working size {drawing.working_size}"
+        remark = "; ".join(filter(None, [f"Working size {drawing.working_size}", drawing.remark]))
         return *mix(drawing, keep_colors, strength), remark, gr.Column(visible=True), drawing
 
     def mix(drawing: Drawing | None, keep_colors: float, strength: float) -> tuple:

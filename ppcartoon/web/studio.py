@@ -58,6 +58,7 @@ class Drawing:
         working_size: pixels of the longer side at which the network saw the photo.
         before: the file of the resized photo.
         name: file name of the cartoon.
+        remark: see `images.left_out`.
         mixed: the files of the last mixed cartoons, the newest last.
     """
 
@@ -66,6 +67,7 @@ class Drawing:
     working_size: int
     before: Path
     name: str
+    remark: str
     mixed: list[Path] = field(default_factory=list)
 
 
@@ -115,6 +117,7 @@ class Studio:
         suffix = file.suffix.lower() if file.suffix.lower() in images.WRITABLE else ".png"
         with self._working(self._work):
             photo = images.read(file, self.limits.megapixels)
+            remark = images.left_out(file)
             photo = photo if size == ORIGINAL else images.shrink(photo, int(size))
             predictor = predictor.replace(working_size=predictor.choose_size([photo.rgb]))
             self._check_open()
@@ -128,6 +131,7 @@ class Studio:
                 max(reduced(*cartoon.shape[:2], predictor.working_size)),
                 before,
                 f"{file.stem}_cartoon{suffix}",
+                remark,
             )
 
     def mix(self, drawing: Drawing, keep_colors: float, strength: float) -> Path:
@@ -210,7 +214,11 @@ class Studio:
             target = self._new(f"{file.stem}_cartoon.mp4")
             report = pipeline.process(file, target, cartoonize, options)
         used = max(reduced(*reduced(height, width, int(size)), predictor.working_size))
-        remarks = [f"{report.frames} frames, {report.seconds:.1f} s, working size {used}", *report.warnings]
+        remarks = [
+            f"{report.frames} frames, {report.seconds:.1f} s, working size {used}",
+            *report.warnings,
+            *report.remarks,
+        ]
         return target, "; ".join(remarks).replace(f"{file}: ", "")
 
     def _checked(

@@ -84,7 +84,7 @@ def test_memory_error_fails_the_photo_and_not_the_run(run, monkeypatch):
         return original(self, images)
 
     monkeypatch.setattr(OnnxRuntime, "__call__", fail_on_large)
-    code, out, err = run("-i", "photos", "--batch-size", "2", "--engine", "onnx")
+    code, out, err = run("-i", "photos", "--batch-size", "2", "--engine", "onnx", "--tile", "0")
     assert code == 1 and "1 cartoon in output, 2 failed" in out
     assert (
         err.splitlines()[0]
@@ -97,7 +97,7 @@ def test_memory_error_fails_the_photo_and_not_the_run(run, monkeypatch):
     "arguments, message",
     [
         (["-i", "nowhere"], "nowhere: no such file or folder"),
-        (["-i", "empty"], "empty: no files in this folder"),
+        (["-i", "empty"], "empty: no photos or videos in this folder"),
         (["-i", "photos", "-o", "photos"], "would replace an input"),
         (["-i", "photos", "-o", "photos/0.png/x"], "photos/0.png"),
         (["-i", "photos", "-o", "/proc/nowhere"], "/proc/nowhere"),
@@ -225,7 +225,7 @@ def test_failure_of_all_sample_photos_gives_no_traceback(run, monkeypatch):
         raise MemoryError("full")
 
     monkeypatch.setattr("ppcartoon.inference.engines.onnx_engines.OnnxRuntime.__call__", fail)
-    code, out, err = run("--engine", "onnx")
+    code, out, err = run("--engine", "onnx", "--tile", "0")
     assert code == 1 and out.startswith("0 cartoons in output, 4 failed;") and err.count("\n") == 4
 
 
@@ -275,3 +275,16 @@ def test_converter_writes_usable_weights_and_refuses_other_files(here):
     command[2] = __file__
     failed = subprocess.run(command, capture_output=True, text=True)
     assert failed.returncode == 1 and failed.stderr.count("\n") == 1 and "not an .npz" in failed.stderr
+
+
+def test_replaced_cartoons_are_counted(run):
+    assert run("photos/0.png")[0] == 0
+    code, out, _ = run("photos")
+    assert code == 0 and out.startswith("3 cartoons in output, 1 of them in place of older files; ")
+
+
+def test_flags_that_change_nothing_are_named(run):
+    code, _, err = run("photos/0.png", "--codec", "vp9", "--start", "3", "--quality", "80", "-r", "--ext", "webm")
+    assert code == 0
+    assert err == "ppcartoon: --start, --codec, --recursive, --quality, --ext: no effect on these inputs\n"
+    assert run("photos", "--quality", "80", "--ext", "jpg", "-r")[2] == ""

@@ -1,9 +1,11 @@
 """`ppcartoon infer` with videos: outputs, messages and exit codes; frames and audio are tested in tests/video."""
 
+import re
 import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import av
@@ -13,6 +15,7 @@ from PIL import Image
 
 import ppcartoon
 from ppcartoon.cli import infer
+from ppcartoon.video.pipeline import Estimate
 from tests.helpers import videos
 from tests.helpers.samples import photo
 
@@ -55,12 +58,28 @@ def frames(path):
 
 def test_video_is_cartoonized(run, predictor):
     code, out, err = run("-i", "videos/a.mp4", "--crf", "4")
-    assert code == 0 and err == ""
-    assert out.startswith("1 cartoon in output; ") and "images/s" not in out
+    assert code == 0
+    assert re.fullmatch(r"ppcartoon: videos/a.mp4: 96x64, working size 96, 12 frames: about [\d.]+ s\n", err)
+    assert out.startswith("1 cartoon in output/a.mp4; ") and re.search(r", 12 frames at [\d.]+ per second, ", out)
     cartoon, source = frames("output/a.mp4"), frames("videos/a.mp4")
     assert len(cartoon) == len(source) == 12
     for i in (0, 6):  # the first frames of the scenes
         assert np.abs(np.int_(cartoon[i]) - predictor(source[i])).mean() < 6
+
+
+@pytest.mark.parametrize(
+    "size, frames, seconds, expected",
+    [
+        ((1920, 1080), 1500, 0.2, "1920x1080, working size 768, 1500 frames: about 5 min"),
+        ((1920, 1080), 1500, 2, "1920x1080, working size 768, 1500 frames: about 50 min; --working-size 320 is faster"),
+        ((300, 200), 90_000, 0.1, "300x200, working size 300, 90000 frames: about 2 h; --duration 0:10 makes a sample"),
+        ((640, 360), None, 0.25, "640x360, working size 640, per frame: about 0.2 s"),
+    ],
+)
+def test_line_at_the_start_of_a_video_tells_its_time_and_what_is_faster(size, frames, seconds, expected):
+    deflicker = types.SimpleNamespace(working_size=768)
+    line = infer.forecast(Path("a.mp4"), deflicker, Estimate(size, frames, seconds))
+    assert line == f"ppcartoon: a.mp4: {expected}"
 
 
 def test_script_cartoonizes_a_folder_with_one_video_into_a_file(here, tiny_file):
@@ -109,7 +128,8 @@ def test_damaged_video_and_audio_file_are_reported_and_the_rest_is_cartoonized(r
         out.mux(audio.encode(None))
     code, out, err = run("-i", "videos")
     assert code == 1 and out.startswith("2 cartoons in output, 2 failed; ")
-    assert sorted(line.split(":")[1] for line in err.splitlines()) == [" videos/c.mp4", " videos/d.mkv"]
+    failures = [line for line in err.splitlines() if "working size" not in line]
+    assert sorted(line.split(":")[1] for line in failures) == [" videos/c.mp4", " videos/d.mkv"]
     assert outputs() == ["a.mp4", "b.png"]
 
 
@@ -118,7 +138,8 @@ def test_truncated_video_keeps_its_first_part_and_gives_exit_code_1(run):
     complete = Path("videos/a.mkv").read_bytes()
     Path("videos/a.mkv").write_bytes(complete[: len(complete) // 2])
     code, _, err = run("-i", "videos/a.mkv")
-    assert code == 1 and err.startswith("ppcartoon: videos/a.mkv: ") and err.count("\n") == 1
+    assert code == 1 and err.count("\n") == 2
+    assert err.splitlines()[1].startswith("ppcartoon: videos/a.mkv: truncated at ")
     assert 12 < len(frames("output/a.mkv")) < 60
 
 
@@ -159,8 +180,32 @@ def test_skip_existing_keeps_existing_cartoons(run):
     assert Path("output/a.mp4").read_bytes() == b"mine" and len(frames("output/b.mkv")) == 2
 
 
+def test_skip_existing_makes_an_interrupted_video_again(run):
+    Path("output").mkdir()
+    Path("output/a.partial.mp4").write_bytes(b"a part")
+    code, out, _ = run("-i", "videos", "--skip-existing")
+    assert code == 0 and "skipped" not in out and outputs() == ["a.mp4"]
+
+
+def test_skip_existing_keeps_numbered_images_that_exist(run):
+    Path("out").mkdir()
+    for number in (2, 5):
+        Path(f"out/{number}.png").write_bytes(b"mine")
+    code, _, err = run("-i", "videos/a.mp4", "-o", "out/%d.png", "--skip-existing")
+    assert code == 0 and "2 of 12 numbered images were there already" in err
+    assert [path.read_bytes() == b"mine" for path in (Path(f"out/{i}.png") for i in range(1, 13))].count(True) == 2
+    code, _, err = run("-i", "videos/a.mp4", "-o", "out/%d.png", "--skip-existing")
+    assert code == 0 and "12 of 12 numbered images were there already" in err
+
+
+def test_partial_file_of_a_cartoon_never_replaces_an_input(run):
+    Path("videos/a.mp4").rename("videos/a.partial.mp4")
+    code, _, err = run("-i", "videos/a.partial.mp4", "-o", "videos/a.mp4")
+    assert code == 2 and "would replace an input" in err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_video_is_playable_and_later_videos_are_not_started(here, tiny_file, number):
+def test_interrupted_video_is_a_partial_file_and_later_videos_are_not_started(here, tiny_file, number):
     noise = list(np.random.default_rng(0).integers(0, 256, (8, 96, 128, 3), np.uint8))
     videos.write("videos/long.mkv", noise * 250, options={"preset": "ultrafast", "crf": "20"})
     command = [sys.executable, TOOLS / "infer.py", "-i", "videos/long.mkv", "videos/a.mp4", "-w", tiny_file]
@@ -172,4 +217,4 @@ def test_interrupted_video_is_playable_and_later_videos_are_not_started(here, ti
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert "stopped at" in err.splitlines()[-1] and "Traceback" not in err
-    assert outputs() == ["long.mkv"] and 0 < len(frames("output/long.mkv")) < 1900
+    assert outputs() == ["long.partial.mkv"] and 0 < len(frames("output/long.partial.mkv")) < 1900

@@ -194,6 +194,7 @@ def test_vote_that_cannot_be_saved_is_reported_to_the_voter_and_logged(voter, vo
 
 def test_images_keep_their_pixels_and_transparency(study, voter):
     rgba = np.random.default_rng(0).integers(0, 256, (24, 36, 4), np.uint8)
+    rgba[..., 3] |= 1  # colors under fully transparent pixels are not kept
     for path in [*study.glob("*/*/*.png"), *study.glob("photos/*.png")]:
         Image.fromarray(rgba).save(path)
     for address in images(page(voter)):

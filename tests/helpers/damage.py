@@ -10,6 +10,7 @@ import struct
 import time
 import warnings
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, features
 
 from ppcartoon import InputError
+from tests.helpers.photo_files import chunk, dng, heic, png
 from tests.helpers.samples import photo
 
 EXAMPLES = int(os.environ.get("PPCARTOON_FUZZ", 0))
@@ -34,10 +36,6 @@ def tries(count):
         database=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def interlaced():
@@ -90,6 +88,14 @@ FILES = {
     "TGA": [file("RGBA", "TGA", compression="tga_rle"), file("P", "TGA")],
     "ICO": [file("RGBA", "ICO", sizes=[(8, 8), (12, 12)]), file("RGBA", "ICO", sizes=[(12, 12)], bitmap_format="bmp")],
 }  # fmt: skip
+COLORS = ((b"gAMA", struct.pack(">I", 70000)), (b"cICP", bytes([9, 16, 0, 1])))
+FILES["PNG"] += [png(photo(12, 20), color) for color in COLORS]
+FILES["HEIC"] = [
+    heic(photo(64, 80), exif=exif().tobytes()),
+    heic(np.dstack([photo(64, 80)] * 2)[..., :4], color_primaries=9, transfer_characteristics=18),
+]
+if find_spec("rawpy"):
+    FILES["RAW"] = [dng(6)]
 if features.check("avif"):
     FILES["AVIF"] = [file("RGBA", "AVIF", exif=exif(), icc_profile=PROFILE), file("RGB", "AVIF", **MORE)]
 

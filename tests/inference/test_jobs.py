@@ -51,6 +51,12 @@ def test_an_existing_name_with_brackets_is_no_glob(tree):
     assert targets("in/[1].png") == {"in/[1].png": "out/[1].png"}
 
 
+def test_a_glob_in_a_folder_with_brackets_finds_its_files(tree):
+    Path("in").rename("in [2024]")
+    assert targets("in [2024]/a.*") == {"in [2024]/a.jpg": "out/a.jpg", "in [2024]/a.png": "out/a.png"}
+    assert targets("in [2024]/*/a.png", output="in [2024]/out") == {"in [2024]/sub/a.png": "in [2024]/out/a.png"}
+
+
 def test_suffix_and_ext(tree):
     assert targets("in/b.tif", suffix="_cartoon", ext="webp") == {"in/b.tif": "out/b_cartoon.webp"}
 
@@ -64,6 +70,10 @@ def test_a_single_image_may_name_its_file(tree):
 def test_an_output_file_of_another_format_is_refused(tree):
     with pytest.raises(InputError, match=r"y\.gif: cannot write this format; choose from \.jpg"):
         targets("in/a.png", output="y.gif")
+    with pytest.raises(InputError, match=r"y\.xyz: cannot write this format; .*, or create a folder of this name"):
+        targets("in/a.png", output="y.xyz")
+    Path("y.xyz").mkdir()
+    assert targets("in/a.png", output="y.xyz") == {"in/a.png": "y.xyz/a.png"}
     assert targets("in/a.png", output="v1.5") == {"in/a.png": "v1.5/a.png"}
 
 
@@ -140,7 +150,7 @@ def test_missing_and_empty_inputs_are_refused(tree):
     with pytest.raises(InputError, match=r"nowhere\*: no such file or folder"):
         targets("nowhere*")
     Path("empty/sub").mkdir(parents=True)
-    with pytest.raises(InputError, match="empty: no files in this folder; --recursive"):
+    with pytest.raises(InputError, match="empty: no photos or videos in this folder; --recursive"):
         targets("empty")
 
 
@@ -175,6 +185,45 @@ def test_videos_keep_their_format_if_it_can_be_written(tree):
         "g.gif": ("g.png", False),
         "h.gif": ("h.png", False),
     }
+
+
+COMPANIONS = ("Thumbs.db", "desktop.ini", ".DS_Store", "._a.png", "a.JSON", "a.png.json", "b.xmp", "a.AAE", "a.THM")
+
+
+def test_searches_leave_out_known_companions_of_photos(tree):
+    for name in (*COMPANIONS, "@eaDir/a.png", "__MACOSX/a.png"):
+        Path("in", name).parent.mkdir(exist_ok=True)
+        Path("in", name).touch()
+    assert set(targets("in", recursive=True)) == {"in/a.jpg", "in/a.png", "in/b.tif", "in/sub/a.png"}
+    assert set(targets("in/*.*")) == {"in/a.jpg", "in/a.png", "in/b.tif"}
+    assert set(targets("in/b.xmp")) == {"in/b.xmp"}
+    Path("beside").mkdir()
+    Path("beside/Thumbs.db").touch()
+    with pytest.raises(InputError, match="beside: no photos or videos in this folder"):
+        targets("beside")
+
+
+def test_content_decides_what_is_a_video_and_its_ending_only_if_the_content_is_unknown(tree):
+    write_gif("moving.gif", 3)
+    Path("moving.gif").rename("in/gif.png")
+    Image.new("RGB", (8, 8)).save("in/photo.mp4", "JPEG")
+    heads = {
+        "mp4.jpg": b"\0\0\0\x20ftypisom",
+        "mov": b"\0\0\0\x14ftypqt  ",
+        "mkv.dat": b"\x1aE\xdf\xa3",
+        "avi.png": b"RIFF\0\0\0\0AVI ",
+        "ts": (b"G" + bytes(187)) * 5,
+        "m2ts.bin": (bytes(4) + b"G" + bytes(187)) * 5,
+        "heic": b"\0\0\0\x20ftypheic",
+        "avif.mp4": b"\0\0\0\x20ftypavif",
+        "unknown": b"hello",
+        "unknown.mov": b"hello",
+    }
+    for name, head in heads.items():
+        Path("in", name).write_bytes(head + bytes(400))
+    videos = {job.source.name for job in plan(["in"], Path("out")) if job.is_video}
+    assert videos == {"gif.png", "mp4.jpg", "mov", "mkv.dat", "avi.png", "ts", "m2ts.bin", "unknown.mov", "avif.mp4"}
+    assert targets("in/mp4.jpg", "in/photo.mp4") == {"in/mp4.jpg": "out/mp4.mp4", "in/photo.mp4": "out/photo.png"}
 
 
 def test_ext_applies_to_photos_or_to_videos(tree):

@@ -8,6 +8,7 @@ import ppcartoon
 from ppcartoon import weights
 from ppcartoon.images import from_network, to_network
 from ppcartoon.inference import engines, tiling
+from ppcartoon.inference.predictor import CartoonPredictor
 from tests.helpers.samples import photo
 
 
@@ -38,6 +39,13 @@ def test_tiles_are_exact_with_the_statistics_of_the_whole_image(tiny_weights, si
     wanted = from_network(whole)[0, : size[0], : size[1]]
     assert wanted.std() > 10
     assert np.abs(tiles.astype(int) - wanted).max() <= 1
+
+
+def test_progress_counts_the_tiles_of_a_photo(tiny_file):
+    predictor, seen = CartoonPredictor(weights_file=tiny_file, engine="onnx", tile=64, working_size=0), []
+    predictor.progress = lambda done, total: seen.append((done, total))
+    predictor(photo(100, 180))
+    assert seen == [(i, 6) for i in range(1, 7)]
 
 
 def n_layer(like):

@@ -1,6 +1,7 @@
-"""Temporary files of killed processes are removed by the next process that writes in their folder, others are not."""
+"""Atomic writes, leftovers of killed processes, and folders of the user."""
 
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -84,3 +85,15 @@ def test_full_disk_is_told_from_other_errors(tmp_path, number, kind):
     with pytest.raises(InputError) as caught, files.atomic(tmp_path / "a"):
         raise OSError(number, os.strerror(number))
     assert type(caught.value) is kind and not list(tmp_path.iterdir())
+
+
+def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(monkeypatch, tmp_path):
+    def unknown(number):
+        raise KeyError(number)
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.cache_home() == tmp_path / ".cache"
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert files.cache_home().parent == tmp_path

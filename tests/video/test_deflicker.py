@@ -43,7 +43,7 @@ def deflickered(predictor, frames):
 
 def independent(predictor, frame):
     """The cartoon of a single frame, without smoothing over time."""
-    return predictor.with_stats(frame, None, 1)[0]
+    return predictor.finish(predictor.with_stats(frame, None, 1)[0], frame)
 
 
 def flicker(frames, step=0.0):

@@ -59,17 +59,26 @@ def times(path, kind="video"):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("name", ["b.mp4", "b.mkv", "b.webm", "b.gif"])
-def test_interrupted_video_is_playable_up_to_the_time_in_the_message(video, tmp_path, name, number):
+def test_interrupted_video_is_a_partial_file_that_plays_up_to_the_time_in_the_message(video, tmp_path, name, number):
+    (tmp_path / name).write_bytes(b"before")
+    saved = tmp_path / name.replace(".", ".partial.")
     running = start(video, tmp_path / name)
     wait_for_frames(running, 12)
     running.send_signal(number)
     error = running.communicate(timeout=20)[1]
     assert running.returncode == 130 and "Traceback" not in error
-    written = times(tmp_path / name)
-    assert 12 <= len(written) < 40 and list(tmp_path.iterdir()) == [tmp_path / name]
-    assert f"{tmp_path / name}: stopped at 0:00:0{written[-1] + 1 / 12:.1f}" in error
+    written = times(saved)
+    assert 12 <= len(written) < 40 and sorted(tmp_path.iterdir()) == sorted([tmp_path / name, saved])
+    assert (tmp_path / name).read_bytes() == b"before"
+    assert f"{saved}: stopped at 0:00:0{written[-1] + 1 / 12:.1f}" in error
     if name != "b.gif":
-        assert abs(times(tmp_path / name, "audio")[-1] - written[-1]) < 0.2
+        assert abs(times(saved, "audio")[-1] - written[-1]) < 0.2
+
+
+def test_complete_run_removes_the_partial_file_of_an_interrupted_one(video, tmp_path):
+    (tmp_path / "b.partial.mp4").touch()
+    process(video, tmp_path / "b.mp4", lambda rgb, time: rgb, VideoOptions(duration=0.5))
+    assert list(tmp_path.iterdir()) == [tmp_path / "b.mp4"]
 
 
 def test_second_ctrl_c_ends_the_process_without_output(video, tmp_path):

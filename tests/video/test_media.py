@@ -124,7 +124,7 @@ def test_sigterm_ends_slow_opening_and_reading_within_two_seconds(video, tmp_pat
         error = running.communicate(timeout=20)[1]
         assert time.monotonic() - sent < 2
         assert running.returncode == 143 and "Traceback" not in error, error
-    assert (tmp_path / "b.mkv").exists() == (step == "reading")
+    assert len(list(tmp_path.glob("b.*"))) == (step == "reading")
 
 
 def wide_pixels(path, width, height, aspect):

@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from ppcartoon import InputError
+from ppcartoon import InputError, images
 from ppcartoon.video import cartoonize
 from ppcartoon.video.formats import CODECS
 from ppcartoon.video.pipeline import VideoOptions, process, with_fixed_size
@@ -162,12 +162,50 @@ def test_odd_sides_are_padded_by_a_copy_of_the_last_row_or_column(tmp_path, heig
     assert np.abs(frame[-1].astype(int) - frame[height - 1]).mean() < 12
 
 
-def test_frames_of_other_sizes_are_resized_to_the_first(tmp_path):
+def test_images_of_other_sizes_are_fitted_into_the_first_with_black_bars_in_a_video(tmp_path):
     for number, size in enumerate([(24, 32), (48, 64), (20, 20)]):
         av.VideoFrame.from_ndarray(photo(*size)).to_image().save(tmp_path / f"{number}.png")
-    written = frames(converted(tmp_path / "%d.png", tmp_path / "a.mkv"))
+    report = process(tmp_path / "%d.png", tmp_path / "a.mkv", negative, VideoOptions(crf=4))
+    written = frames(tmp_path / "a.mkv")
     assert [frame.shape for frame in written] == [(24, 32, 3)] * 3
     assert np.abs(written[0].astype(int) - written[1]).mean() < 12
+    assert written[2][:, :3].max() < 20 and written[2][:, -3:].max() < 20 and written[2][:, 5:-5].mean() > 60
+    assert not report.warnings
+    assert [remark.split(": ")[1] for remark in report.remarks] == [
+        "2 frames of other sizes, such as 64x48, were fitted into 32x24, that of the first"
+    ]
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_numbered_images_keep_each_its_own_size(tmp_path, numbered):
+    sizes = [(24, 32), (48, 64), (20, 20)]
+    if numbered:
+        source = tmp_path / "%d.png"
+        for number, size in enumerate(sizes):
+            av.VideoFrame.from_ndarray(photo(*size)).to_image().save(tmp_path / f"{number}.png")
+    else:
+        sizes, source = [(48, 64), (64, 96)], tmp_path / "a.h264"
+        for size in sizes:
+            part = videos.write(tmp_path / "part.h264", [videos.scene(0, *size)])
+            source.open("ab").write(part.read_bytes())
+    assert converted(source, tmp_path / "out/%d.png").parent.is_dir()
+    paths = sorted((tmp_path / "out").iterdir())
+    assert [images.read(path).rgb.shape for path in paths] == [(*size, 3) for size in sizes]
+
+
+def test_change_of_size_inside_a_video_is_fitted_and_told(tmp_path):
+    path = tmp_path / "a.h264"
+    for size in ((48, 64), (48, 128)):
+        path.open("ab").write(
+            videos.write(tmp_path / "part.h264", [np.full((*size, 3), 20, np.uint8)] * 3).read_bytes()
+        )
+    report = process(path, tmp_path / "b.mp4", negative, VideoOptions(crf=4))
+    written = frames(tmp_path / "b.mp4")
+    assert [frame.shape for frame in written] == [(48, 64, 3)] * 6
+    assert written[-1][:10].max() < 20 and written[-1][14:34].min() > 200
+    assert [remark.split(": ")[1] for remark in report.remarks] == [
+        "3 frames of 128x48 were fitted into 64x48, that of the first"
+    ]
 
 
 def test_max_size_reduces_frames_and_side_by_side_joins_them_with_their_cartoons(tmp_path):

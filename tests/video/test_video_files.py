@@ -64,6 +64,23 @@ def test_gif_has_no_delay_that_viewers_would_ignore(tmp_path):
     assert min(delays(tmp_path / "a.gif")) >= 20 and sum(delays(tmp_path / "a.gif")) <= 110
 
 
+@pytest.mark.parametrize(
+    "source, expected", [([100, 100, 10, 3000], [100, 100, 3010]), ([10, 3000, 10, 90], [3010, 100]), ([10] * 10, None)]
+)
+def test_gif_that_drops_short_frames_keeps_its_total_time_and_its_long_frames(tmp_path, source, expected):
+    report = process(write_gif(tmp_path / "a.gif", source), tmp_path / "b.gif", lambda rgb, time: rgb)
+    written = delays(tmp_path / "b.gif")
+    assert sum(written) == sum(source) and min(written) >= 20 and (expected is None or written == expected)
+    count = len(source) - len(written)
+    assert report.remarks == [
+        f"{tmp_path / 'a.gif'}: {count} of {len(source)} frames left out: a GIF holds at most 50 per second"
+    ]
+    with Image.open(tmp_path / "b.gif") as image:
+        longest = int(np.argmax(source))
+        image.seek(int(np.argmax(written)))
+        assert expected is None or np.abs(np.int_(image.convert("RGB")) - videos.scene(longest, 36, 64)).mean() < 30
+
+
 def test_transparent_pixels_of_a_gif_become_white(tmp_path):
     frames = []
     for x in (0, 20):

@@ -90,7 +90,7 @@ def test_transparency_is_kept_and_styles_differ(visitor):
 
 
 def test_sliders_mix_the_photo_and_its_cartoon(page, visitor):
-    rgba = np.dstack([photo(64, 96), np.tile(np.uint8([0, 255]), (64, 48))])
+    rgba = np.dstack([photo(64, 96), np.tile(np.uint8([1, 255]), (64, 48))])
     (before, unmixed), *_ = visitor.make("photo", "a.png", encoded(Image.fromarray(rgba)))
     cartoon, last = opened(visitor, unmixed), unmixed
     for keep_colors, strength in ((0.5, 0.25), (0.0, 1), (1, 0)):

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import InputError
-from ..jobs import IMAGE_ENDINGS, check_suffix, names, search
+from ..jobs import IMAGE_ENDINGS, check_suffix, is_skipped, names, search
 from . import storage
 
 
@@ -122,7 +122,7 @@ def _from_uri(uri: str, output: str, recursive: bool) -> Iterator[tuple[str, str
     empty = True
     for relative in storage.list_files(uri, recursive):
         source = storage.join(uri, relative)
-        if not storage.contains(output, source) and not any(part.startswith(".") for part in relative.split("/")):
+        if not storage.contains(output, source) and not is_skipped(relative):
             empty = False
             yield source, _inside(relative)
     if empty:

@@ -16,13 +16,18 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
 
-from .errors import InputError, naming
-from .utils import machine
-from .utils.files import atomic
+from ..errors import InputError, naming
+from ..utils import machine
+from ..utils.files import atomic
+from . import color, formats
+from .transparency import fill_hidden
 
-# Formats that Pillow decodes by itself: EPS needs another program, PDF is a document.
-READABLE = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "TIFF", "BMP", "DIB", "GIF", "PPM", "TGA", "ICO")
+# EPS would need another program, PDF is a document. RAW is before TIFF, which its thumbnails are.
+READABLE = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "JPEG2000", "JPEG XL")
+READABLE += ("RAW", "TIFF", "BMP", "DIB", "GIF", "PPM", "TGA", "ICO")
+STILL = ("MPO", "ICO")  # formats whose further images are previews of the first
 WRITABLE = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}
 WIDE = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's gray modes with more than 8 bits
@@ -31,6 +36,7 @@ COLORS = dict.fromkeys(("1", "L", "LA", "La", *WIDE), "L") | {"CMYK": "CMYK", "L
 BYTES_PER_PIXEL = 8  # of Pillow's image and ours, while one is converted to the other
 LONGEST = 1 << 18  # pixels per side; Pillow takes minutes to decode rows of millions
 BAND = 1 << 20  # pixels that are converted at once
+HEAD = 1 << 16  # bytes of a file that are searched for its color primaries
 
 
 class Picture(NamedTuple):
@@ -45,8 +51,14 @@ class Picture(NamedTuple):
     alpha: np.ndarray | None = None
 
 
+def endings() -> set[str]:
+    """File name endings of the formats that can be read, without RAW, in lower case."""
+    kinds = _readable()  # which registers more extensions
+    return {ending for ending, kind in Image.registered_extensions().items() if kind in kinds}
+
+
 def read(source: Path | BinaryIO, max_megapixels: int | None = None) -> Picture:
-    """Reads the first frame of an image file.
+    """Reads the first frame of an image file; fully transparent pixels get the colors of visible ones nearby.
 
     Args:
         source: its path, or the open file.
@@ -74,8 +86,24 @@ def opened(source: Path | BinaryIO) -> Iterator[Image.Image]:
         if named and os.path.exists(source) and not os.path.isfile(source):
             raise InputError("a folder or special file, not an image")
         # Given a path, Pillow memory-maps uncompressed TIFFs and misreads their orientation.
-        with open(source, "rb") if named else source as file, Image.open(file, formats=_readable()) as image:
-            yield image
+        with open(source, "rb") if named else nullcontext(source) as file:
+            file.seek(0)
+            coding = color.coding(file.read(HEAD))
+            file.seek(0)
+            with Image.open(file, formats=_readable()) as image:
+                image.info["coding"] = coding
+                yield image
+
+
+def left_out(source: Path | BinaryIO) -> str:
+    """A remark on the frames or pages of an image file that `read` does not use; empty if there is but one.
+
+    Raises:
+        InputError: see `read`; also if frames after the first are damaged.
+    """
+    with opened(source) as image:
+        count = 1 if image.format in STILL else getattr(image, "n_frames", 1)
+    return f"the first of {count} frames is used, {count - 1} left out" if count > 1 else ""
 
 
 @contextmanager
@@ -111,13 +139,14 @@ def silence_decoders() -> None:
 
 @functools.cache
 def _readable() -> tuple[str, ...]:
-    """The readable formats that this build of Pillow supports."""
+    """The readable formats that this build of Pillow supports, with ours."""
     Image.init()
+    formats.add_to_pillow()
     return tuple(name for name in READABLE if name in Image.OPEN)
 
 
 def decode(image: Image.Image) -> Picture:
-    """Converts a Pillow image: applies the EXIF orientation and ICC profile, splits off alpha, reduces to 8 bits.
+    """Converts a Pillow image: upright, in sRGB, with 8 bits, and with visible colors under transparent pixels.
 
     Works in bands, so that only the image, with Pillow's 4 bytes per color pixel, and the result are in memory.
 
@@ -130,13 +159,15 @@ def decode(image: Image.Image) -> Picture:
     size = image.size if orientation > 4 else image.size[::-1]
     rgb = np.empty((*size, 3), np.uint8)
     alpha = np.empty(size, np.uint8) if image.has_transparency_data else None
-    to_srgb, rows = _to_srgb(image), max(1, BAND // image.width)
+    to_8_bits, to_srgb, rows = _to_8_bits(image), _to_srgb(image), max(1, BAND // image.width)
     for top in range(0, image.height, rows):
         lines = slice(top, min(top + rows, image.height))
         band = image.crop((0, lines.start, image.width, lines.stop))
         if alpha is not None:
             _as_stored(alpha, orientation)[lines] = _alpha(band)
-        _as_stored(rgb, orientation)[lines] = to_srgb(_colors(band))
+        _as_stored(rgb, orientation)[lines] = to_srgb(to_8_bits(band))
+    if alpha is not None:
+        fill_hidden(rgb, alpha)
     return Picture(rgb, alpha)
 
 
@@ -163,20 +194,44 @@ def _alpha(band: Image.Image) -> np.ndarray:
     return np.asarray(band.convert("RGBA").getchannel("A"))
 
 
-def _colors(band: Image.Image) -> Image.Image:
-    """The band without alpha, 8 bits per channel; wide gray is integers in [0, 65535] or floats in [0, 1]."""
-    mode = COLORS.get(band.mode, "RGB")
-    if band.mode not in WIDE:
-        return band if band.mode == mode else band.convert("RGBA").convert(mode)
-    values, white = np.asarray(band), 1 if band.mode == "F" else 65535
-    if not (values.min() >= 0 and values.max() <= white):
-        raise InputError("gray values outside [0, 65535] for integers, or [0, 1] for floats")
-    return Image.fromarray(np.uint8(values * (255 / white) + 0.5))
+def _to_8_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """A function that converts a band of the image to 8 bits per channel, without alpha.
+
+    Wide gray is integers in [0, 65535], or [0, 2^32 - 1] in a TIFF that uses them, or floats in [0, 1].
+    """
+    mode = COLORS.get(image.mode, "RGB")
+    if image.mode not in WIDE:
+        return lambda band: band if band.mode == mode else band.convert("RGBA").convert(mode)
+    tags = getattr(image, "tag_v2", {})
+    white_is_zero, unsigned = tags.get(PHOTOMETRIC_INTERPRETATION) == 0, tags.get(SAMPLEFORMAT, (1,)) == (1,)
+    white = 1 if image.mode == "F" else 65535
+    if image.mode == "I" and tags and unsigned and not 0 <= image.getextrema()[0] <= image.getextrema()[1] <= white:
+        white = 2**32 - 1
+
+    def convert(band: Image.Image) -> Image.Image:
+        values = np.asarray(band)
+        values = values.view(np.uint32) if white > 65535 else values
+        if not (values.min() >= 0 and values.max() <= white):
+            raise InputError("gray values outside [0, 65535] for integers, or [0, 1] for floats")
+        values = white - values if white_is_zero else values
+        return Image.fromarray(np.uint8(values * (255 / white) + 0.5))
+
+    return convert
 
 
 def _to_srgb(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """A function that converts a band of the image, without alpha, to sRGB."""
-    profile, mode = image.info.get("icc_profile"), COLORS.get(image.mode, "RGB")
+    """A function that converts a band of the image, 8 bits without alpha, to sRGB.
+
+    By the first of these that there is: color primaries and transfer characteristics in PNG, an ICC profile, the former
+    in AVIF and HEIF, gamma and chromaticities in PNG, sRGB.
+    """
+    info, mode = image.info, COLORS.get(image.mode, "RGB")
+    profile, coding = info.get("icc_profile"), info.get("coding")
+    if coding and (image.format == "PNG" or not profile):
+        primaries, transfer = coding
+        if color.beyond_srgb(transfer, primaries):
+            return _on_arrays(color.to_srgb, transfer, primaries)
+        profile = None
     if profile or mode == "LAB":
         from PIL import ImageCms
 
@@ -185,7 +240,15 @@ def _to_srgb(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
             return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB").apply
         except (ImageCms.PyCMSError, OSError):  # the profile is damaged or for other channels: ignored
             pass
-    return lambda colors: colors.convert("RGB")
+    elif "gamma" in info and "srgb" not in info and not coding:
+        described = info["gamma"], info.get("chromaticity", color.BT709)
+        if not color.is_srgb(*described):
+            return _on_arrays(color.from_gamma, *described)
+    return lambda band: band.convert("RGB")
+
+
+def _on_arrays(convert: Callable[..., np.ndarray], *described: object) -> Callable[[Image.Image], Image.Image]:
+    return lambda band: Image.fromarray(convert(np.asarray(band.convert("RGB")), *described))
 
 
 def encode(picture: Picture, suffix: str, quality: int = 95) -> bytes:
