@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ppcartoon.errors import InputError
+from ppcartoon.inference.jobs import is_video
 from ppcartoon.video import media
 from ppcartoon.video.reader import VideoReader
 from tests.helpers import videos
@@ -81,6 +82,7 @@ def test_file_that_refers_to_others_is_refused_and_named(video, kind, text, name
     with pytest.raises(InputError) as caught:
         VideoReader(path)
     assert str(caught.value).startswith(f"{path}: ") and kind in str(caught.value)
+    assert is_video(path) or path.suffix not in (".m3u8", ".mp4", ".ts")  # the command line asks the video reader
 
 
 @pytest.mark.parametrize(
