@@ -16,6 +16,7 @@ from .. import images
 from ..errors import InputError
 from ..utils.timecode import show_time
 from .formats import members
+from .media import MAX_MEGAPIXELS
 from .reader import ROUNDING, Frame, Gap, VideoReader
 
 RATE = 25  # default images per second
@@ -54,11 +55,12 @@ class VideoClip:
         remarks: what is unusual in the timestamps so far.
 
     Raises:
-        InputError: the file is missing, is not a video, or contains no frames.
+        InputError: the file is missing, is not a video, contains no frames, or has larger frames than allowed.
     """
 
-    def __init__(self, path: Path, time_range: TimeRange) -> None:
-        self.reader, self.time_range, self.audio_path = VideoReader(path), time_range, path
+    def __init__(self, path: Path, time_range: TimeRange, max_megapixels: int = MAX_MEGAPIXELS) -> None:
+        self.reader = VideoReader(path, max_megapixels=max_megapixels)
+        self.time_range, self.audio_path = time_range, path
         self.rate, self.time_base = self.reader.rate, self.reader.time_base
         self.frame_count = None
         if self.reader.duration:

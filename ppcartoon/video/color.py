@@ -42,7 +42,7 @@ class Renderer:
 
     def _filters(self, frame: av.VideoFrame) -> Graph:
         """FFmpeg's filters for frames of this format: field selection if interlaced, scaling, color conversion."""
-        width, height = frame.width * max(self.aspect, 1), frame.height / min(self.aspect, 1)
+        width, height = square_size(frame.width, frame.height, self.aspect)
         scale = min(1, self.shorter / min(width, height))
         size = f"{max(1, round(width * scale))}:{max(1, round(height * scale))}"
         colors = "out_range=pc:flags=bicubic+accurate_rnd+full_chroma_int"
@@ -53,6 +53,11 @@ class Renderer:
             pixels = "rgb48le"
         field = [("field", "top")] if frame.interlaced_frame else []
         return filter_chain(frame, *field, ("scale", f"{size}:{colors}"), ("format", pixels))
+
+
+def square_size(width: int, height: int, aspect: Fraction | int) -> tuple[int, int]:
+    """The size in square pixels of a frame whose pixels have the given width divided by height."""
+    return round(width * max(aspect, 1)), round(height / min(aspect, 1))
 
 
 def filter_chain(frame: av.VideoFrame, *filters: tuple[str, str]) -> Graph:

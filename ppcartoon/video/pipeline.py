@@ -31,6 +31,7 @@ try:
     from av import FFmpegError
 
     from .clips import ImageSequence, TimeRange, VideoClip, reduced
+    from .media import MAX_MEGAPIXELS
     from .writer import FrameWriter, GifWriter, ImageSequenceWriter, VideoWriter
 except ModuleNotFoundError as error:
     raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
@@ -52,6 +53,7 @@ class VideoOptions(NamedTuple):
         fps: frames per second of numbered images; None for 25.
         quality: 1 to 100, of numbered images in JPEG or WebP.
         skip_existing: keep numbered images of the target that exist, and cartoonize only the others.
+        max_megapixels: a video of larger frames is refused; later in a video they are skipped.
     """
 
     start: float = 0
@@ -63,6 +65,7 @@ class VideoOptions(NamedTuple):
     fps: float | None = None
     quality: int = 95
     skip_existing: bool = False
+    max_megapixels: int = MAX_MEGAPIXELS
 
 
 class Estimate(NamedTuple):
@@ -166,7 +169,7 @@ def _open_clip(source: Path, options: VideoOptions) -> VideoClip | ImageSequence
     time_range = TimeRange(options.start, float("inf") if options.duration is None else options.duration)
     if is_pattern(source):
         return ImageSequence(source, time_range, options.fps and Fraction(options.fps).limit_denominator(1001))
-    return VideoClip(source, time_range)
+    return VideoClip(source, time_range, options.max_megapixels)
 
 
 @contextmanager
