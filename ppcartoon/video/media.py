@@ -7,7 +7,7 @@ import io
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,20 +97,22 @@ class MediaFile:
 
     def __init__(self, path: Path, max_megapixels: int = MAX_MEGAPIXELS) -> None:
         self._path, self._max_pixels = path, max_megapixels * 1_000_000
-        try:
-            if not path.is_file():
-                kind = "no such file" if not path.exists() else "a folder" if path.is_dir() else "a pipe or device"
-                raise InputError(f"{path}: {kind}{', not a video' * path.exists()}")
-            self._file = _File(path)
-            with self._open(codec_whitelist="none") as undecoded:  # FFmpeg would decode frames of any size to find it
-                for stream in undecoded.streams.video:
-                    self.check_size(stream.width, stream.height)
-            self._file.seek(0)
-            self._container = self._open(max_pixels=str(self._max_pixels))
-        except (av.FFmpegError, OSError) as error:
-            if kind := _reference(path):
-                raise InputError(f"{path}: {kind}; it refers to other files, which are not opened") from error
-            raise InputError(f"{path}: not a video that FFmpeg can read ({error.strerror})") from error
+        if not path.is_file():
+            kind = "no such file" if not path.exists() else "a folder" if path.is_dir() else "a pipe or device"
+            raise InputError(f"{path}: {kind}{', not a video' * path.exists()}")
+        with ExitStack() as opened:  # which closes the file if it cannot be used
+            try:
+                self._file = opened.enter_context(closing(_File(path)))
+                with self._open(codec_whitelist="none") as undecoded:  # FFmpeg would decode any frame to find its size
+                    for stream in undecoded.streams.video:
+                        self.check_size(stream.width, stream.height)
+                self._file.seek(0)
+                self._container = self._open(max_pixels=str(self._max_pixels))
+            except (av.FFmpegError, OSError) as error:
+                if kind := _reference(path):
+                    raise InputError(f"{path}: {kind}; it refers to other files, which are not opened") from error
+                raise InputError(f"{path}: not a video that FFmpeg can read ({error.strerror})") from error
+            opened.pop_all()
 
     def _open(self, **options: str) -> InputContainer:
         options |= {"format_whitelist": FORMATS.replace(" ", ","), "protocol_whitelist": ""}

@@ -94,10 +94,17 @@ class VideoReader:
     def __init__(self, path: Path, threads: int | None = None, max_megapixels: int = MAX_MEGAPIXELS) -> None:
         self.path, self.broken = path, 0
         self._container = MediaFile(path, max_megapixels)
+        try:
+            self._inspect(threads, max_megapixels)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _inspect(self, threads: int | None, max_megapixels: int) -> None:
+        """Chooses the video stream and reads what the container says about it."""
         self._stream = self._container.streams.best("video")
         if self._stream is None or self._is_not_video():
-            self._container.close()
-            raise InputError(f"{path}: contains no video, only audio, text or nothing")
+            raise InputError(f"{self.path}: contains no video, only audio, text or nothing")
         context = self._stream.codec_context
         self._stream.thread_type, context.thread_count = "AUTO", threads or cores()
         context.options = {"max_pixels": str(max_megapixels * 1_000_000)}
