@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import pickletools
+import warnings
 from typing import BinaryIO
 
 MAX_OPERATIONS = 200_000  # each makes an object of some 100 bytes, apart from its own text or bytes
@@ -44,15 +45,17 @@ class BoundedUnpickler(pickle._Unpickler):  # in Python: the C version allocates
             Exception: of any type, if the pickle is damaged, too large or contains other objects.
         """
         start = self._source.tell()
-        for count, (operation, argument, _) in enumerate(pickletools.genops(self._source)):
-            if count > MAX_OPERATIONS:
-                raise pickle.UnpicklingError(f"it has more than {MAX_OPERATIONS} operations")
-            if operation.name in REFUSED:
-                raise pickle.UnpicklingError(f"it has the operation {operation.name}")
-            if isinstance(argument, str):
-                argument.encode("latin1")  # other characters take up to four times their size in the file
-        self._source.seek(start)
-        return super().load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's, about escape sequences in texts
+            for count, (operation, argument, _) in enumerate(pickletools.genops(self._source)):
+                if count > MAX_OPERATIONS:
+                    raise pickle.UnpicklingError(f"it has more than {MAX_OPERATIONS} operations")
+                if operation.name in REFUSED:
+                    raise pickle.UnpicklingError(f"it has the operation {operation.name}")
+                if isinstance(argument, str):
+                    argument.encode("latin1")  # other characters take up to four times their size in the file
+            self._source.seek(start)
+            return super().load()
 
     def find_class(self, module: str, name: str) -> object:
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")

@@ -104,8 +104,9 @@ class MediaFile:
             try:
                 self._file = opened.enter_context(closing(_File(path)))
                 with self._open(codec_whitelist="none") as undecoded:  # FFmpeg would decode any frame to find its size
-                    for stream in undecoded.streams.video:
-                        self.check_size(stream.width, stream.height)
+                    contexts = [stream.codec_context for stream in undecoded.streams.video]
+                    for context in filter(None, contexts):  # without those of unknown codecs
+                        self.check_size(context.width, context.height)
                 self._file.seek(0)
                 self._container = self._open(max_pixels=str(self._max_pixels))
             except (av.FFmpegError, OSError) as error:
