@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 def printable(text: object) -> str:
     """The text in one line of at most about 1000 characters, with unprintable characters escaped."""
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    return _shorten("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in _shorten(str(text))))
+
+
+def _shorten(line: str) -> str:
     return line if len(line) <= 1000 else f"{line[:700]} ... {line[-250:]}"
 
 
@@ -20,6 +23,10 @@ class InputError(ValueError):
 
 class OutputError(InputError):
     """Output cannot be written; continuing is pointless."""
+
+
+class DiskFullError(OutputError):
+    """There is no space, or quota, for an output file."""
 
 
 @contextmanager

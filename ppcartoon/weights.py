@@ -292,6 +292,8 @@ def from_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
     """
     try:
         with np.load(path, allow_pickle=False) as table:
+            if sum(entry.file_size for entry in table.zip.infolist()) > MAX_BYTES:
+                raise ValueError(f"more than {MAX_BYTES >> 20} MB")
             discriminator, generator = (
                 {key[5:]: table[key].astype(np.float32) for key in table if key.startswith(prefix)}
                 for prefix in ("netD.", "netG.")

@@ -1,8 +1,11 @@
 """Fuzzing: damaged, spliced and invented input gives a result or an error of one printable line, nothing else."""
 
+import io
 import json
 import os
 import struct
+import uuid
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +15,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ppcartoon import images, weights
+from ppcartoon.config import loading
+from ppcartoon.data import download
+from ppcartoon.evaluation import torch_weights
 from ppcartoon.inference import onnx_graph
 from ppcartoon.inference.jobs import plan
+from ppcartoon.models import vgg
+from ppcartoon.video.reader import VideoReader
+from tests.helpers import torch_save, vgg_file, videos
 from tests.helpers.damage import EDITS, FILES, damaged, outcome, tries
+from tests.helpers.samples import photo
+
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def check_picture(path):
@@ -153,3 +165,70 @@ def test_no_two_cartoons_have_the_same_path_and_no_photo_is_replaced(
     assert len(set(sources)) == len(sources) and set(sources) <= existing
     assert len(set(targets)) == len(targets) and not set(targets) & set(sources)
     assert all(os.path.commonpath([target, folder]) == str(folder) for target in targets)
+
+
+def read_video(path):
+    with VideoReader(path) as video:
+        return [frame.rgb.shape for frame in video.frames("frames")]
+
+
+def archive():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in ("set/style/a.jpg", "set/smooth/b.jpg", "set/readme.txt"):
+            packed.writestr(name, name * 20)
+    return buffer.getvalue()
+
+
+def samples(folder, kind):
+    """Readable files of a kind, as bytes."""
+    if kind == "video":
+        frames = videos.scenes(0, 1, seconds=0.3, height=32, width=48)
+        codecs = {
+            "mp4": "libx264",
+            "mkv": "libx264",
+            "webm": "libvpx-vp9",
+            "avi": "mpeg4",
+            "ts": "mpeg2video",
+            "gif": "gif",
+        }
+        formats = {"gif": "rgb8"}
+        return [
+            videos.write(folder / f"a.{ending}", frames, codec, formats.get(ending, "yuv420p")).read_bytes()
+            for ending, codec in codecs.items()
+        ]
+    if kind == "zip":
+        return [archive()]
+    if kind == "npy":
+        return [vgg_file.write(folder / "a.npy", vgg_file.table(), protocol).read_bytes() for protocol in (2, 4)]
+    if kind == "pth":
+        content = torch_save.tensors({"a.weight": photo(4, 3)[..., 0].astype(np.float32), "n": np.int64(7)})
+        return [torch_save.write(folder / "a.pth", content).read_bytes()]
+    return [path.read_bytes() for path in sorted(CONFIGS.rglob("*.yaml")) if "_base_" not in path.read_text()]
+
+
+READERS = {
+    "video": (read_video, 25),
+    "zip": (lambda path: download.unpack(path, path.with_suffix(f".{uuid.uuid4().hex}"), "style"), 60),
+    "npy": (vgg.read, 60),
+    "pth": (torch_weights.read, 60),
+    "yaml": (loading.load, 60),
+}
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_other_damaged_files_are_read_or_refused(tmp_path, capfd, kind):
+    read, count = READERS[kind]
+    path, files = tmp_path / f"damaged.{kind}", samples(tmp_path, kind)
+    for data in files:
+        path.write_bytes(data)
+        assert outcome(read, path) is not None or kind == "zip"
+
+    @tries(count)
+    @given(st.sampled_from(files), EDITS)
+    def check(data, edits):
+        path.write_bytes(damaged(data, edits))
+        outcome(read, path)
+
+    check()
+    assert "Traceback" not in capfd.readouterr().err

@@ -178,6 +178,13 @@ def test_npz_without_the_tensors_of_a_trainer_is_refused(tmp_path):
             weights.from_npz(path)
 
 
+def test_npz_that_unpacks_to_more_than_the_limit_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "MAX_BYTES", 1 << 20)
+    np.savez_compressed(tmp_path / "a.npz", **{"netD.a": np.zeros(1 << 20)})
+    with pytest.raises(InputError, match="more than 1 MB"):
+        weights.from_npz(tmp_path / "a.npz")
+
+
 def test_target_inside_a_file_is_refused(tmp_path, tiny_weights):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="file: a file is there, where a folder is needed"):

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import data, inference
 from ppcartoon import InputError
-from ppcartoon.utils.threads import cores
+from ppcartoon.utils.machine import cores
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)

@@ -9,7 +9,6 @@ SciPy's with a history of 10 steps instead of PyTorch's with 100.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +27,7 @@ from ..images import Picture
 from ..inference.jobs import Job
 from ..models import losses
 from ..models.vgg import VGG19
+from ..utils import machine
 from ..utils.signals import graceful_interrupt
 
 NOISE = 90.0  # standard deviation around mid-gray, in gray levels
@@ -188,7 +188,7 @@ def _check_sizes(photo: np.ndarray, style: np.ndarray, options: GatysOptions) ->
                 f"the {name} has {width}x{height} pixels; {max(options.layers)} needs at least {least} a side"
             )
     needed = BYTES_PER_PIXEL * photo.shape[0] * photo.shape[1]
-    if needed > 0.9 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+    if needed > 0.9 * machine.memory():
         raise InputError(f"needs about {needed / 1e9:.0f} GB of memory: use a smaller --max-size")
 
 

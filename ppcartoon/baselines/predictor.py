@@ -13,8 +13,8 @@ import numpy as np
 from .. import weights
 from ..errors import InputError
 from ..inference.engines import paddle_engines
-from ..inference.predictor import MEMORY, CartoonPredictor
-from ..utils.threads import cores
+from ..inference.predictor import CartoonPredictor
+from ..utils.machine import cores
 from ..weights import Weights
 
 MIN_SIDE = 5  # pixels: some generators pad by reflection at H/4
@@ -69,7 +69,7 @@ class BaselinePredictor(CartoonPredictor):
             raise InputError(f"{width}x{height} is too small: this network needs at least {MIN_SIDE} pixels a side")
         return super().tile_size(height, width)
 
-    def _pixels(self, memory: float = MEMORY) -> float:
+    def _pixels(self, memory: float) -> float:
         return memory / self.engine.bytes_per_pixel
 
 

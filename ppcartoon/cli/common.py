@@ -15,7 +15,8 @@ from ..errors import InputError, Interrupted, printable
 from ..utils.timecode import parse_time
 
 EXIT_CODES = (
-    "exit codes: 0 all done; 1 some inputs failed, each is named; 2 the request cannot be carried out; "
+    "exit codes: 0 all done; 1 some inputs failed, each is named, or the disk is full; "
+    "2 the request cannot be carried out; "
     "130 or 143 interrupted by Ctrl-C or SIGTERM"
 )
 SHOWN = 20  # messages of one kind in full

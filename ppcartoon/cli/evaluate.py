@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, printable
 from ..evaluation import figures
-from ..utils.threads import cores
+from ..utils.machine import cores
 from . import common
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import __version__
-from ..errors import InputError, OutputError, naming, printable
+from ..errors import DiskFullError, InputError, OutputError, naming, printable
 from . import common
 
 if TYPE_CHECKING:
@@ -330,7 +330,7 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
 
     Raises:
         InputError: a library that videos need is missing.
-        OutputError: a cartoon cannot be written.
+        OutputError: a cartoon cannot be written, unless the disk is full, which is an error like others.
         Interrupted: by Ctrl-C or SIGTERM.
     """
     if not jobs:
@@ -341,13 +341,17 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
     names = ("start", "duration", "max_size", "side_by_side", "codec", "crf", "fps", "quality", "skip_existing")
     options = pipeline.VideoOptions(**{name: getattr(args, name) for name in names})
     failed, frames, start = 0, 0, time.perf_counter()
-    for job in jobs:
+    for i, job in enumerate(jobs):
         try:
             deflicker = Deflicker(pipeline.with_fixed_size(predictor, job.source, options))
             describe = partial(forecast, job.source, deflicker)
             report = pipeline.process(job.source, job.target, deflicker, options, describe)
             frames += report.frames
             warnings, remarks = report.warnings, report.remarks
+        except DiskFullError as error:
+            common.tell(PROGRAM, error)
+            failed += len(jobs) - i
+            break
         except OutputError:
             raise
         except InputError as error:

@@ -15,8 +15,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import InputError, Interrupted
+from ..utils.machine import cores
 from ..utils.signals import signal_when_parent_ends
-from ..utils.threads import cores
 from . import common
 
 PROGRAM = "ppcartoon train"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,13 @@ import yaml
 
 from ..errors import InputError
 from ..models.renamed import current_names
+from ..utils import files
 from .schema import Config, Section
+
+MAX_BYTES = 1 << 20
+MAX_NODES = 10_000  # values of a config; ours have 100
+MAX_LENGTH = 3000  # characters of a value; Python refuses to write longer numbers
+MAX_DEPTH = 20  # sections, and files
 
 
 def load(path: Path, options: list[str] = ()) -> Config:
@@ -28,13 +35,14 @@ def load(path: Path, options: list[str] = ()) -> Config:
     tree = _read(Path(path), ())
     for option in options:
         key, equals, text = option.partition("=")
-        if not equals or not all(key.split(".")):
+        parts = key.split(".")
+        if not equals or not all(parts) or len(parts) > MAX_DEPTH:
             raise InputError(f"-o {option}: is not of the form section.key=value")
         try:
-            value = yaml.safe_load(text)
-        except (yaml.YAMLError, RecursionError) as error:
+            value = _parse(text)
+        except Exception as error:  # as in `_read`
             raise InputError(f"-o {option}: the value is not YAML ({_one_line(error)})") from error
-        for part in reversed(key.split(".")):
+        for part in reversed(parts):
             value = {part: value}
         tree = _merge(tree, current_names(value, f"-o {option}"))
     return check(tree, str(path))
@@ -93,13 +101,18 @@ def _known() -> set[str]:
 
 def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     """A file merged with its bases; `above` has the files that led to it through `_base_`."""
-    if path.resolve() in above:
-        raise InputError(f"{path}: _base_ leads back to the same file")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        text = files.read_bytes(path, MAX_BYTES).decode()
+        resolved = path.resolve()
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    except (yaml.YAMLError, RecursionError) as error:
+    if resolved in above:
+        raise InputError(f"{path}: _base_ leads back to the same file")
+    if len(above) > MAX_DEPTH:
+        raise InputError(f"{path}: more than {MAX_DEPTH} files follow each other by _base_")
+    try:
+        tree = _parse(text)
+    except Exception as error:  # the parser raises ValueError, KeyError and others on some values
         raise InputError(f"{path}: not YAML ({_one_line(error)})") from error
     if not isinstance(tree, dict):
         raise InputError(f"{path}: contains no keys")
@@ -109,7 +122,30 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         return tree
     if not isinstance(base, str):
         raise InputError(f"{path}: _base_: must be a file name, got {base!r:.60}")
-    return _merge(_read(path.parent / base, (*above, path.resolve())), tree)
+    return _merge(_read(path.parent / base, (*above, resolved)), tree)
+
+
+def _parse(text: str) -> Any:
+    """The value of a YAML text.
+
+    Raises:
+        Exception: of any type, if it is not YAML, or larger than a config can be.
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        nodes = [root] if root else []
+        for count, node in enumerate(nodes):  # grows; an alias counts again, so that nested ones end here
+            if count > MAX_NODES:
+                raise ValueError(f"more than {MAX_NODES} values, with aliases written out")
+            if isinstance(node, yaml.ScalarNode):
+                if len(node.value) > MAX_LENGTH:
+                    raise ValueError(f"a value of more than {MAX_LENGTH} characters")
+            else:
+                nodes += chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+        return loader.construct_document(root) if root else None
+    finally:
+        loader.dispose()
 
 
 def _merge(base: Any, over: Any) -> Any:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..images import Picture, on_white
-from ..utils.files import remove_temporary_files
+from ..utils.files import remove_leftovers
 from ..utils.threads import threads
 from ..video.reader import Frame, VideoReader
 from .cache import center
@@ -109,10 +109,10 @@ def extract(
     """
     if end < start:
         raise InputError(f"the end, at {end:g} s, is before the start, at {start:g} s")
-    with VideoReader(video, jobs or 0) as reader, open_store(folder) as store:
+    with VideoReader(video, jobs) as reader, open_store(folder) as store:
         options = {"content": _fingerprint(video), "pick": pick, "start": start, "end": end}
         options |= {"count": count, "size": size, "fit": fit}
-        remove_temporary_files(folder)
+        remove_leftovers(folder)
         if overwrite:
             _remove(folder, store.files(video.name))
             store.forget(video.name)

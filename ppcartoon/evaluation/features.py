@@ -26,7 +26,8 @@ from ..errors import InputError, OutputError
 from ..inference.engines.paddle_engines import Program, save
 from ..models.vgg import RANDOM, VGG19
 from ..utils.files import atomic
-from ..utils.threads import cores, prefetch, threads
+from ..utils.machine import cores
+from ..utils.threads import prefetch, threads
 from . import inception
 
 VERSION = 1  # of the cached files; changes when the same image would give other features

@@ -9,15 +9,18 @@ from __future__ import annotations
 import io
 import math
 import pickle
-from collections import OrderedDict
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError
+from ..utils import files
+from ..utils.pickles import BoundedUnpickler, Names
 
-MAX_BYTES = 1 << 30  # ten times Inception-V3
+MAX_BYTES = 1 << 28  # nearly three times Inception-V3
+MAX_PICKLE = 1 << 22  # bytes of the five pickles; Inception-V3 has 200,000
+MAX_AXES = 8
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle
 TYPES = {
     "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8", "IntStorage": "<i4",
@@ -32,9 +35,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         InputError: the file cannot be read, or contains anything other than named tensors.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: larger than a weights file can be ({MAX_BYTES >> 20} MB)")
-        data = path.read_bytes()
+        data = files.read_bytes(path, MAX_BYTES)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     try:
@@ -46,7 +47,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _state_dict(data: bytes) -> dict[str, np.ndarray]:
-    file, storages = io.BytesIO(data), {}
+    file, storages = io.BytesIO(data[:MAX_PICKLE]), {}
     if _TensorUnpickler(file).load() != MAGIC:
         raise ValueError("its magic number is different")
     _TensorUnpickler(file).load()  # the version
@@ -57,12 +58,14 @@ def _state_dict(data: bytes) -> dict[str, np.ndarray]:
     for name, tensor in tensors.items():
         if not isinstance(tensor, _Tensor):
             raise ValueError(f"{name} is not a tensor")
-    for key in _TensorUnpickler(file).load():
+    keys = _TensorUnpickler(file).load()
+    start = file.tell()
+    for key in keys:
         storage = unpickler.storages[key]
-        if int.from_bytes(file.read(8), "little") != storage.count:
+        if int.from_bytes(data[start : start + 8], "little") != storage.count:
             raise ValueError(f"storage {key} has a different length than its tensors expect")
-        storages[key] = np.frombuffer(data, TYPES[storage.type], storage.count, file.tell())
-        file.seek(storages[key].nbytes, io.SEEK_CUR)
+        storages[key] = np.frombuffer(data, TYPES[storage.type], storage.count, start + 8)
+        start += 8 + storages[key].nbytes
     return {str(name): tensor.array(storages[tensor.storage.key]) for name, tensor in tensors.items()}
 
 
@@ -89,8 +92,8 @@ class _Tensor(NamedTuple):
             ValueError: part of the tensor is outside its storage.
         """
         whole = (self.offset, *self.size, *self.stride)
-        if not all(type(n) is int and n >= 0 for n in whole) or len(self.size) != len(self.stride):
-            raise ValueError(f"a tensor of size {self.size} and stride {self.stride}")
+        if not all(type(n) is int and n >= 0 for n in whole) or not len(self.size) == len(self.stride) <= MAX_AXES:
+            raise ValueError("a tensor of size or stride that torch.save does not write")
         count = math.prod(self.size)
         last = self.offset + sum((n - 1) * step for n, step in zip(self.size, self.stride))
         if count and max(last, count - 1) >= numbers.size:
@@ -99,28 +102,29 @@ class _Tensor(NamedTuple):
         return np.lib.stride_tricks.as_strided(numbers[self.offset :], self.size, strides, writeable=False)
 
 
-class _TensorUnpickler(pickle._Unpickler):  # in Python: the C version allocates as much memory as a file requests
+class _TensorUnpickler(BoundedUnpickler):
     """Unpickles descriptions of tensors, collects their storages, and refuses all other objects."""
 
     def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file, encoding="utf-8")
+        super().__init__(file, "utf-8")
         self.storages: dict[str, _Storage] = {}
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
+            return Names
         if module == "torch._utils" and name in ("_rebuild_tensor", "_rebuild_tensor_v2"):
             return lambda storage, offset, size, stride, *_: _Tensor(storage, offset, size, stride)
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return lambda tensor, *_: tensor
         if module == "torch" and name in TYPES:
             return name
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return super().find_class(module, name)
 
     def persistent_load(self, pid: tuple) -> _Storage:
         kind, type_, key, _, count, view = pid
         storage = _Storage(type_, key, count)
-        valid = kind == "storage" and type(count) is int and count >= 0 and not view
-        if not valid or self.storages.setdefault(key, storage) != storage:
-            raise pickle.UnpicklingError(f"a storage {pid}")
+        known = [type(part) for part in (type_, key, count)] == [str, str, int]
+        valid = known and kind == "storage" and type_ in TYPES and not view
+        if not valid or count < 0 or self.storages.setdefault(key, storage) != storage:
+            raise pickle.UnpicklingError("a storage that torch.save does not write")
         return storage

@@ -20,6 +20,7 @@ from PIL import ExifTags, Image, ImageOps
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
 
 from ..errors import InputError, naming
+from ..utils import machine
 from ..utils.files import atomic
 from . import color, formats
 from .transparency import fill_hidden
@@ -36,6 +37,7 @@ MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}
 WIDE = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's gray modes with more than 8 bits
 # Pillow's modes and the 8-bit mode without alpha that an ICC profile applies to; RGB for all others.
 COLORS = dict.fromkeys(("1", "L", "LA", "La", *WIDE), "L") | {"CMYK": "CMYK", "LAB": "LAB"}
+BYTES_PER_PIXEL = 8  # of Pillow's image and ours, while one is converted to the other
 LONGEST = 1 << 18  # pixels per side; Pillow takes minutes to decode rows of millions
 BAND = 1 << 20  # pixels that are converted at once
 HEAD = 1 << 16  # bytes of a file that are searched for its color primaries
@@ -106,6 +108,8 @@ def _check_size(image: Image.Image, max_megapixels: int | None) -> None:
     limit = max_megapixels * 1_000_000 if max_megapixels else 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
     if image.width * image.height > limit:
         raise InputError(f"{image.width}x{image.height}: more than {limit / 1e6:.0f} megapixels, the limit")
+    if image.width * image.height * BYTES_PER_PIXEL > (memory := machine.memory()):
+        raise InputError(f"{image.width}x{image.height}: needs more than the {memory / 1e9:.2g} GB of memory here")
 
 
 @contextmanager

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
 from .. import images
-from ..errors import InputError, OutputError, naming
+from ..errors import DiskFullError, InputError, OutputError, naming
 from ..images import Picture
 from ..utils.threads import prefetch, write_behind
 from .jobs import Job
@@ -36,12 +37,13 @@ def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: Batc
     """Cartoonizes photo files with a progress bar; reports failures on stderr and returns their number.
 
     Of an animation or a document of several pages, the first frame is used, and the number of the others is reported.
-    If those are damaged, that counts as a failure, but the cartoon is written.
+    If those are damaged, that counts as a failure, but the cartoon is written. A full disk is reported and ends it; all
+    photos without a cartoon then count as failures.
 
     Raises:
-        OutputError: a cartoon cannot be written, and neither could the others.
+        OutputError: a cartoon cannot be written for another reason, and neither could the others.
     """
-    failed = 0
+    made = failed = 0
 
     def fail(error: InputError) -> None:
         nonlocal failed
@@ -52,16 +54,27 @@ def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: Batc
         bar.set_postfix_str(f"tile {done} of {total}" if done < total else "")
 
     def write(result: tuple[Job, Picture, Picture]) -> None:
+        nonlocal made
         job, photo, cartoon = result
         try:
             with naming(job.source):
                 picture = images.side_by_side(photo, cartoon) if options.side_by_side else cartoon
                 images.write(job.target, picture, options.quality)
+            made += 1
         except OutputError:
             raise
         except InputError as error:
             fail(error)
         bar.update()
+
+    @contextmanager
+    def until_full() -> Iterator[None]:
+        nonlocal failed
+        try:
+            yield
+        except DiskFullError as error:
+            fail(error)
+            failed = len(jobs) - made
 
     def check_frames(source: Path) -> None:
         try:
@@ -74,6 +87,7 @@ def cartoonize_files(predictor: CartoonPredictor, jobs: list[Job], options: Batc
     predictor.progress = show_tile
     with (
         tqdm(total=len(jobs), unit="image", disable=None) as bar,
+        until_full(),
         write_behind(write, 2 * predictor.batch_size - 1) as write_later,
         prefetch(_read(predictor, jobs, options.max_size), 1) as batches,
     ):

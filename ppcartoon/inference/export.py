@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,8 +25,8 @@ import safetensors.numpy
 from .. import images
 from ..data.samples import draw_photo, sample_photos
 from ..errors import InputError
-from ..utils.files import atomic
-from ..utils.threads import cores
+from ..utils.files import atomic, temporary_folder
+from ..utils.machine import cores
 from ..weights import Weights
 from . import engines, onnx_graph, working_size
 from .engines import paddle_engines
@@ -94,12 +93,12 @@ def export(weights: Weights, folder: Path, formats: Sequence[str]) -> list[Expor
     name = re.sub(r"[^\w-]+|^$", "_", weights.style)
     reference = engines.create(weights, "onnx", "cpu")
     pairs = [(photos, reference(photos)) for photos in _photos()]
-    with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
+    with temporary_folder(folder) as temporary, ExitStack() as stack:
         results = []
         for kind in dict.fromkeys(formats):
-            program = _write(weights, kind, Path(temporary) / kind / name)
+            program = _write(weights, kind, temporary / kind / name)
             results.append(_compare(program, pairs)._replace(path=folder / kind / program.name))
-        for source in sorted(Path(temporary).glob("*/*")):
+        for source in sorted(temporary.glob("*/*")):
             shutil.copyfile(source, stack.enter_context(atomic(folder / source.relative_to(temporary))))
     return results
 

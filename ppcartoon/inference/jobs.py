@@ -19,7 +19,7 @@ from ..video.formats import IMAGE_ENDINGS as ANIMATED_WRITABLE
 from ..video.formats import is_pattern, members, partial
 
 VIDEO_ENDINGS = {*VIDEO_WRITABLE, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".3gp"}
-VIDEO_ENDINGS |= {".ogv", ".vob", ".mxf"}
+VIDEO_ENDINGS |= {".ogv", ".vob", ".mxf", ".m3u", ".m3u8", ".mpd", ".sdp"}  # the reader refuses playlists by name
 IMAGE_ENDINGS = {*WRITABLE, ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga", ".ico", ".heic", ".jfif"}
 IMAGE_ENDINGS |= {".heif", ".hif", ".jxl", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2", ".pef"}
 VIDEO_HEADS = (

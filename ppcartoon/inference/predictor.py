@@ -5,19 +5,21 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, TypeVar, overload
 
 import numpy as np
 from PIL import Image
 
 from .. import images, weights
 from ..errors import InputError
+from ..utils import machine
 from . import engines, levels, looks, tiling, upscale
 from . import working_size as sizes
 
+T = TypeVar("T")
 Source = str | os.PathLike | np.ndarray | Image.Image
 DEFAULT_STYLE = "peppercarrot"
 SMALLEST_SIZE = 16  # pixels of a working size
@@ -155,30 +157,49 @@ class CartoonPredictor:
             InputError: the photo is too large for this machine's memory.
         """
         height, width = photo.shape[:2]
-        tile = self.tile_size(height, width)
-        with _as_input_error():
-            if tile:
-                if alpha == 1:
-                    stats = self._sampled_stats(photo)[None]
-                elif alpha > 0:
-                    own = self._sampled_stats(photo, tiling.SAMPLES // 4)
-                    stats = np.float32(alpha * own + (1 - alpha) * stats)
-                return tiling.cartoonize_tiles(self.engine, photo, tile, stats[0], self.progress), stats
-            padded = images.to_network(images.pad(photo)[None])
-            cartoons, stats = self.engine.run_blended(padded, stats, alpha)
-        return np.ascontiguousarray(images.from_network(cartoons)[0, :height, :width]), stats
+
+        def run(tile: int) -> tuple[np.ndarray, np.ndarray]:
+            if not tile:
+                padded = images.to_network(images.pad(photo)[None])
+                cartoons, used = self.engine.run_blended(padded, stats, alpha)
+                return np.ascontiguousarray(images.from_network(cartoons)[0, :height, :width]), used
+            used = stats
+            if alpha == 1:
+                used = self._sampled_stats(photo)[None]
+            elif alpha > 0:
+                own = self._sampled_stats(photo, tiling.SAMPLES // 4)
+                used = np.float32(alpha * own + (1 - alpha) * stats)
+            return tiling.cartoonize_tiles(self.engine, photo, tile, used[0], self.progress), used
+
+        return self._in_memory(run, height, width)
 
     def _cartoonize(self, photos: list[np.ndarray]) -> list[np.ndarray]:
         cartoons: list[np.ndarray] = [photo[:0] for photo in photos]
         for indices in images.by_shape(photos):
             size = photos[indices[0]].shape[:2]
-            tile, step = self.tile_size(*size), self._max_batch(*size)
+            step = self._max_batch(*size)
             for start in range(0, len(indices), step):
                 batch = indices[start : start + step]
-                with _as_input_error():
-                    for i, cartoon in zip(batch, self._run([photos[i] for i in batch], tile)):
-                        cartoons[i] = cartoon
+                run = partial(self._run, [photos[i] for i in batch])
+                for i, cartoon in zip(batch, self._in_memory(run, *size)):
+                    cartoons[i] = cartoon
         return cartoons
+
+    def _in_memory(self, run: Callable[[int], T], height: int, width: int) -> T:
+        """Calls `run` with the size of tiles for an image; if that fails, with smaller and smaller ones in `auto`.
+
+        Raises:
+            InputError: `run` fails with the smallest tiles, too; each runtime raises another error if memory runs out.
+        """
+        tile = self.tile_size(height, width)
+        while True:
+            try:
+                return run(tile)
+            except Exception as error:
+                if self.tile != "auto" or tile == tiling.SMALLEST:
+                    reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+                    raise InputError(f"{reason}; if memory is short, use a smaller size, tile or batch") from error
+            tile = max((tile or max(height, width)) // 8 * 4, tiling.SMALLEST)
 
     def _run(self, photos: list[np.ndarray], tile: int) -> Iterable[np.ndarray]:
         """Cartoons of photos of one shape, in tiles unless `tile` is 0."""
@@ -193,15 +214,17 @@ class CartoonPredictor:
 
     def _sampled_stats(self, photo: np.ndarray, count: int = tiling.SAMPLES) -> np.ndarray:
         """LN statistics [L, 2] of a photo [H, W, 3], from about `count` samples, or fewer if memory is short."""
-        return tiling.sampled_stats(self.engine, photo, min(count, int(self._pixels() / tiling.SIDE**2)))
+        return tiling.sampled_stats(
+            self.engine, photo, min(count, int(self._pixels(_memory_of_a_run()) / tiling.SIDE**2))
+        )
 
-    def _pixels(self, memory: float = MEMORY) -> float:
+    def _pixels(self, memory: float) -> float:
         """How many pixels the network can process at once in `memory` bytes."""
         channels = max(self.weights.network["generator"]["channels"], 16)  # below 16 the images need most memory
         return memory / (self.engine.bytes_per_pixel * channels)
 
     def _max_batch(self, height: int, width: int) -> int:
-        return max(1, min(self.batch_size, int(self._pixels() / (height * width))))
+        return max(1, min(self.batch_size, int(self._pixels(_memory_of_a_run()) / (height * width))))
 
     def tile_size(self, height: int, width: int) -> int:
         """Side in pixels of the tiles that an image is processed in; 0 for an image that is processed whole.
@@ -216,8 +239,7 @@ class CartoonPredictor:
         height, width = sizes.reduced(
             height, width, sizes.LARGEST if self.working_size == "auto" else self.working_size
         )
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        largest = self._pixels(min(MEMORY, memory / 4))
+        memory, largest = machine.memory(), self._pixels(_memory_of_a_run())
         if self.tile == "auto":
             tile, whole = max(int(largest**0.5) - 2 * tiling.MARGIN, tiling.SMALLEST), height * width <= largest
         else:
@@ -225,18 +247,13 @@ class CartoonPredictor:
         size = (height, width) if whole else (min(side, tile + 2 * tiling.MARGIN) for side in (height, width))
         if math.prod(size) > self._pixels(0.9 * memory):
             what = f"{width}x{height} needs" if whole else f"tile {tile}: needs"
-            raise InputError(f"{what} more than the {memory / 1e9:.0f} GB of memory here: use {self.smaller}")
+            raise InputError(f"{what} more than the {memory / 1e9:.2g} GB of memory here: use {self.smaller}")
         return 0 if whole else tile // 4 * 4
 
 
-@contextmanager
-def _as_input_error() -> Iterator[None]:
-    """Turns errors of a runtime into InputErrors; each runtime raises another one if memory runs out."""
-    try:
-        yield
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        raise InputError(f"{reason}; if memory is short, use a smaller size, tile or batch") from error
+def _memory_of_a_run() -> float:
+    """Bytes that one run of the network may use here."""
+    return min(MEMORY, machine.memory() / 4)
 
 
 def _rgb(image: Source) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
 from collections.abc import Collection
@@ -19,8 +20,11 @@ from ppgan.modules import caffevgg
 
 from ..data import download
 from ..errors import InputError
+from ..utils import files
+from ..utils.pickles import BoundedUnpickler
 
 RANDOM = "random"
+MAX_BYTES = 1 << 28  # three times vgg19_no_fc.npy
 Table = dict[str, list[np.ndarray]]  # {"conv1_1": [kernel HWIO, bias], ...}
 
 
@@ -137,17 +141,26 @@ class _Array:
         self.value = self.value.reshape(shape, order="F" if fortran else "C")
 
 
-class _ArraysOnly(pickle.Unpickler):
+class _ArraysOnly(BoundedUnpickler):
     """Unpickles dicts, lists and stand-ins for arrays; refuses any other class or function."""
+
+    encoded = 0  # bytes so far
+
+    def encode(self, text: str, _: str) -> bytes:
+        """How Python 3 puts bytes into old pickles; a file may call it many times for one text."""
+        self.encoded += len(text)
+        if self.encoded > MAX_BYTES:
+            raise pickle.UnpicklingError("it contains too many bytes")
+        return text.encode("latin1")
 
     def find_class(self, module: str, name: str) -> object:
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
             return lambda *_: _Array()
         if (module, name) in (("numpy", "dtype"), ("numpy", "ndarray")):
             return {"dtype": _Type, "ndarray": _Array}[name]
-        if (module, name) == ("_codecs", "encode"):  # how Python 3 puts bytes into old pickles
-            return lambda text, _: text.encode("latin1")
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        if (module, name) == ("_codecs", "encode"):
+            return self.encode
+        return super().find_class(module, name)
 
 
 def read(path: Path) -> Table:
@@ -157,12 +170,17 @@ def read(path: Path) -> Table:
         InputError: the file cannot be read or contains anything but arrays by name.
     """
     try:
-        with open(path, "rb") as file:
-            version = np.lib.format.read_magic(file)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            header(file)
-            (table,) = _ArraysOnly(file, encoding="latin1").load().value
-        return {str(name): [np.asarray(a.value, np.float32) for a in arrays[:2]] for name, arrays in table.items()}
+        file = io.BytesIO(files.read_bytes(path, MAX_BYTES))
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        header(file)
+        (table,) = _ArraysOnly(file, encoding="latin1").load().value
+        arrays = {name: [array.value for array in arrays[:2]] for name, arrays in table.items()}
+        if 4 * sum(array.size for pair in arrays.values() for array in pair) > MAX_BYTES:  # a file may share them
+            raise ValueError("its arrays are too large")
+        return {name: [np.asarray(array, np.float32) for array in pair] for name, pair in arrays.items()}
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(
             f"{path}: {error.strerror or error}; set model.vgg_path to a file like vgg19_no_fc.npy"

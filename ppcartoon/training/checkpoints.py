@@ -14,8 +14,10 @@ from paddle import Tensor, nn
 
 from ..errors import InputError
 from ..models.base import TrainableModel, unwrap
+from ..utils import files
 from ..utils.files import atomic
 
+MAX_BYTES = 1 << 33  # fifty times that of the paper's networks
 FORMAT = "ppcartoon checkpoint 1"
 EXTRA_STATE = "memory"  # prefix of the arrays of `TrainableModel.extra_state`
 
@@ -60,7 +62,7 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict]:
         InputError: the file cannot be read, is damaged, or is not a checkpoint.
     """
     try:
-        data = path.read_bytes()
+        data = files.read_bytes(path, MAX_BYTES)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     try:

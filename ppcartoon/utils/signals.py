@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import multiprocessing
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -18,12 +20,21 @@ class Stop:
 
     Attributes:
         number: of the signal; 0 before the first.
+        time: when it came, in seconds of `time.monotonic`; infinite before.
     """
 
-    number = 0
+    number, time = 0, math.inf
 
     def __bool__(self) -> bool:
         return bool(self.number)
+
+
+_latest = Stop()
+
+
+def time_of_stop() -> float:
+    """When the current `graceful_interrupt` was requested to stop, in seconds of `time.monotonic`; infinite if not."""
+    return _latest.time
 
 
 @contextmanager
@@ -36,6 +47,7 @@ def graceful_interrupt(on_first: Callable[[], None] = lambda: None) -> Iterator[
     Args:
         on_first: called on the first signal.
     """
+    global _latest
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -44,16 +56,18 @@ def graceful_interrupt(on_first: Callable[[], None] = lambda: None) -> Iterator[
     def handle(number: int, _: object) -> None:
         signal.signal(signal.SIGINT, before[signal.SIGINT])
         if not stop:
-            stop.number = number
+            stop.number, stop.time = number, time.monotonic()
             on_first()
 
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, handle) for number in numbers}
+    _latest = stop
     try:
         yield stop
     finally:
+        _latest = Stop()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -1,8 +1,7 @@
-"""CPU count and scoped worker threads."""
+"""Scoped worker threads."""
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,12 +9,9 @@ from contextlib import contextmanager
 from multiprocessing.pool import ThreadPool
 from typing import TypeVar
 
+from .machine import cores
+
 T = TypeVar("T")
-
-
-def cores() -> int:
-    """The number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from .. import images
 from ..errors import InputError
 from ..utils.timecode import show_time
 from .formats import members
+from .media import MAX_MEGAPIXELS
 from .reader import ROUNDING, Frame, Gap, VideoReader
 
 RATE = 25  # default images per second
@@ -55,11 +56,12 @@ class VideoClip:
         remarks: what is unusual in the timestamps so far.
 
     Raises:
-        InputError: the file is missing, is not a video, or contains no frames.
+        InputError: the file is missing, is not a video, contains no frames, or has larger frames than allowed.
     """
 
-    def __init__(self, path: Path, time_range: TimeRange) -> None:
-        self.reader, self.time_range, self.audio_path = VideoReader(path), time_range, path
+    def __init__(self, path: Path, time_range: TimeRange, max_megapixels: int = MAX_MEGAPIXELS) -> None:
+        self.reader = VideoReader(path, max_megapixels=max_megapixels)
+        self.time_range, self.audio_path, self._max_megapixels = time_range, path, max_megapixels
         self.rate, self.time_base = self.reader.rate, self.reader.time_base
         self.frame_count = None
         if self.reader.duration:
@@ -98,7 +100,7 @@ class VideoClip:
         """Whether a frame of the range has transparent parts; decodes those before the first that has."""
         if not self.reader.has_alpha:
             return False
-        with VideoClip(self.reader.path, self.time_range) as clip:
+        with VideoClip(self.reader.path, self.time_range, self._max_megapixels) as clip:
             return any(frame.alpha is not None for frame in clip.frames())
 
     @property
@@ -190,13 +192,16 @@ class AnimatedImage:
         path: of the file.
         time_range: the part that is read.
         rate: pages per second; None for 25.
+        max_megapixels: of a frame.
 
     Raises:
         InputError: the file is not an image that can be read.
     """
 
-    def __init__(self, path: Path, time_range: TimeRange, rate: Fraction | None) -> None:
-        self.rate = Fraction(RATE) if rate is None else rate
+    def __init__(
+        self, path: Path, time_range: TimeRange, rate: Fraction | None, max_megapixels: int = MAX_MEGAPIXELS
+    ) -> None:
+        self.rate, self._max_megapixels = Fraction(RATE) if rate is None else rate, max_megapixels
         self.path, self.time_range, self.time_base, self.audio_path = path, time_range, MILLISECOND, None
         with images.opened(path) as image:
             self.frame_count = image.n_frames
@@ -216,14 +221,14 @@ class AnimatedImage:
 
     def is_transparent(self) -> bool:
         """Whether a frame of the range has transparent parts; decodes those before the first that has."""
-        clip = AnimatedImage(self.path, self.time_range, self.rate)
+        clip = AnimatedImage(self.path, self.time_range, self.rate, self._max_megapixels)
         return any(frame.alpha is not None for frame in clip.frames())
 
     def frames(self) -> Iterator[Frame]:
         """The frames in order, numbered from 1; those from a damaged one on are left out with a warning."""
         start, number, read = 0.0, 0, 0
         try:
-            for (rgb, alpha), seconds in images.frames(self.path):
+            for (rgb, alpha), seconds in images.frames(self.path, self._max_megapixels):
                 time, duration, read = self.time_range.relative(start), seconds or float(1 / self.rate), read + 1
                 if time is not None:
                     number += 1

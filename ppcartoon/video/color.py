@@ -50,7 +50,7 @@ class Renderer:
 
     def _filters(self, frame: av.VideoFrame) -> Graph:
         """FFmpeg's filters for frames of this format: field selection if interlaced, scaling, color conversion."""
-        width, height = frame.width * max(self.aspect, 1), frame.height / min(self.aspect, 1)
+        width, height = square_size(frame.width, frame.height, self.aspect)
         scale = min(1, self.shorter / min(width, height))
         self._size = max(1, round(width * scale)), max(1, round(height * scale))
         colors = "out_range=pc:flags=bicubic+accurate_rnd+full_chroma_int"
@@ -75,6 +75,11 @@ def _with_hidden_filled(rgb: np.ndarray, alpha: np.ndarray) -> Picture:
         return Picture(rgb)
     fill_hidden(rgb, alpha)
     return Picture(rgb, alpha)
+
+
+def square_size(width: int, height: int, aspect: Fraction | int) -> tuple[int, int]:
+    """The size in square pixels of a frame whose pixels have the given width divided by height."""
+    return round(width * max(aspect, 1)), round(height / min(aspect, 1))
 
 
 def filter_chain(frame: av.VideoFrame, *filters: tuple[str, str]) -> Graph:

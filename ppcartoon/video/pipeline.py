@@ -32,6 +32,7 @@ try:
 
     from .animations import ApngWriter, GifWriter, WebpWriter
     from .clips import AnimatedImage, Clip, ImageSequence, TimeRange, VideoClip, reduced
+    from .media import MAX_MEGAPIXELS
     from .writer import FrameWriter, ImageSequenceWriter, VideoWriter
 except ModuleNotFoundError as error:
     raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
@@ -53,6 +54,7 @@ class VideoOptions(NamedTuple):
         fps: frames per second of numbered images, or pages of a TIFF; None for 25.
         quality: 1 to 100, of JPEG and WebP.
         skip_existing: keep numbered images of the target that exist, and cartoonize only the others.
+        max_megapixels: a video of larger frames is refused; later in a video they are skipped.
     """
 
     start: float = 0
@@ -64,6 +66,7 @@ class VideoOptions(NamedTuple):
     fps: float | None = None
     quality: int = 95
     skip_existing: bool = False
+    max_megapixels: int = MAX_MEGAPIXELS
 
 
 class Estimate(NamedTuple):
@@ -171,8 +174,8 @@ def _open_clip(source: Path, options: VideoOptions) -> Clip:
     if is_pattern(source):
         return ImageSequence(source, time_range, rate)
     if animated_format(source) not in (None, "GIF"):  # FFmpeg reads GIFs frame by frame
-        return AnimatedImage(source, time_range, rate)
-    return VideoClip(source, time_range)
+        return AnimatedImage(source, time_range, rate, options.max_megapixels)
+    return VideoClip(source, time_range, options.max_megapixels)
 
 
 @contextmanager

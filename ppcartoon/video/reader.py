@@ -12,14 +12,15 @@ from typing import NamedTuple
 
 import av
 import numpy as np
-from av.container import InputContainer
 from av.filter import Graph
 from av.format import Flags
 from av.stream import Disposition
 
 from ..errors import InputError
+from ..utils.machine import cores
 from ..utils.timecode import parse_time
-from .color import Renderer, filter_chain, has_alpha
+from .color import Renderer, filter_chain, has_alpha, square_size
+from .media import MAX_MEGAPIXELS, MediaFile
 from .timestamps import JUMP, Timeline, sorted_times
 
 CUT = 0.15  # FFmpeg's score of a scene change, in [0, 1]; low, since near-duplicates are removed later
@@ -68,20 +69,16 @@ class Gap(NamedTuple):
     damaged: bool
 
 
-def open_media(path: Path) -> InputContainer:
-    """Opens a file with FFmpeg, without following references to other files or hosts."""
-    return av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
-
-
 class VideoReader:
     """A video file, for a `with` block.
 
     Args:
         path: any file that FFmpeg reads; references to other files or hosts are not followed.
-        threads: of the decoder; 0 for one per core.
+        threads: of the decoder; None for one per core.
+        max_megapixels: larger frames are skipped and counted as broken.
 
     Attributes:
-        size: width and height in pixels, as stored.
+        size: width and height of a frame in pixels, with square pixels, before it is rotated.
         duration: in seconds; None if unknown.
         stream_duration: of the video stream alone, as the container states it, in seconds; None if it does not.
         decoded_until: seconds at which the last decoded frame ends.
@@ -95,29 +92,34 @@ class VideoReader:
         has_alpha: whether its format has transparency, which need not be used.
 
     Raises:
-        InputError: the file is missing, is not a video, or contains no frames.
+        InputError: the file is missing, is not a video, contains no frames, or has larger frames than allowed.
     """
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path, threads: int | None = None, max_megapixels: int = MAX_MEGAPIXELS) -> None:
         self.path, self.broken = path, 0
+        self._container = MediaFile(path, max_megapixels)
         try:
-            if not path.is_file():
-                raise InputError(f"{path}: {'a folder, not a video' if path.is_dir() else 'no such file'}")
-            self._container = open_media(path)
-        except (av.FFmpegError, OSError) as error:
-            raise InputError(f"{path}: not a video that FFmpeg can read ({error.strerror})") from error
+            self._inspect(threads, max_megapixels)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _inspect(self, threads: int | None, max_megapixels: int) -> None:
+        """Chooses the video stream and reads what the container says about it."""
         self._stream = self._container.streams.best("video")
         if self._stream is None or self._is_not_video():
-            self._container.close()
-            raise InputError(f"{path}: contains no video, only audio, text or nothing")
+            raise InputError(f"{self.path}: contains no video, only audio, text or nothing")
+        context = self._stream.codec_context
+        self._aspect = self._stream.sample_aspect_ratio or 1
+        self.size = square_size(context.width, context.height, self._aspect)
+        self._container.check_size(*self.size)
         self._stream.thread_type = "AUTO"
-        self._decoder, self._is_libvpx = self._stream.codec_context, False
+        self._decoder, self._is_libvpx = context, False
         if name := _alpha_decoder(self._stream):
             self._decoder, self._is_libvpx = av.CodecContext.create(name, "r"), True
-        self._decoder.thread_count = threads
-        pixels = self._stream.codec_context.format
-        self.has_alpha = self._is_libvpx or bool(pixels and has_alpha(pixels))
-        self.size = self._stream.codec_context.width, self._stream.codec_context.height
+        self._decoder.thread_count = threads or cores()
+        self._decoder.options = {"max_pixels": str(max_megapixels * 1_000_000)}
+        self.has_alpha = self._is_libvpx or bool(context.format and has_alpha(context.format))
         flags = self._container.format.flags
         self._has_timestamps = not flags & Flags.no_timestamps.value  # raw streams have none
         self.seekable = self._has_timestamps and not flags & Flags.ts_discont.value  # MPEG's may restart
@@ -171,12 +173,17 @@ class VideoReader:
 
         only_keys = pick == "keyframes" and self._has_timestamps
         self._decoder.skip_frame = "NONKEY" if only_keys else "DEFAULT"
-        render = Renderer(self._stream.sample_aspect_ratio or 1, shorter)
+        render = Renderer(self._aspect, shorter)
         for time, frame in self._decode_from(max(start, after) - LOOK_BACK):
             if time > end + ROUNDING:
                 return
             late = scenes.is_late(time, frame) if pick == "scenes" else False
             if late is None or not selected(time, frame):
+                continue
+            try:
+                self._container.check_size(*square_size(frame.width, frame.height, self._aspect))
+            except InputError:
+                self.broken += 1
                 continue
             after = time
             rgb, alpha = render(frame)

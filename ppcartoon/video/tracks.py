@@ -15,7 +15,7 @@ from av.subtitles.stream import SubtitleStream
 
 from .audio import AudioTrack, can_hold
 from .clips import TimeRange
-from .reader import open_media
+from .media import MediaFile
 
 LEAD = 1.0  # seconds before the time range from which tracks are read
 TEXT = {"subrip", "ass", "ssa", "webvtt", "mov_text", "text"}  # subtitles that can be converted,
@@ -95,7 +95,7 @@ class TrackWriter:
     def __init__(self, path: Path, out: OutputContainer, time_range: TimeRange) -> None:
         self.out, self.time_range, self._broken = out, time_range, 0
         self.left_out: list[str] = []
-        self._container = open_media(path)
+        self._container = MediaFile(path)
         streams = self._container.streams
         known = [stream for stream in streams.audio if stream.codec_context and stream.codec_context.sample_rate]
         self._unknown = len(streams.audio) - len(known)
@@ -183,7 +183,7 @@ class TrackWriter:
 
 def everything_but_frames(path: Path) -> list[str]:
     """Descriptions of all tracks, chapters, the title and attachments of a video."""
-    with open_media(path) as container:
+    with MediaFile(path) as container:
         streams = container.streams
         video = streams.best("video")
         found = [_describe(stream) for stream in streams if stream.type != "data" and stream.index != video.index]

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 
 from .. import images
 from ..errors import InputError
+from ..utils.machine import cores
 from .clips import Clip
 from .color import filter_chain
 from .formats import MUXERS, Codec, member
@@ -234,6 +235,7 @@ class VideoWriter(EncodedWriter):
         if self.alpha:
             stream.metadata["alpha_mode"] = "1"  # of VP9
         context = stream.codec_context
+        context.thread_count = cores()  # FFmpeg does not know the CPU quota of a container
         context.colorspace = context.color_trc = context.color_primaries = BT709
         context.color_range = LIMITED
         if self.codec.encoder == "libx265" and self.out.format.name in ("mp4", "mov"):

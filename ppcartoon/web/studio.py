@@ -188,14 +188,14 @@ class Studio:
         from ..video import pipeline
         from ..video.clips import TimeRange, VideoClip
         from ..video.deflicker import Deflicker
+        from ..video.media import MAX_MEGAPIXELS
 
         _check_shares(keep_colors, strength)
         predictor = self._checked(file, style, size, VIDEO_SIZES, working_size)
         predictor = predictor.replace(keep_colors=keep_colors, strength=strength)
-        with VideoClip(file, TimeRange(0, self.limits.seconds)) as clip:
+        megapixels = min(self.limits.megapixels, MAX_MEGAPIXELS)
+        with VideoClip(file, TimeRange(0, self.limits.seconds), megapixels) as clip:
             (width, height), total = clip.reader.size, clip.frame_count
-        if width * height > self.limits.megapixels * 1_000_000:
-            raise InputError(f"{width}x{height}: more than {self.limits.megapixels} megapixels, the limit of this page")
         done = 0
 
         def cartoonize(frame: np.ndarray, time: float) -> np.ndarray:
@@ -207,7 +207,7 @@ class Studio:
             on_progress(done, total)
             return deflicker(frame, time)
 
-        options = pipeline.VideoOptions(duration=self.limits.seconds, max_size=int(size))
+        options = pipeline.VideoOptions(duration=self.limits.seconds, max_size=int(size), max_megapixels=megapixels)
         with self._working(self._work):
             predictor = pipeline.with_fixed_size(predictor, file, options)
             deflicker = Deflicker(predictor)

@@ -1,6 +1,5 @@
 """Style transfer of Gatys et al.: loss, optimization and command line."""
 
-import os
 import signal
 from itertools import pairwise
 
@@ -14,6 +13,7 @@ from ppcartoon.cli import evaluate
 from ppcartoon.data.samples import draw_cartoon
 from ppcartoon.errors import InputError
 from ppcartoon.models import vgg
+from ppcartoon.utils import machine
 from tests.helpers.samples import photo
 from tests.helpers.vgg_file import table, write
 
@@ -116,7 +116,7 @@ def test_images_that_are_too_small_or_too_large_are_refused(network, monkeypatch
         gatys.stylize(PHOTO[:1], STYLE, network, SHALLOW)
     with pytest.raises(InputError, match="the style image has 32x1 pixels"):
         gatys.stylize(PHOTO, STYLE[:1], network, SHALLOW)
-    monkeypatch.setattr(os, "sysconf", lambda name: 1000)
+    monkeypatch.setattr(machine, "memory", lambda: 1_000_000)
     with pytest.raises(InputError, match="of memory: use a smaller --max-size"):
         gatys.stylize(PHOTO, STYLE, network, SHALLOW)
 

@@ -84,7 +84,7 @@ def test_memory_error_fails_the_photo_and_not_the_run(run, monkeypatch):
         return original(self, images)
 
     monkeypatch.setattr(OnnxRuntime, "__call__", fail_on_large)
-    code, out, err = run("-i", "photos", "--batch-size", "2", "--engine", "onnx")
+    code, out, err = run("-i", "photos", "--batch-size", "2", "--engine", "onnx", "--tile", "0")
     assert code == 1 and "1 cartoon in output, 2 failed" in out
     assert (
         err.splitlines()[0]
@@ -225,7 +225,7 @@ def test_failure_of_all_sample_photos_gives_no_traceback(run, monkeypatch):
         raise MemoryError("full")
 
     monkeypatch.setattr("ppcartoon.inference.engines.onnx_engines.OnnxRuntime.__call__", fail)
-    code, out, err = run("--engine", "onnx")
+    code, out, err = run("--engine", "onnx", "--tile", "0")
     assert code == 1 and out.startswith("0 cartoons in output, 4 failed;") and err.count("\n") == 4
 
 

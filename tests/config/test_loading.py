@@ -1,5 +1,7 @@
 """Configs: the paper's numbers, strict keys, bases, and options that are parsed as YAML, never as code."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -178,6 +180,72 @@ def test_file_that_is_not_a_config_gives_one_line(tmp_path, text, message):
     with pytest.raises(InputError) as error:
         loading.load(path)
     assert message in str(error.value) and str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+def nested(first, follow):
+    """Keys whose values have up to 2 ** 40 parts when aliases are written out."""
+    return "\n".join([f"a0: &a0 {first}", *(f"a{i + 1}: &a{i + 1} {follow.format(f'*a{i}')}" for i in range(40))])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        nested("[1]", "[{0}, {0}]") + "\n_base_: *a40",
+        nested("[1]", "[{0}, {0}]") + "\nmodel: *a40",
+        nested("{x: 1}", "{{a: {0}, b: {0}}}") + "\nmodel: *a40",
+        nested("{x: 1}", "{{<<: [{0}, {0}]}}"),
+        "epochs: &a [*a]",
+        "epochs: " + "9" * 5000,
+        "epochs: 0x" + "f" * 5000,
+        "epochs: 9999-99-99",
+        "epochs: !!timestamp x",
+        "epochs: !!int ''",
+        "epochs: !!bool x",
+        "epochs: " + "[" * 5000,
+        "- 1\n" * 20_000,
+    ],
+)
+def test_values_that_the_parser_cannot_bear_give_one_line_at_once(tmp_path, text):
+    path, start = tmp_path / "own.yaml", time.monotonic()
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        loading.load(path)
+    message = str(error.value)
+    assert message.startswith(f"{path}: not YAML (") and "\n" not in message and len(message) < 1100
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("value", ["9999-99-99", "9" * 5000, "!!bool x", "&a [*a]"])
+def test_option_with_a_value_that_the_parser_cannot_bear_gives_one_line(value):
+    with pytest.raises(InputError, match=r"^-o .*the value is not YAML"):
+        loading.load(CONFIGS / "demo.yaml", [f"epochs={value}"])
+
+
+def test_base_is_a_regular_file_of_at_most_a_megabyte_and_not_far_away(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").write_bytes(b"#" * (1 << 20) + b"\n")
+    (tmp_path / "loop").symlink_to("loop")
+    for i in range(30):
+        (tmp_path / f"{i}.yaml").write_text(f"_base_: {i + 1}.yaml")
+    path = tmp_path / "own.yaml"
+    reasons = {
+        "/dev/zero": "a pipe or device, not a file",
+        "pipe": "a pipe or device, not a file",
+        "large": "larger than such a file can be",
+        "loop": "loop: ",
+        "'a\\0b'": "No such file",
+        '"a\\0b"': "embedded null byte",
+        "0.yaml": "more than 20 files follow each other",
+    }
+    for base, reason in reasons.items():
+        path.write_text(f"_base_: {base}")
+        with pytest.raises(InputError, match=reason):
+            loading.load(path)
+
+
+def test_option_with_too_many_sections_is_refused():
+    with pytest.raises(InputError, match="is not of the form"):
+        loading.load(CONFIGS / "demo.yaml", ["a" + ".a" * 5000 + "=1"])
 
 
 def test_binary_files_and_folders_are_refused(tmp_path):

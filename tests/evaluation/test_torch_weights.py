@@ -3,6 +3,7 @@
 import os
 import pickle
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from ppcartoon.errors import InputError
 from ppcartoon.evaluation import torch_weights
 from tests.helpers import torch_save
+from tests.helpers.memory import measure
 from tests.helpers.torch_save import Global, Storage, Tensor, tensors
 
 RNG = np.random.default_rng(0)
@@ -150,3 +152,16 @@ def test_missing_and_enormous_files_are_refused(tmp_path):
     with open(tmp_path / "big.pth", "wb") as file:
         file.truncate(torch_weights.MAX_BYTES + 1)
     assert "larger than" in error_of(tmp_path / "big.pth")
+    assert "a pipe or device" in error_of(Path("/dev/zero"))
+
+
+@pytest.mark.slow
+def test_many_small_objects_are_refused_in_bounded_memory(tmp_path, write):
+    head = write({}).read_bytes().partition(pickle.dumps({}, 2))[0]
+    nested = b"K\x01" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(60))  # a tuple of 2 ** 60 elements
+    files = []
+    for i, objects in enumerate([b"(" + b"}" * 5_000_000 + b"l", b"}" + nested + b"K\x01s", nested + b"Q"]):
+        files.append(tmp_path / f"{i}.pth")
+        files[-1].write_bytes(head + b"\x80\x02" + objects + b"." + pickle.dumps([], 2))
+    messages, megabytes = measure(torch_weights.read, *files)
+    assert all("torch.save wrote it before" in message for message in messages) and megabytes < 50

@@ -9,6 +9,7 @@ from PIL import Image
 import ppcartoon
 from ppcartoon import InputError
 from ppcartoon.inference import predictor as module
+from ppcartoon.utils import machine
 from tests.helpers.samples import photo
 
 
@@ -70,6 +71,45 @@ def test_an_image_that_needs_too_much_memory_is_refused_before_it_runs(tiny_file
     monkeypatch.setattr(tiles.engine, "bytes_per_pixel", 1e12)
     with pytest.raises(InputError, match=r"tile 100: needs more than the .* GB of memory here: use --tile auto"):
         tiles(photo(200, 100))
+
+
+class LittleMemory:
+    """An engine that fails on images whose longer side is above a limit."""
+
+    def __init__(self, engine, limit):
+        self.engine, self.limit = engine, limit
+
+    def __getattr__(self, name):
+        return getattr(self.engine, name)
+
+    def __call__(self, image):
+        if max(image.shape[2:]) > self.limit:
+            raise RuntimeError("bad allocation")
+        return self.engine(image)
+
+    def with_fixed_stats(self, stats):
+        return LittleMemory(self.engine.with_fixed_stats(stats), self.limit)
+
+
+def test_tiles_become_smaller_before_a_photo_is_refused(tiny_file):
+    image = photo(300, 400)
+    expected = ppcartoon.CartoonPredictor(weights_file=tiny_file, working_size=0, tile=100)(image)
+    predictor = ppcartoon.CartoonPredictor(weights_file=tiny_file, working_size=0)
+    assert not predictor.tile_size(300, 400)
+    engine = predictor.engine
+    predictor.engine = LittleMemory(engine, 200)
+    assert (predictor(image) == expected).all()
+    predictor.engine = LittleMemory(engine, 100)
+    with pytest.raises(InputError, match="RuntimeError: bad allocation; if memory is short"):
+        predictor(image)
+
+
+def test_auto_tiles_are_smaller_where_a_container_has_less_memory(monkeypatch):
+    predictor, tiles = ppcartoon.CartoonPredictor(working_size=0), []
+    for limit in (64 << 30, 1 << 27, 1 << 26, 1 << 25):
+        monkeypatch.setattr(machine, "memory", lambda limit=limit: limit)
+        tiles.append(predictor.tile_size(1000, 1000))
+    assert tiles[0] == 0 and tiles[1] > tiles[2] >= tiles[3] == 64
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from ppcartoon.errors import InputError
 from ppcartoon.models import vgg
+from tests.helpers.memory import measure
 from tests.helpers.vgg_file import WIDTHS, table, write, write_pickle
 
 
@@ -154,3 +155,41 @@ def test_damaged_files_are_refused(tmp_path):
 def test_missing_files_and_folders_are_refused(tmp_path):
     assert "No such file" in refusal(tmp_path / "no.npy") and "model.vgg_path" in refusal(tmp_path / "no.npy")
     assert "directory" in refusal(tmp_path)
+
+
+def nested_tuples(depth):
+    """Operations that push a tuple of 2 ** depth elements, which are all one object."""
+    return b"K\x01" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(depth))
+
+
+def bytes_many_times(count):
+    """Operations that push bytes of 1 MB many times, from one text."""
+    text = b"X" + struct.pack("<I", 1 << 20) + bytes(1 << 20)
+    encode = b"c_codecs\nencode\nh\x01X\x06\0\0\0latin1\x86R"
+    return b"](" + text + b"q\x01" + encode * count + b"e"
+
+
+BOMBS = {
+    "huge memo": b"K\x01r\x00\xff\xff\x0f",
+    "many objects": b"(" + b"}" * 5_000_000 + b"l",
+    "many bytes": bytes_many_times(1000),
+    "nested key": b"}" + nested_tuples(60) + b"K\x01s",
+    "huge frame": b"\x95" + struct.pack("<Q", 1 << 40) + b"N",
+    "huge text": b"\x8d" + struct.pack("<Q", 1 << 40) + b"N",
+}
+
+
+@pytest.mark.slow
+def test_small_files_that_would_take_gigabytes_or_forever_are_refused_in_bounded_memory(tmp_path):
+    files = [write_pickle(tmp_path / name, b"\x80\x04" + data + b".") for name, data in BOMBS.items()]
+    shared = np.zeros((1000, 1000), np.int8)
+    files.append(write(tmp_path / "shared", {f"conv{i}": [shared, shared] for i in range(200)}))
+    messages, megabytes = measure(vgg.read, *files)
+    assert all("which contains only arrays by name" in message for message in messages)
+    assert megabytes < 350  # vgg.MAX_BYTES, and a margin
+
+
+def test_pipes_and_devices_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npy")
+    for path in (tmp_path / "pipe.npy", Path("/dev/zero")):
+        assert "a pipe or device, not a file" in refusal(path)

@@ -92,13 +92,15 @@ def test_second_ctrl_c_ends_the_process_without_output(video, tmp_path):
     assert running.returncode == -signal.SIGINT and not list(tmp_path.iterdir())
 
 
-def test_killed_process_leaves_only_a_hidden_file(video, tmp_path):
-    running = start(video, tmp_path / "b.mp4")
-    wait_for_frames(running, 3)
+def test_hidden_file_of_a_killed_process_is_removed_by_the_next_run(video, tmp_path):
+    running = start(video, tmp_path / "b.mkv")
+    wait_for_frames(running, 40)  # by then the encoder has written some
     running.kill()
     running.communicate()
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".")
+    process(video, tmp_path / "b.mkv", lambda rgb, time: rgb, VideoOptions(duration=0.2))
+    assert list(tmp_path.iterdir()) == [tmp_path / "b.mkv"]
 
 
 @pytest.mark.parametrize("name", ["b.mp4", "b.mkv", "b.gif", "%d.png"])

@@ -102,7 +102,7 @@ def test_transparent_parts_are_white_elsewhere_and_a_remark_says_so(tmp_path, so
 @pytest.mark.parametrize("kind", SOURCES)
 def test_network_sees_visible_colors_under_transparent_pixels(tmp_path, kind):
     seen = []
-    path = write_source(tmp_path, kind, drawn()[:1])
+    path = write_source(tmp_path, kind, drawn()[:2])
     process(path, tmp_path / "out_%d.png", lambda rgb, time: seen.append(rgb) or rgb)
     # VP9 and ProRes store less color than light, and blur it: away from the edge of the box it is exact
     assert np.abs(np.int_(seen[0]) - SHOWN).mean() < (12 if kind in ("webm", "mov") else 3)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ... import images
 from ...errors import InputError
-from ...utils.threads import cores
+from ...utils.machine import cores
 from ...weights import Weights
 from . import paddle_engines
 from .onnx_engines import OnnxRuntime, OpenVino, has_bf16

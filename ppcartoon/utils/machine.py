@@ -1,0 +1,60 @@
+"""CPU cores and memory that this process may use: those of the machine, or fewer in a container."""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+CGROUPS, SELF = Path("/sys/fs/cgroup"), Path("/proc/self")
+
+
+def cores() -> int:
+    """The number of CPU cores that this process may use, by its affinity and the CPU quota of its container."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for folder in _cgroups("cpu"):
+        numbers = _numbers(folder / "cpu.max")  # version 2: quota and period; "max" without a limit
+        numbers = numbers or _numbers(folder / "cpu.cfs_quota_us") + _numbers(folder / "cpu.cfs_period_us")
+        if len(numbers) == 2 and min(numbers) > 0:
+            available = min(available, math.ceil(numbers[0] / numbers[1]))
+    return available
+
+
+def memory() -> int:
+    """Bytes of memory that this process may use, by the machine, its container and `ulimit -v`."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    limits = [page * os.sysconf("SC_PHYS_PAGES")]
+    for folder in _cgroups("memory"):
+        for name in ("memory.max", "memory.high", "memory.limit_in_bytes"):
+            limits += _numbers(folder / name)
+    addresses, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if addresses != resource.RLIM_INFINITY:
+        size, resident, *_ = _numbers(SELF / "statm") or (0, 0)
+        limits.append(addresses - page * (size - resident))  # without what is reserved and not in use
+    return max(0, min(limits))
+
+
+def _cgroups(controller: str) -> Iterator[Path]:
+    """The folders of the control groups that limit this process, where they exist."""
+    with suppress(OSError, ValueError):
+        for line in (SELF / "cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers:  # version 2
+                root = CGROUPS
+            elif controller in controllers.split(","):
+                root = CGROUPS / controller
+            else:
+                continue
+            folder = root / path.lstrip("/")
+            yield from (group for group in (folder, *folder.parents) if group.is_relative_to(root))
+
+
+def _numbers(path: Path) -> list[int]:
+    """The integers in a file; empty if there is none, or it contains words such as "max"."""
+    try:
+        return [int(word) for word in path.read_text().split()]
+    except (OSError, ValueError):
+        return []
