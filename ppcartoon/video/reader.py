@@ -173,11 +173,12 @@ class VideoReader:
                 continue
             try:
                 self._container.check_size(*square_size(frame.width, frame.height, self._aspect))
-            except InputError:
+                rgb = render(frame)
+            except (InputError, av.FFmpegError):  # too large, or in colors that damaged headers invent
                 self.broken += 1
                 continue
             after = time
-            yield Frame(time, render(frame), _duration(frame), late=late)
+            yield Frame(time, rgb, _duration(frame), late=late)
 
     def _decode_from(self, start: float) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decoded frames with their times: all from `start` on, and some before."""
