@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import re
+import warnings
 from collections.abc import Collection
 from pathlib import Path
 
@@ -173,7 +174,9 @@ def read(path: Path) -> Table:
         file = io.BytesIO(files.read_bytes(path, MAX_BYTES))
         version = np.lib.format.read_magic(file)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        header(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's, about escape sequences
+            header(file)
         (table,) = _ArraysOnly(file, encoding="latin1").load().value
         arrays = {name: [array.value for array in arrays[:2]] for name, arrays in table.items()}
         if 4 * sum(array.size for pair in arrays.values() for array in pair) > MAX_BYTES:  # a file may share them

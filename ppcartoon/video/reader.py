@@ -182,11 +182,11 @@ class VideoReader:
                 continue
             try:
                 self._container.check_size(*square_size(frame.width, frame.height, self._aspect))
-            except InputError:
+                rgb, alpha = render(frame)
+            except (InputError, av.FFmpegError):  # too large, or in colors that damaged headers invent
                 self.broken += 1
                 continue
             after = time
-            rgb, alpha = render(frame)
             yield Frame(time, rgb, _duration(frame), late=late, alpha=alpha)
 
     def _decode_from(self, start: float) -> Iterator[tuple[float, av.VideoFrame]]:
