@@ -359,7 +359,8 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
         failed += bool(warnings)
         for message in (*warnings, *remarks):
             common.tell(PROGRAM, message)
-    return failed, f"{frames} frames at {frames / (time.perf_counter() - start):.2f} per second, "
+    rate = frames / (time.perf_counter() - start)
+    return failed, f"{frames} frames at {rate:.2f} per second, " if frames else ""
 
 
 def forecast(source: Path, deflicker: Deflicker, estimate: Estimate) -> str:
