@@ -89,7 +89,9 @@ def _add_fid(p: argparse.ArgumentParser) -> None:
 
 def _add_table(p: argparse.ArgumentParser) -> None:
     p.add_argument("--style", required=True, help="for shinkai and paprika the paper's values are shown as well")
-    p.add_argument("--photos", type=Path, metavar="DIR", help="(default: the paper's test photos in data/dataset)")
+    p.add_argument(
+        "--photos", type=Path, metavar="DIR", help="(default: data/dataset/test/test_photo256, the paper's test images)"
+    )
     p.add_argument("--cartoons", type=Path, metavar="DIR", help="(default: those of the style in data/dataset)")
     _add_methods(p)
     p.add_argument(
@@ -229,7 +231,7 @@ def table(args: argparse.Namespace) -> int:
     from ..evaluation import outputs, tables
 
     methods = outputs.parse_methods(args.methods, tables.MODELS)
-    photos, cartoons = args.photos or tables.PHOTOS, args.cartoons or tables.cartoons_of(args.style)
+    photos, cartoons = args.photos or tables.test_photos(), args.cartoons or tables.cartoons_of(args.style)
     print(tables.write(args.style, photos, cartoons, methods, args.output, _feature_options(args)))
     return 0
 

@@ -51,7 +51,7 @@ def _download(p: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, metavar="DIR",
         help="target folder (default: data for the data set, which becomes data/dataset; ppgan's cache for weights)",
     )  # fmt: skip
-    p.add_argument("--url", help="download from a mirror")
+    p.add_argument("--url", help="address of a mirror; or a file that is there already, as a path or file://")
     p.add_argument("--checksum", metavar="sha256:HEX", help="expected checksum of dataset.zip; none was published")
 
 
@@ -128,7 +128,12 @@ def _check(p: argparse.ArgumentParser) -> None:
     p.set_defaults(run=check)
     p.add_argument(
         "root", type=Path, metavar="DIR",
-        help="contains photos and cartoons, or train_photo and STYLE/style; names of test folders begin with test",
+        help="contains photos and cartoons, or train_photo and STYLE/style, or is such a STYLE; names of test folders "
+        "begin with test",
+    )  # fmt: skip
+    p.add_argument(
+        "-r", "--recursive", action="store_true",
+        help="also check the photos in subfolders, which training takes with dataset.train.recursive=true",
     )  # fmt: skip
     p.add_argument(
         "-c", "--config-file", type=Path, metavar="YAML", help="read folders, image size and batch size from a config"
@@ -237,11 +242,13 @@ def check(args: argparse.Namespace) -> int:
     if not args.root.is_dir():
         raise InputError(f"{args.root}: no such folder")
     folders, options = _configured(args) if args.config_file else (dataset.layout(args.root), {})
-    result = dataset.check(folders, **options, jobs=args.jobs)
+    result = dataset.check(folders, **options, jobs=args.jobs, recursive=args.recursive)
     print("\n".join(dataset.table(result)))
-    common.tell_all(PROGRAM, result.warnings, stream=sys.stdout)
+    for lines in (result.notes, result.few, result.warnings):
+        common.tell_all(PROGRAM, lines, stream=sys.stdout)
     common.tell_all(PROGRAM, result.failures)
-    print("Training would fail." if result.failures else "Training would find all it needs.")
+    few = "Training would start, with few images." if result.few else "Training would find all it needs."
+    print("Training would fail." if result.failures else few)
     dataset.histogram(result, args.output)
     print(f"Brightness: {args.output}")
     return 1 if result.failures else 0
@@ -257,4 +264,5 @@ def _configured(args: argparse.Namespace) -> tuple:
         raise InputError(f"{args.config_file}: its images are drawn by code, there is nothing to check")
     style = {key: args.root / name for key in ("cartoons", "smooth") if (name := getattr(train, key))}
     folders = DatasetLayout(args.root / train.photos, [style], test_folders(args.root))
+    args.recursive |= train.recursive
     return folders, {"load_size": train.load_size or train.size, "batch_size": train.batch_size}

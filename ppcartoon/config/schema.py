@@ -250,6 +250,7 @@ class UnpairedCartoonDataset(Loader):
     size: Side
     load_size: Annotated[int, Field(ge=32)] | None
     random_crop: bool
+    recursive: bool = False
     cache_dir: Text | None
 
     @model_validator(mode="after")

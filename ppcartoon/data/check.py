@@ -16,8 +16,9 @@ from ..utils.tables import markdown_table
 from ..utils.threads import threads
 from .cache import scaled
 from .frame_quality import HASH, perceptual_hash
-from .image_folder import image_files, images_in, paired_files
+from .image_folder import image_files, images_in, left_out, paired_files
 
+FEW = 100  # photos or cartoons; docs/own_style.md says how many were tried
 ALIKE = 12  # mean difference of two thumbnails, of 255, below which images with nearly equal hashes are the same
 
 
@@ -67,31 +68,40 @@ class CheckResult(NamedTuple):
         failures: reasons why training would fail, one line each.
         warnings: other problems, one line each: test photos that cannot be read or are trained on, paired files that
             show something else, images with transparent parts.
+        few: which folders have few images, one line each.
+        notes: what training leaves out or enlarges, and the folder of the paper's test images, one line each.
     """
 
     stats: dict[Path, FolderStats]
     failures: list[str]
     warnings: list[str]
+    few: list[str]
+    notes: list[str]
 
 
 def layout(root: Path) -> DatasetLayout:
     """Finds the folders of photos and cartoons by their names.
 
     Args:
-        root: contains `photos` and `cartoons`, or, as AnimeGAN's data set, `train_photo` and `<style>/style`.
+        root: contains `photos` and `cartoons`, or, as AnimeGAN's data set, `train_photo` and `<style>/style`; or is the
+            folder of one style of it, which contains `style`.
 
     Raises:
-        InputError: `root` contains neither.
+        InputError: `root` contains none of these.
     """
-    test = test_folders(root)
     if (root / "photos").is_dir() or (root / "cartoons").is_dir():
-        return DatasetLayout(root / "photos", [{"cartoons": root / "cartoons", "smooth": root / "smooth"}], test)
-    styles = [{"cartoons": path, "smooth": path.with_name("smooth")} for path in sorted(root.glob("*/style"))]
-    if not styles:
+        style = {"cartoons": root / "cartoons", "smooth": root / "smooth"}
+        return DatasetLayout(root / "photos", [style], test_folders(root))
+    if (root / "style").is_dir():  # one style of AnimeGAN's data set
+        cartoons, root = [root / "style"], root.parent if root.name else root.resolve().parent
+    else:
+        cartoons = sorted(root.glob("*/style"))
+    if not cartoons:
         raise InputError(
             f"{root}: has neither photos and cartoons nor train_photo and STYLE/style; --config names others"
         )
-    return DatasetLayout(root / "train_photo", styles, test)
+    styles = [{"cartoons": path, "smooth": path.with_name("smooth")} for path in cartoons]
+    return DatasetLayout(root / "train_photo", styles, test_folders(root))
 
 
 def test_folders(root: Path) -> list[Path]:
@@ -137,7 +147,13 @@ def measure(files: list[Path], title: str, jobs: int | None = None) -> FolderSta
     )
 
 
-def check(folders: DatasetLayout, load_size: int = 256, batch_size: int = 4, jobs: int | None = None) -> CheckResult:
+def check(
+    folders: DatasetLayout,
+    load_size: int = 256,
+    batch_size: int = 4,
+    jobs: int | None = None,
+    recursive: bool = False,
+) -> CheckResult:
     """Checks all files that `datasets.UnpairedCartoonDataset` would read, and the test photos.
 
     Args:
@@ -145,8 +161,9 @@ def check(folders: DatasetLayout, load_size: int = 256, batch_size: int = 4, job
         load_size: pixels of the shorter side to which training resizes the images.
         batch_size: photos per step.
         jobs: threads; None for one per core.
+        recursive: whether training also takes the photos in subfolders.
     """
-    result = CheckResult({}, [], [])
+    result = CheckResult({}, [], [], [], [])
 
     def add(folder: Path, files: list[Path], lines: list[str]) -> FolderStats:
         result.stats[folder] = stats = measure(files, folder.name, jobs)
@@ -156,12 +173,15 @@ def check(folders: DatasetLayout, load_size: int = 256, batch_size: int = 4, job
         return stats
 
     try:
-        photos = add(folders.photos, image_files(folders.photos), result.failures)
+        photos = add(folders.photos, image_files(folders.photos, recursive), result.failures)
+        _describe(result, folders.photos, "photos", load_size, recursive)
         if len(photos.files) < batch_size:
             result.failures.append(
                 f"{folders.photos}: {len(photos.files)} photos are fewer than the {batch_size} of a step"
             )
         for folder in (each for each in folders.test if each != folders.photos):
+            if folder.name == "test_photo256":
+                result.notes.append(f"{folder}: the paper's test images, from which its FIDs come; not test_photo")
             pairs = duplicates(photos, add(folder, image_files(folder), result.warnings))
             result.warnings.extend(
                 f"{photo}: shows the same as {test}, a test photo; remove one of them" for photo, test in pairs
@@ -172,6 +192,7 @@ def check(folders: DatasetLayout, load_size: int = 256, batch_size: int = 4, job
         try:
             files = image_files(style["cartoons"])
             cartoons = add(style["cartoons"], files, result.failures)
+            _describe(result, style["cartoons"], "cartoons", load_size)
             folder = style.get("smooth")
             if folder and folder.is_dir():  # otherwise the smoothed cartoons are computed
                 smoothed = add(folder, paired_files(files, folder), result.failures)
@@ -180,6 +201,21 @@ def check(folders: DatasetLayout, load_size: int = 256, batch_size: int = 4, job
         except InputError as error:
             result.failures.append(str(error))
     return result
+
+
+def _describe(result: CheckResult, folder: Path, kind: str, load_size: int, recursive: bool = False) -> None:
+    """Adds what training leaves out, enlarges or has few of in a folder of photos or cartoons."""
+    stats, (below, others) = result.stats[folder], left_out(folder, recursive)
+    if below:
+        how = "; -r checks them, dataset.train.recursive takes them" if kind == "photos" else ""
+        result.notes.append(f"{folder}: {below} images in subfolders are left out{how}")
+    if others:
+        named = ", ".join(f"{ending} ({number})" for ending, number in others.most_common(8))
+        result.notes.append(f"{folder}: {others.total()} files of other kinds are left out: {named}")
+    if small := int((stats.sizes.min(1) < load_size).sum()):
+        result.notes.append(f"{folder}: {small} images have a side under {load_size} pixels; training enlarges them")
+    if len(stats.files) < FEW:
+        result.few.append(f"{folder}: {len(stats.files)} {kind} are few; docs/own_style.md says how many were tried")
 
 
 def _wrong_shapes(cartoons: FolderStats, paired: FolderStats, load_size: int) -> list[str]:

@@ -42,6 +42,7 @@ class UnpairedCartoonDataset(Dataset):
         seed: seed of order, crops and flips.
         cache_dir: folder for decoded images; None for `cache_folder()`.
         other_cartoons: number of other cartoons for each photo; they do not change the rest of the item.
+        recursive: also take the photos in subfolders of `photos`.
 
     Raises:
         InputError: a folder is missing or empty, files cannot be read, paired files are missing or of another shape.
@@ -60,6 +61,7 @@ class UnpairedCartoonDataset(Dataset):
         seed: int = 0,
         cache_dir: str | None = None,
         other_cartoons: int = 0,
+        recursive: bool = False,
     ) -> None:
         super().__init__()
         self.size, self.random_crop, self.flip, self.seed = size, random_crop, flip, seed
@@ -72,7 +74,7 @@ class UnpairedCartoonDataset(Dataset):
             except InputError as error:
                 raise type(error)(f"dataset.train.{key}: {error}") from error
 
-        self.photos = stack("photos", _files("photos", root / photos))
+        self.photos = stack("photos", _files("photos", root / photos, recursive))
         self.cartoons = stack("cartoons", _files("cartoons", root / cartoons))
         names = self.cartoons.files
         if smooth and not (root / smooth).is_dir():
@@ -132,9 +134,9 @@ class DrawnCartoonDataset(UnpairedCartoonDataset):
         self.smooth = [smooth_edges(cartoon) for cartoon in self.cartoons]
 
 
-def _files(key: str, folder: Path) -> list[Path]:
+def _files(key: str, folder: Path, recursive: bool = False) -> list[Path]:
     try:
-        return image_files(folder)
+        return image_files(folder, recursive)
     except InputError as error:
         raise InputError(f"dataset.train.{key}: {error}; it is relative to dataset.train.dataroot") from error
 

@@ -15,6 +15,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
+from urllib.request import url2pathname
 
 import requests
 from tqdm import tqdm
@@ -49,7 +50,7 @@ def fetch(url: str, path: Path, checksum: str | None = None, resume: bool = Fals
     starts anew in a temporary file of its own, as a changed file on the server would go unnoticed.
 
     Args:
-        url: address of the file.
+        url: address of the file, or see `local_file`.
         path: target; appears complete or not at all.
         checksum: "md5:..." or "sha256:..."; None if unknown.
         resume: resume without a checksum too; for archives, whose CRCs are verified later.
@@ -90,6 +91,21 @@ def fetch(url: str, path: Path, checksum: str | None = None, resume: bool = Fals
     return path
 
 
+def local_file(url: str) -> Path | None:
+    """The path of a file, if `url` is one or begins with file://; None for the address of a server.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    scheme, _, path = url.rpartition("://")
+    if scheme not in ("", "file"):
+        return None
+    file = Path(url2pathname(path) if scheme else url).expanduser()
+    if not file.is_file():
+        raise InputError(f"{url}: no such file; the address of a server begins with https:// or http://")
+    return file
+
+
 def digest(path: Path, checksum: str) -> str:
     """A file's checksum, of the kind that `checksum` begins with."""
     kind = checksum.partition(":")[0]
@@ -114,7 +130,10 @@ def _size(path: Path) -> int:
 
 
 def _receive(url: str, file: Path, resume: bool) -> None:
-    """Retries with growing pauses, until ATTEMPTS in a row have brought no new byte."""
+    """Copies a local file; else retries with growing pauses, until ATTEMPTS in a row have brought no new byte."""
+    if local := local_file(url):
+        shutil.copyfile(local, file)
+        return
     failures, most = 0, (start := _size(file))
     while True:
         try:
@@ -298,6 +317,7 @@ SOURCES = {
 
 PAPER = {  # images in each folder, section IV-A
     "train_photo": 6656,
+    "test/test_photo256": 790,  # the test images, of 256x256
     "test/test_photo": 790,
     "test/HR_photo": 45,
     "Hayao/style": 1792,
@@ -318,7 +338,7 @@ def download(name: str, folder: Path | None = None, url: str | None = None, chec
     Args:
         name: "dataset", "vgg19" or "inception".
         folder: target folder; None for `weights_folder()`.
-        url: address of a mirror; None for the origin.
+        url: address of a mirror, or see `local_file`; None for the origin.
         checksum: expected checksum of a file that has no published one; None for no check.
 
     Raises:
@@ -343,7 +363,7 @@ def download_dataset(folder: Path, url: str | None = None, checksum: str | None 
 
     Args:
         folder: gets `dataset.zip` and `dataset/`.
-        url: address of a mirror; None for the origin.
+        url: address of a mirror; None for the origin. A local file is unpacked where it is, without a copy of it.
         checksum: expected checksum of `dataset.zip`; None for no check.
 
     Raises:
@@ -351,7 +371,9 @@ def download_dataset(folder: Path, url: str | None = None, checksum: str | None 
     """
     target = folder / "dataset"
     if not filled(target):
-        unpack(download("dataset", folder, url, checksum), target, "train_photo")
+        local = url and local_file(url)
+        archive = fetch(url, local, checksum) if local else download("dataset", folder, url, checksum)
+        unpack(archive, target, "train_photo")
     return target
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,8 +24,8 @@ PNG = (
 )  # fmt: skip
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The image files of a folder, by their extensions, sorted by name.
+def image_files(folder: Path, recursive: bool = False) -> list[Path]:
+    """The image files of a folder, by their extensions, sorted by path; those in subfolders too if `recursive`.
 
     Raises:
         InputError: there is no such folder, or no image in it.
@@ -33,17 +36,42 @@ def image_files(folder: Path) -> list[Path]:
             f"{folder}: no such folder"
             + (f"; beside it are {', '.join(there[:8])}" if there else f", nor {folder.parent}")
         )
-    files = images_in(folder)
+    files = images_in(folder, recursive)
     if not files:
         raise InputError(f"{folder}: no image in it")
     return files
 
 
-def images_in(folder: Path) -> list[Path]:
+def images_in(folder: Path, recursive: bool = False) -> list[Path]:
     """The same; an empty list where there is no image or no folder."""
     extensions = images.endings()
-    files = folder.iterdir() if folder.is_dir() else ()
-    return sorted(p for p in files if p.suffix.lower() in extensions and not p.name.startswith("."))
+    return sorted(p for p in _visible(folder, recursive) if p.suffix.lower() in extensions)
+
+
+def _visible(folder: Path, recursive: bool) -> Iterator[Path]:
+    """What a folder contains, without hidden files and folders."""
+    files = (folder.rglob("*") if recursive else folder.iterdir()) if folder.is_dir() else ()
+    return (p for p in files if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+
+
+class LeftOut(NamedTuple):
+    """Files of a folder that training does not take.
+
+    Attributes:
+        below: number of images in subfolders.
+        others: number of other files by their endings, in lower case.
+    """
+
+    below: int
+    others: Counter[str]
+
+
+def left_out(folder: Path, recursive: bool = False) -> LeftOut:
+    """Counts the files of a folder that `images_in` does not return."""
+    taken = {*images_in(folder, recursive)}
+    below = [] if recursive else [p for p in images_in(folder, recursive=True) if p.parent != folder]
+    others = (p for p in _visible(folder, recursive) if p not in taken and p.is_file())
+    return LeftOut(len(below), Counter(p.suffix.lower() or p.name for p in others))
 
 
 def read_on_white(file: Path) -> np.ndarray:

@@ -17,7 +17,6 @@ from .compare import RELIABLE, FeatureOptions
 from .fid import Kid, Statistics, frechet_distance, kid, statistics
 
 DATASET = Path("data/dataset")  # where `ppcartoon prepare` puts the paper's data
-PHOTOS = DATASET / "test/test_photo"
 CARTOONS = {
     style: DATASET / folder / "style"
     for style, folder in {"hayao": "Hayao", "hosoda": "SummerWar", "paprika": "Paprika", "shinkai": "Shinkai"}.items()
@@ -29,6 +28,12 @@ PAPER = {  # FID of each model to each target, from Tables I and II
     "shinkai": ((135.82, "N/A"), (108.29, 91.95), (117.62, 58.71), (116.33, 77.36), (118.79, 53.95)),
     "paprika": ((174.27, "N/A"), (122.60, 141.39), (143.98, 107.81), (150.71, 95.67), (147.88, 79.95)),
 }
+
+
+def test_photos() -> Path:
+    """The folder of the paper's test images: `test_photo256`, or `test_photo` where a data set lacks it."""
+    small = DATASET / "test/test_photo256"
+    return small if small.is_dir() else DATASET / "test/test_photo"
 
 
 def cartoons_of(style: str) -> Path:

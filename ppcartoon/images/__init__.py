@@ -56,7 +56,7 @@ class Picture(NamedTuple):
 
 
 def endings() -> set[str]:
-    """File name endings of the formats that can be read, without RAW, in lower case."""
+    """File name endings of the formats that can be read, in lower case."""
     kinds = _readable()  # which registers more extensions
     return {ending for ending, kind in Image.registered_extensions().items() if kind in kinds}
 

@@ -13,6 +13,7 @@ from ..errors import InputError
 
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
+RAW_ENDINGS = [".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2", ".pef"]
 RAW = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0")  # RAF, ORF, RW2
 TIFF = (b"II*\0", b"MM\0*")
 DNG_VERSION, PHOTOMETRIC, SUB_IFDS = 50706, 262, 330  # tags of TIFF
@@ -26,6 +27,7 @@ def add_to_pillow() -> None:
     Image.register_extensions("HEIF", [".heic", ".heif", ".hif"])
     Image.register_open("JPEG XL", _refuse_jpeg_xl, lambda head: head.startswith(JPEG_XL))
     Image.register_open("RAW", RawImageFile, lambda head: head.startswith((*RAW, *TIFF)) or head[4:12] == b"ftypcrx ")
+    Image.register_extensions("RAW", RAW_ENDINGS)
     info = TiffImagePlugin.OPEN_INFO
     info.setdefault((TiffImagePlugin.MM, 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
     info.setdefault((TiffImagePlugin.II, 0, (1,), 1, (32,), ()), ("I", "I;32N"))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ..errors import InputError
 from ..images import WRITABLE, animated_format, opened
+from ..images.formats import RAW_ENDINGS
 from ..video.formats import ENDINGS as VIDEO_WRITABLE
 from ..video.formats import IMAGE_ENDINGS as ANIMATED_WRITABLE
 from ..video.formats import is_pattern, members, partial
@@ -21,7 +22,7 @@ from ..video.formats import is_pattern, members, partial
 VIDEO_ENDINGS = {*VIDEO_WRITABLE, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".3gp"}
 VIDEO_ENDINGS |= {".ogv", ".vob", ".mxf", ".m3u", ".m3u8", ".mpd", ".sdp"}  # the reader refuses playlists by name
 IMAGE_ENDINGS = {*WRITABLE, ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga", ".ico", ".heic", ".jfif"}
-IMAGE_ENDINGS |= {".heif", ".hif", ".jxl", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".orf", ".rw2", ".pef"}
+IMAGE_ENDINGS |= {".heif", ".hif", ".jxl", *RAW_ENDINGS}
 VIDEO_HEADS = (
     rb".{4}(moov|mdat|wide|ftyp(?!avi[fs]|he[iv][cmsx]|mif1|msf1|crx ))",  # MP4, QuickTime; not AVIF, HEIF, CR3
     rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI |OggS|FLV\1",  # Matroska and WebM, AVI, Ogg, Flash

@@ -171,7 +171,7 @@ def test_check_names_unreadable_files_and_changes_no_file(run, tmp_path):
     before = state(tmp_path / "photos") | state(tmp_path / "cartoons")
     code, out, err = run("check", ".")
     assert code == 0 and err == ""
-    assert out.endswith("\nTraining would find all it needs.\nBrightness: output/check.png\n")
+    assert out.endswith("\nTraining would start, with few images.\nBrightness: output/check.png\n")
     assert "| photos | 5 | 0 | 32x32 |" in out
     assert state(tmp_path / "photos") | state(tmp_path / "cartoons") == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cartoons", "empty", "loop", "output", "photos"]

@@ -153,6 +153,30 @@ def test_other_numbers_of_images_exit_with_1(web, tmp_path):
     assert len(web.log) == 1
 
 
+@pytest.mark.parametrize("form", ["{}", "file://{}"], ids=["path", "file URL"])
+def test_a_data_set_on_this_machine_is_unpacked_without_a_copy(run, tmp_path, form):
+    archive = tmp_path / "mounted 1/dataset.zip"
+    archive.parent.mkdir()
+    archive.write_bytes(ARCHIVE)
+    url = form.format(str(archive).replace(" ", "%20") if "file" in form else archive)
+    code, out, err = run("download", "--url", url, "--checksum", checksum(ARCHIVE), "-o", tmp_path / "data")
+    assert code == 1 and err.count("\n") == 1  # the paper has more images
+    assert contents(tmp_path / "data/dataset") == images() and names(tmp_path / "data") == ["dataset"]
+    assert "| test/test_photo256 | " in out and "| test/test_photo | " in out
+    code, _, err = run("download", "--url", url, "--checksum", f"sha256:{64 * '0'}", "-o", tmp_path / "other")
+    assert code == 2 and f"{archive}: has {checksum(ARCHIVE)} instead of " in err
+    assert archive.read_bytes() == ARCHIVE
+
+
+def test_weights_on_this_machine_are_copied_and_verified(origin, run, tmp_path):
+    (tmp_path / "vgg.npy").write_bytes(b"features")
+    code, out, err = run("download", "vgg19", "--url", tmp_path / "vgg.npy", "-o", tmp_path / "weights")
+    assert (code, err) == (0, "") and Path(out.strip()).read_bytes() == b"features"
+    (tmp_path / "vgg.npy").write_bytes(b"damaged")
+    code, out, err = run("download", "vgg19", "--url", tmp_path / "vgg.npy", "-o", tmp_path / "new")
+    assert code == 2 and err.count("\n") == 1 and names(tmp_path / "new") == []
+
+
 @pytest.mark.parametrize("how, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
 def test_an_interrupted_download_is_resumed_by_the_same_command(web, tmp_path, how, code):
     files = images() | {"train_photo/large.jpg": bytes(200_000)}
@@ -176,7 +200,9 @@ def test_an_interrupted_download_is_resumed_by_the_same_command(web, tmp_path, h
         (["dataset", "nothing"], "nothing: unknown"),
         (["--checksum", "sha256:" + "0" * 64], "sha256:" + "0" * 64),
         (["--checksum", "wrong"], "wrong"),
-        (["--url", "127.0.0.1/dataset.zip"], "127.0.0.1/dataset.zip"),
+        (["--url", "127.0.0.1/dataset.zip"], "127.0.0.1/dataset.zip: no such file; the address of a server begins"),
+        (["--url", "file:///nowhere/dataset.zip"], "file:///nowhere/dataset.zip: no such file"),
+        (["vgg19", "--url", "/nowhere/vgg.npy", "-o", "weights"], "/nowhere/vgg.npy: no such file"),
         (["dataset", "vgg19", "--url", "http://127.0.0.1/"], "--url: give one file only"),
         (["-o", "file"], "file/dataset.zip: cannot be written"),
     ],

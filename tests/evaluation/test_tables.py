@@ -162,6 +162,15 @@ def test_method_name_with_a_vertical_bar_stays_in_its_cell(run):
     assert read_markdown(Path("out/own.md").read_text().replace("\\|", "/"))[0][-1][0] == "A$_b^c/d$"
 
 
+def test_photos_are_those_of_256x256_where_the_data_set_has_them(run, tmp_path):
+    for name in ("test_photo", "test_photo256"):
+        (tmp_path / "data/dataset/test" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data/dataset/test" / name).symlink_to(tmp_path / "photos")
+        command = f"table --style own --cartoons cartoons --methods A=painted {FEATURES} -o {name}"
+        assert run(command)[0] == 0
+        assert f" photos of data/dataset/test/{name}, " in Path(name, "own.md").read_text()
+
+
 @pytest.mark.parametrize(
     "command, message",
     [
