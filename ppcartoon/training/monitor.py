@@ -17,6 +17,13 @@ from ..utils.grid import contact_sheet
 
 METRICS = "metrics.jsonl"
 VISUALDL = "vdlrecords.train.log"
+MAIN = ("d_loss", "g_loss", "learning_rate")
+
+
+def tag(name: str) -> str:
+    """The name of a scalar in VisualDL, with its group; the page opens on the first group by name, which is "main"."""
+    group = "main" if name in MAIN else "terms" if name.startswith(("d_", "g_")) else "other"
+    return f"{group}/{name}"
 
 
 class TrainingLogger:
@@ -59,7 +66,7 @@ class TrainingLogger:
             raise OutputError(f"{self._metrics.name}: cannot be written ({error.strerror})") from error
         if self._visualdl:
             for name, value in values.items():
-                self._visualdl.add_scalar(name, value, step)
+                self._visualdl.add_scalar(tag(name), value, step)
 
     def samples(self, step: int, photos: list[np.ndarray], cartoons: list[np.ndarray]) -> None:
         """Writes a sample grid: each photo with its cartoon to the right; all RGB uint8 [H, W, 3].

@@ -111,7 +111,7 @@ class Trainer:
         epoch_ended = rest == 0
         if epoch_ended:
             experiment.end_epoch()
-        if last or step % self.config.log_config.visiual_interval == 0:
+        if last or epoch_ended or step % self.config.log_config.visiual_interval == 0:
             self._sample(step)
         if experiment.validation and epoch_ended and not stopping:
             experiment.validation.after(epoch, self.model, self.monitor, lambda: bool(self.stop))

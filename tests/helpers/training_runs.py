@@ -61,8 +61,10 @@ def curve(run: Path, name: str) -> list[tuple[int, float]]:
     """Steps and values of a scalar in the VisualDL log."""
     from visualdl import LogReader
 
+    from ppcartoon.training.monitor import tag
+
     (file,) = run.glob("*vdlrecords*")
-    return [(record.id, record.value) for record in LogReader(file_path=str(file)).get_data("scalar", name)]
+    return [(record.id, record.value) for record in LogReader(file_path=str(file)).get_data("scalar", tag(name))]
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen | None = None, seconds: float = 60) -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from visualdl import LogReader
 
-from ppcartoon.training.monitor import VISUALDL, TrainingLogger, cut_records
+from ppcartoon.training.monitor import VISUALDL, TrainingLogger, cut_records, tag
 from tests.helpers import training_runs
 from tests.helpers.browser import browsing, needs_browser
 
@@ -30,7 +30,7 @@ def test_visualdl_has_every_loss_by_name_at_its_step(whole):
 def test_visualdl_has_the_sample_grids_and_the_config(whole):
     reader = LogReader(file_path=str(whole[1] / VISUALDL))
     grids = reader.get_data("image", "samples")
-    assert [grid.id for grid in grids] == [0, 5, 10, 12]
+    assert [grid.id for grid in grids] == [0, 3, 5, 6, 9, 10, 12]  # every 5 steps, and after each epoch of 3
     for grid in grids:
         logged = np.asarray(Image.open(io.BytesIO(grid.image.encoded_image_string)))
         saved = np.asarray(Image.open(whole[1] / "samples" / f"step_{grid.id:08d}.png"))
@@ -140,12 +140,24 @@ def test_visualdl_s_page_shows_the_curves(server, browser):
         return "VisualDL" in driver.title
 
     wait.until(open_page)
-    wait.until(lambda driver: set(driver.find_element(By.TAG_NAME, "body").text.split()) >= TERMS)
-    for name in ("d_fake", "g_content"):
-        if name != "d_fake":  # the first one is open already
-            browser.find_element(By.XPATH, f"//*[text()='{name}']").click()
-        count = 1 if name == "d_fake" else 2
-        wait.until(lambda driver, count=count: len(driver.find_elements(By.TAG_NAME, "canvas")) >= count)
-    for canvas in browser.find_elements(By.TAG_NAME, "canvas")[:2]:
+
+    def charts(count):
+        wait.until(lambda driver: len(driver.find_elements(By.TAG_NAME, "canvas")) == count)
+        return browser.find_elements(By.TAG_NAME, "canvas")
+
+    wait.until(lambda driver: "terms" in driver.find_element(By.TAG_NAME, "body").text.split())
+    shown = charts(3)  # d_loss, g_loss and the learning rate: the group that is open already
+    browser.find_element(By.XPATH, "//*[text()='terms']").click()
+    shown += charts(3 + len(TERMS - {"d_loss", "g_loss"}))[3:5]
+    for canvas in shown:
         wait.until(lambda driver, canvas=canvas: driver.execute_script(INK, canvas) > 100)  # pixels of a blue line
-    assert "tiny" in browser.find_element(By.TAG_NAME, "body").text  # the run, by its folder's name
+    body = browser.find_element(By.TAG_NAME, "body").text.split()
+    groups = [(body[i], body[i + 1]) for i in (body.index(name) for name in ("main", "other", "terms"))]
+    assert groups == [("main", "3"), ("other", "1"), ("terms", "8")]
+    assert "tiny" in " ".join(body)  # the run, by its folder's name
+
+
+def test_page_opens_on_the_losses_of_d_and_g_and_the_rate():
+    tags = sorted(map(tag, TERMS | {"learning_rate", "images_per_second", "fid_content"}))
+    assert tags[:3] == ["main/d_loss", "main/g_loss", "main/learning_rate"]
+    assert tags[3:5] == ["other/fid_content", "other/images_per_second"] and "terms/g_content" in tags
