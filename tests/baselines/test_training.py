@@ -42,7 +42,7 @@ def test_baseline_run_writes_losses_curves_samples_and_checkpoints(baseline_run)
     assert all(set(losses[step]) == TERMS[name] for step in range(init + 1, 7))
     assert training_runs.curve(run, "g_loss") == [(step, pytest.approx(losses[step]["g_loss"])) for step in range(1, 7)]
     assert len(list((run / "weights").iterdir())) == 3
-    assert sorted(p.name for p in (run / "samples").iterdir()) == ["step_00000000.png", "step_00000006.png"]
+    assert sorted(p.name for p in (run / "samples").iterdir()) == [f"step_0000000{i}.png" for i in (0, 2, 4, 6)]
     _, state = checkpoints.load(checkpoints.path_of(run / "checkpoints", 6))
     assert state["best"]["value"] == pytest.approx(
         min(
