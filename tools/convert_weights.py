@@ -9,13 +9,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ppcartoon import CartoonPredictor, InputError, images, weights
 from ppcartoon.inference import levels
+from ppcartoon.utils.pdparams import SUFFIXES
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument(
         "source", type=Path,
-        help="a PyTorch trainer's .npz with netD.* and netG.*, or the folder of a style of CartoonGAN as its authors "
-        "published it, layer by layer: conv01_1.weight.npy and so on",
+        help="Paddle's .pdparams or .pkl, a PyTorch trainer's .npz with netD.* and netG.*, or the folder of a style of "
+        "CartoonGAN as its authors published it, layer by layer: conv01_1.weight.npy and so on",
     )  # fmt: skip
     p.add_argument("target", type=Path, help="STYLE.safetensors")
     p.add_argument("--command", required=True, help="the command that trained them")
@@ -37,6 +38,9 @@ if __name__ == "__main__":
             from ppcartoon.baselines import cartoongan_weights  # with Paddle
 
             tensors, network = cartoongan_weights.from_folder(args.source)
+        elif args.source.suffix in SUFFIXES:
+            loaded = weights.load(args.source)
+            tensors, network = loaded.tensors, loaded.network
         else:
             tensors, network = weights.from_npz(args.source)
         texts = {"command": args.command, "attribution": args.attribution, "licence": args.licence}
