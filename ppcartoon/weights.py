@@ -141,7 +141,7 @@ def load(path: Path, sha256: str | None = None) -> Weights:
         raise InputError(f"{path}: {error.strerror or error}") from error
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise InputError(f"{path}: sha256 differs from {MANIFEST}: the file is damaged or changed; download it again")
-    tensors, metadata = (_from_paddle if Path(path).suffix in pdparams.SUFFIXES else _from_safetensors)(path, data)
+    tensors, metadata = (_from_paddle if pdparams.is_pickle(data) else _from_safetensors)(path, data)
     if metadata.get("format") != FORMAT:
         raise InputError(
             f"{path}: not weights of ppcartoon (no metadata format={FORMAT}); see tools/convert_weights.py"
@@ -192,9 +192,7 @@ def _from_paddle(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], dict[s
 
 
 def training_networks(path: Path) -> dict[str, dict[str, np.ndarray]] | None:
-    """The state dicts netD and netG of a .pdparams or .pkl file of ppgan's trainer; None for any other file."""
-    if path.suffix not in pdparams.SUFFIXES:
-        return None
+    """The state dicts netD and netG of a file of ppgan's trainer; None for any other file."""
     try:
         tree = pdparams.parse(read_bytes(path, MAX_BYTES), MAX_BYTES)
     except Exception:  # reading the file as weights reports the error

@@ -9,7 +9,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ppcartoon import CartoonPredictor, InputError, images, weights
 from ppcartoon.inference import levels
-from ppcartoon.utils.pdparams import SUFFIXES
 
 if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
@@ -38,7 +37,7 @@ if __name__ == "__main__":
             from ppcartoon.baselines import cartoongan_weights  # with Paddle
 
             tensors, network = cartoongan_weights.from_folder(args.source)
-        elif args.source.suffix in SUFFIXES:
+        elif args.source.suffix in (".pdparams", ".pkl"):
             loaded = weights.load(args.source)
             tensors, network = loaded.tensors, loaded.network
         else:

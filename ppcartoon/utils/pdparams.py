@@ -9,7 +9,6 @@ from pathlib import Path
 from .files import atomic
 from .pickles import Array, ArraysUnpickler, Names
 
-SUFFIXES = (".pdparams", ".pkl")
 ENTRY_BYTES = 100  # of an entry of a dict, about
 PROTOCOL = 3  # names modules in plain text, see `write`
 
@@ -23,6 +22,11 @@ class _Unpickler(ArraysUnpickler):
         if (module, name) == ("collections", "OrderedDict"):
             return Names
         return super().find_class(module, name)
+
+
+def is_pickle(data: bytes) -> bool:
+    """Whether a file is a pickle as Paddle writes them, by its first bytes; a .safetensors file has "{" as its ninth."""
+    return data[:1] == b"\x80" and data[8:9] != b"{"
 
 
 def parse(data: bytes, max_bytes: int) -> dict[str, object]:
