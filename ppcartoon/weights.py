@@ -205,7 +205,10 @@ def _joined(tree: dict[str, object]) -> dict[str, np.ndarray]:
     if "netG" not in tree:
         return {name: tree[name] for name in tree if name.startswith(("encoder.", "generator."))}
     generator = tree["netG"]
-    return generator if any(name.startswith("encoder.") for name in generator) else fold(tree["netD"], generator)
+    if not any(name.startswith("encoder.") for name in generator):
+        return fold(tree["netD"], generator)
+    decoder = {name.removeprefix("generator."): tensor for name, tensor in generator.items() if name[:1] == "g"}
+    return fold(generator, decoder)  # an encoder of its own, with or without spectral normalization
 
 
 def _optional(path: Path, metadata: dict[str, str], key: str, is_valid: Callable[[object], bool]) -> object:

@@ -25,7 +25,7 @@ class _Unpickler(ArraysUnpickler):
 
 
 def is_pickle(data: bytes) -> bool:
-    """Whether a file is a pickle as Paddle writes them, by its first bytes; a .safetensors file has "{" as its ninth."""
+    """Whether a file is a pickle as Paddle writes them, by its first bytes; .safetensors has "{" as its ninth."""
     return data[:1] == b"\x80" and data[8:9] != b"{"
 
 
