@@ -189,6 +189,24 @@ def test_ppgan_s_loader_gives_new_cartoons_and_flips_in_each_epoch(workers):
     assert len(pairs[0] & pairs[1]) < 8
 
 
+@pytest.mark.parametrize("is_train", [True, False])
+def test_running_averages_start_with_the_networks_that_ppgan_s_trainer_loaded(is_train):
+    paddle.seed(1)
+    source, model = tiny.model(), tiny.model(ema_decay=0.9, encoder_ema_decay=0.9)
+    for name, net in model.nets.items():
+        net.set_state_dict(source.nets[name].state_dict())
+    model.lr_scheduler.step(7)
+    model.setup_train_mode(is_train)
+    photo = tiny.batch()["photo"]
+    assert model.steps == 7
+    np.testing.assert_allclose(model.cartoonize(photo), source.cartoonize(photo), atol=1e-5)
+    model.setup_input(tiny.batch())
+    model.train_iter()
+    trained = model.extra_state()
+    model.setup_train_mode(False)
+    assert not tiny.differing(trained, model.extra_state()) and model.steps == 8
+
+
 def test_amp_of_paddlegan_trains_in_level_o1_only():
     model = tiny.model()
     model.setup_input(tiny.batch())

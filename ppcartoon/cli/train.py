@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
         help="profile some steps, as in 'batch_range=[10,20];state=All;sorted_key=total;profile_path=profile.json'",
     )  # fmt: skip
     p.add_argument(
-        "--print-config", action="store_true", help="print the config with all keys as YAML, without training"
+        "--print-config", action="store_true", help="print the config with all keys as YAML, without data or training"
     )
     p.add_argument("--dry-run", action="store_true", help="print data, steps, parameters and cost, without training")
     return p
@@ -139,10 +139,10 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
         args.resume = args.resume or run_folder.AUTO
     reads_only = args.evaluate_only or args.print_config
     start = run_folder.locate(args.config_file, options, args.resume, args.source, reads_only)
-    run = experiment.Experiment(start, " ".join(["python", *sys.argv]))
     if args.print_config:
-        print(yaml.safe_dump(run.config.for_ppgan(), sort_keys=False, allow_unicode=True), end="")
+        print(yaml.safe_dump(start.config.for_ppgan(), sort_keys=False, allow_unicode=True), end="")
         return 0
+    run = experiment.Experiment(start, " ".join(["python", *sys.argv]))
     if args.evaluate_only:
         return 0 if run.rank else _evaluate(run, start)
     if args.dry_run:

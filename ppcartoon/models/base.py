@@ -75,11 +75,18 @@ class TrainableModel(BaseModel):
                     parameter.optimize_attr["learning_rate"] *= lr_mult
         return super().setup_optimizers(lr, cfg)
 
+    def setup_train_mode(self, is_train: bool) -> None:
+        """For ppgan's trainer, which calls it before it trains or tests, and may have loaded networks and optimizers.
+
+        Before the first step, sets `steps` to the step of the learning rate, and starts averages with the networks.
+        """
+        super().setup_train_mode(is_train)
+        if not self.losses:
+            self.steps = self.lr_scheduler.last_epoch if self.lr_scheduler else 0
+            self.load_extra_state({})
+
     def setup_input(self, input: dict[str, Tensor]) -> None:
         """Sets the batch of the next step: photo, cartoon and smooth."""
-        if self.lr_scheduler and self.lr_scheduler.last_epoch > self.steps:  # resumed by ppgan's trainer
-            self.steps = self.lr_scheduler.last_epoch
-            self.load_extra_state({})
         self.photo, self.cartoon, self.smooth = input["photo"], input["cartoon"], input["smooth"]
         self.gray_cartoon = losses.gray(self.cartoon)
 

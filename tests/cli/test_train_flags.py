@@ -71,7 +71,7 @@ def test_printed_config_is_complete_and_can_be_read_again(copy, capsys):
     assert main(["-c", str(path), "--dry-run", "--print-config", "-o", "model.adv_weight=7"]) == 0
     printed = yaml.safe_load(capsys.readouterr().out)
     assert "_base_" not in printed and printed["model"]["adv_weight"] == 7
-    assert printed["lr_scheduler"]["iters_per_epoch"] == 3
+    assert printed["lr_scheduler"]["start_epoch"] == 2
     assert loading.check(printed, "a test").model_dump() == printed
 
 
