@@ -2,6 +2,8 @@
 
 import dataclasses
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import paddle
@@ -12,6 +14,7 @@ from ppcartoon.cli.export import main as export
 from ppcartoon.models.networks import Cartoonizer
 from ppcartoon.training import fine_tuning
 from tests.helpers import tiny
+from tests.helpers.documents import ROOT
 
 # isort: split
 from ppgan.utils.filesystem import save
@@ -77,6 +80,15 @@ def test_exported_pdparams_loads_in_paddle_and_makes_the_same_cartoons(tmp_path,
     np.testing.assert_array_equal(*cartoons)
     for key, tensor in net.state_dict().items():
         np.testing.assert_array_equal(tensor.numpy(), original.tensors[key])
+
+
+def test_convert_weights_keeps_what_a_pdparams_file_says_about_its_style(tmp_path, tiny_weights):
+    weights.save_pdparams(tmp_path / "a.pdparams", dataclasses.replace(tiny_weights, edge_target=0.2, levels=[3, 250]))
+    texts = ["--command", "x", "--attribution", "y", "--licence", "z"]
+    command = [sys.executable, ROOT / "tools/convert_weights.py", tmp_path / "a.pdparams", tmp_path / "b.safetensors"]
+    subprocess.run([*command, *texts], check=True, capture_output=True)
+    loaded = weights.load(tmp_path / "b.safetensors")
+    assert (loaded.edge_target, loaded.levels, loaded.licence) == (0.2, [3, 250], "z")
 
 
 def test_exported_pdparams_names_no_module_that_numpy_1_lacks(tmp_path, tiny_weights):

@@ -33,17 +33,20 @@ if __name__ == "__main__":
     try:
         if args.target.suffix != ".safetensors":
             raise InputError(f"{args.target}: the name of a weights file ends in .safetensors")
+        known_levels = None
         if args.source.is_dir():
             from ppcartoon.baselines import cartoongan_weights  # with Paddle
 
             tensors, network = cartoongan_weights.from_folder(args.source)
         elif args.source.suffix in (".pdparams", ".pkl"):
             loaded = weights.load(args.source)
-            tensors, network = loaded.tensors, loaded.network
+            tensors, network, known_levels = loaded.tensors, loaded.network, loaded.levels
+            args.edge_target = args.edge_target or loaded.edge_target
         else:
             tensors, network = weights.from_npz(args.source)
         texts = {"command": args.command, "attribution": args.attribution, "licence": args.licence}
-        converted = weights.Weights(tensors, network, args.target.stem, **texts, edge_target=args.edge_target)
+        numbers = {"edge_target": args.edge_target, "levels": known_levels}
+        converted = weights.Weights(tensors, network, args.target.stem, **texts, **numbers)
         weights.save(args.target, converted)
         if args.photos:
             predictor = CartoonPredictor(weights_file=args.target)
