@@ -74,13 +74,13 @@ class Validation:
         if epoch % self.interval:
             return
         values = self.measure(model, stopping)
-        if values is None:
+        if not values:
             return
         monitor.scalars(model.steps, values, epoch=epoch)
         log.info(f"epoch {epoch} {in_one_line(values)}")
 
-    def measure(self, model: TrainableModel, stopping: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
-        """The distances of the model's cartoons, by their names in the logs; None if cancelled. Call `prepare` before.
+    def measure(self, model: TrainableModel, stopping: Callable[[], bool] = lambda: False) -> dict[str, float]:
+        """The distances of the model's cartoons, by their names in the logs; none if cancelled. Call `prepare` before.
 
         Args:
             model: makes the cartoons.
@@ -96,7 +96,7 @@ class Validation:
         ):
             for batch in batches:
                 if stopping():
-                    return None
+                    return {}
                 cartoons = cartoonize(model, batch)
                 for extractor, batches_of_features in features.items():
                     batches_of_features.append(extractor(cartoons))
