@@ -14,12 +14,13 @@ PUBLIC = {  # what users import; everything else may change without notice
         "video": "cartoonize",
         "video.deflicker": "Deflicker",
         "video.pipeline": "VideoOptions VideoReport process",
+        "apps": "CartoonLossGANPredictor",
         "images": "Picture read write shrink",
         "errors": "InputError OutputError",
     },
     "Weights and other runtimes": {
-        "weights": "Weights manifest load_style load save fold from_npz",
-        "inference.export": "Exported possible export",
+        "weights": "Weights manifest load_style load save save_pdparams fold from_npz",
+        "inference.export": "Exported possible export export_pdparams",
         "inference.onnx_graph": "build with_fixed_stats",
     },
     "Training": {

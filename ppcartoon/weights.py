@@ -1,4 +1,4 @@
-"""Weights of a style: self-describing float16 .safetensors files, shipped or the user's own.
+"""Weights of a style: self-describing float16 .safetensors files, shipped or the user's own; Paddle's .pdparams too.
 
 A file holds the tensors of a `networks.Cartoonizer`, E and G with spectral normalization folded in, or of a baseline's
 generator. Its metadata are strings: format ("ppcartoon"), style, network (JSON: the arguments of the Cartoonizer, or
@@ -20,7 +20,8 @@ import numpy as np
 import safetensors.numpy
 
 from .errors import InputError
-from .utils.files import atomic
+from .utils import pdparams
+from .utils.files import atomic, read_bytes
 
 FORMAT = "ppcartoon"
 MANIFEST = "SHA256SUMS"
@@ -33,6 +34,7 @@ BASELINES = {  # generators by name, and the allowed values of their arguments
     "ResnetGenerator": {"input_nc": (3,), "output_nc": (3,), "ngf": range(1, 129), "n_blocks": range(17)},
 }
 MAX_BYTES = 1 << 30  # fifty times the paper's network
+PADDLE_METADATA = "ppcartoon"  # key of the metadata in a .pdparams file
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ def load(path: Path, sha256: str | None = None) -> Weights:
     """Reads a weights file.
 
     Args:
-        path: the file.
+        path: a .safetensors file of ppcartoon; or a .pdparams or .pkl file of Paddle, with the state dict of a
+            Cartoonizer, or with those of D and G by the names netD and netG, as ppgan's trainer writes them.
         sha256: expected SHA-256 of the content in hexadecimal; None to skip the check.
 
     Raises:
@@ -138,17 +141,12 @@ def load(path: Path, sha256: str | None = None) -> Weights:
         raise InputError(f"{path}: {error.strerror or error}") from error
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise InputError(f"{path}: sha256 differs from {MANIFEST}: the file is damaged or changed; download it again")
-    try:
-        tensors = safetensors.numpy.load(data)
-        size = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + size]).get("__metadata__") or {}
-    except Exception as error:  # mostly SafetensorError; KeyError for types that NumPy lacks
-        raise InputError(f"{path}: not a complete .safetensors file ({error})") from error
+    tensors, metadata = (_from_paddle if pdparams.is_pickle(data) else _from_safetensors)(path, data)
     if metadata.get("format") != FORMAT:
         raise InputError(
             f"{path}: not weights of ppcartoon (no metadata format={FORMAT}); see tools/convert_weights.py"
         )
-    if not all(t.dtype in (np.float16, np.float32) and np.isfinite(t).all() for t in tensors.values()):
+    if not all(_is_finite_float(tensor) for tensor in tensors.values()):
         raise InputError(f"{path}: contains tensors that are not finite float16 or float32")
     if not all(metadata.get(key, "").isprintable() for key in TEXTS):
         raise InputError(f"{path}: contains control characters in its metadata")
@@ -159,6 +157,58 @@ def load(path: Path, sha256: str | None = None) -> Weights:
         edge_target=_optional(path, metadata, "edge_target", _is_share),
         levels=_optional(path, metadata, "levels", _are_levels),
     )
+
+
+def _is_finite_float(tensor: object) -> bool:
+    return isinstance(tensor, np.ndarray) and tensor.dtype in (np.float16, np.float32) and np.isfinite(tensor).all()
+
+
+def _from_safetensors(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors and metadata of a .safetensors file."""
+    try:
+        tensors = safetensors.numpy.load(data)
+        size = int.from_bytes(data[:8], "little")
+        return tensors, json.loads(data[8 : 8 + size]).get("__metadata__") or {}
+    except Exception as error:  # mostly SafetensorError; KeyError for types that NumPy lacks
+        raise InputError(f"{path}: not a complete .safetensors file ({error})") from error
+
+
+def _from_paddle(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors and metadata of a .pdparams file; if it has no metadata, the network follows from the shapes."""
+    try:
+        tree = pdparams.parse(data, MAX_BYTES)
+        if PADDLE_METADATA in tree:
+            metadata = json.loads(tree.pop(PADDLE_METADATA))
+            tensors = {name: value for name, value in tree.items() if isinstance(value, np.ndarray)}
+            return tensors, {key: value for key, value in metadata.items() if isinstance(value, str)}
+        tensors = _joined(tree)
+        network = network_of(tensors)
+    except Exception as error:  # damaged files make pickle and NumPy raise any exception
+        raise InputError(
+            f"{path}: not Paddle's weights of a CartoonLossGAN, with netD and netG or encoder.* and generator.* "
+            f"({error.args[0] if isinstance(error, KeyError) else error})"
+        ) from error
+    return tensors, {"format": FORMAT, "network": json.dumps(network), "style": Path(path).stem}
+
+
+def training_networks(path: Path) -> dict[str, dict[str, np.ndarray]] | None:
+    """The state dicts netD and netG of a file of ppgan's trainer; None for any other file."""
+    try:
+        tree = pdparams.parse(read_bytes(path, MAX_BYTES), MAX_BYTES)
+    except Exception:  # reading the file as weights reports the error
+        return None
+    return {name: tree[name] for name in ("netD", "netG")} if {"netD", "netG"} <= tree.keys() else None
+
+
+def _joined(tree: dict[str, object]) -> dict[str, np.ndarray]:
+    """The tensors of the Cartoonizer, from its own state dict or from those of D and G."""
+    if "netG" not in tree:
+        return {name: tree[name] for name in tree if name.startswith(("encoder.", "generator."))}
+    generator = tree["netG"]
+    if not any(name.startswith("encoder.") for name in generator):
+        return fold(tree["netD"], generator)
+    decoder = {name.removeprefix("generator."): tensor for name, tensor in generator.items() if name[:1] == "g"}
+    return fold(generator, decoder)  # an encoder of its own, with or without spectral normalization
 
 
 def _optional(path: Path, metadata: dict[str, str], key: str, is_valid: Callable[[object], bool]) -> object:
@@ -223,16 +273,28 @@ def save(path: Path, weights: Weights) -> None:
         InputError: a value is out of the range of float16.
         OutputError: the file cannot be written.
     """
-    metadata = {"format": FORMAT, "network": json.dumps(weights.network)}
-    for key in TEXTS:  # a command line may contain control characters
-        metadata[key] = "".join(c if c.isprintable() else " " for c in getattr(weights, key))
-    numbers = {"edge_target": weights.edge_target, "levels": weights.levels}
-    metadata |= {key: json.dumps(value) for key, value in numbers.items() if value is not None}
     tensors = {name: np.ascontiguousarray(tensor, np.float16) for name, tensor in weights.tensors.items()}
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise InputError(f"{path}: values are out of the range of float16")
     with atomic(path) as temporary:
-        temporary.write_bytes(safetensors.numpy.save(tensors, metadata))
+        temporary.write_bytes(safetensors.numpy.save(tensors, _metadata(weights)))
+
+
+def save_pdparams(path: Path, weights: Weights) -> None:
+    """Writes weights as float32 for `paddle.load`: the state dict of a Cartoonizer, and the metadata as JSON.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    pdparams.write(path, {**weights.tensors, PADDLE_METADATA: json.dumps(_metadata(weights))})
+
+
+def _metadata(weights: Weights) -> dict[str, str]:
+    metadata = {"format": FORMAT, "network": json.dumps(weights.network)}
+    for key in TEXTS:  # a command line may contain control characters
+        metadata[key] = "".join(c if c.isprintable() else " " for c in getattr(weights, key))
+    numbers = {"edge_target": weights.edge_target, "levels": weights.levels}
+    return metadata | {key: json.dumps(value) for key, value in numbers.items() if value is not None}
 
 
 def fold(discriminator: dict[str, np.ndarray], generator: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -299,16 +361,24 @@ def from_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
                 for prefix in ("netD.", "netG.")
             )
         tensors = fold(discriminator, generator)
-        first, expand, middle, out = (  # shapes [out channels, in channels, height, width]
-            tensors[f"{name}.weight"].shape
-            for name in ("encoder.0", "generator.body.0.body.0.0", "generator.body.0.body.1.0", "generator.out")
-        )
+        return tensors, network_of(tensors)
     except Exception as error:  # zipfile, NumPy and missing keys raise different types
         raise InputError(f"{path}: not an .npz with the tensors netD.* and netG.* ({error})") from error
+
+
+def network_of(tensors: dict[str, np.ndarray]) -> dict[str, dict]:
+    """The arguments of the Cartoonizer that has these tensors, by their shapes.
+
+    Raises:
+        KeyError: they belong to another network.
+    """
+    first, expand, middle, out = (  # shapes [out channels, in channels, height, width]
+        tensors[f"{name}.weight"].shape
+        for name in ("encoder.0", "generator.body.0.body.0.0", "generator.body.0.body.1.0", "generator.out")
+    )
     common, n_layer = ENCODERS
     name = n_layer if first[2] == 4 else common  # kernel size
-    network = {
+    return {
         "encoder": {"name": name, "channels": first[0]},
         "generator": {"in_channels": expand[1], "channels": 2 * out[1], "depthwise": middle[1] == 1},
     }
-    return tensors, network

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pickle
 import struct
 import uuid
 import zipfile
@@ -24,7 +25,7 @@ from ppcartoon.models import vgg
 from ppcartoon.video.reader import VideoReader
 from tests.helpers import torch_save, vgg_file, videos
 from tests.helpers.damage import EDITS, FILES, damaged, outcome, tries
-from tests.helpers.samples import photo
+from tests.helpers.samples import FIXTURES, photo
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -204,6 +205,12 @@ def samples(folder, kind):
     if kind == "pth":
         content = torch_save.tensors({"a.weight": photo(4, 3)[..., 0].astype(np.float32), "n": np.int64(7)})
         return [torch_save.write(folder / "a.pth", content).read_bytes()]
+    if kind == "pdparams":
+        with np.load(FIXTURES / "networks.npz") as table:
+            networks = {f"net{x}": {key[5:]: table[key] for key in table if key[:4] == f"net{x}"} for x in "DG"}
+        made = weights.Weights(*weights.from_npz(FIXTURES / "networks.npz"), "tiny", "none", "nobody", "CC0")
+        weights.save_pdparams(folder / "a.pdparams", made)
+        return [(folder / "a.pdparams").read_bytes(), *(pickle.dumps(networks, protocol) for protocol in (2, 4))]
     return [path.read_bytes() for path in sorted(CONFIGS.rglob("*.yaml")) if "_base_" not in path.read_text()]
 
 
@@ -212,6 +219,7 @@ READERS = {
     "zip": (lambda path: download.unpack(path, path.with_suffix(f".{uuid.uuid4().hex}"), "style"), 60),
     "npy": (vgg.read, 60),
     "pth": (torch_weights.read, 60),
+    "pdparams": (weights.load, 60),
     "yaml": (loading.load, 60),
 }
 

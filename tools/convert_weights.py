@@ -14,8 +14,8 @@ if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument(
         "source", type=Path,
-        help="a PyTorch trainer's .npz with netD.* and netG.*, or the folder of a style of CartoonGAN as its authors "
-        "published it, layer by layer: conv01_1.weight.npy and so on",
+        help="Paddle's .pdparams or .pkl, a PyTorch trainer's .npz with netD.* and netG.*, or the folder of a style of "
+        "CartoonGAN as its authors published it, layer by layer: conv01_1.weight.npy and so on",
     )  # fmt: skip
     p.add_argument("target", type=Path, help="STYLE.safetensors")
     p.add_argument("--command", required=True, help="the command that trained them")
@@ -33,14 +33,20 @@ if __name__ == "__main__":
     try:
         if args.target.suffix != ".safetensors":
             raise InputError(f"{args.target}: the name of a weights file ends in .safetensors")
+        known_levels = None
         if args.source.is_dir():
             from ppcartoon.baselines import cartoongan_weights  # with Paddle
 
             tensors, network = cartoongan_weights.from_folder(args.source)
+        elif args.source.suffix in (".pdparams", ".pkl"):
+            loaded = weights.load(args.source)
+            tensors, network, known_levels = loaded.tensors, loaded.network, loaded.levels
+            args.edge_target = args.edge_target or loaded.edge_target
         else:
             tensors, network = weights.from_npz(args.source)
         texts = {"command": args.command, "attribution": args.attribution, "licence": args.licence}
-        converted = weights.Weights(tensors, network, args.target.stem, **texts, edge_target=args.edge_target)
+        numbers = {"edge_target": args.edge_target, "levels": known_levels}
+        converted = weights.Weights(tensors, network, args.target.stem, **texts, **numbers)
         weights.save(args.target, converted)
         if args.photos:
             predictor = CartoonPredictor(weights_file=args.target)

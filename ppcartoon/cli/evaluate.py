@@ -61,7 +61,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_run(p: argparse.ArgumentParser) -> None:
-    p.add_argument("-w", "--weights", type=Path, required=True, metavar="FILE", help="a .safetensors weights file")
+    p.add_argument(
+        "-w", "--weights", type=Path, required=True, metavar="FILE", help="a weights file, .safetensors or .pdparams"
+    )
     p.add_argument(
         "-i", "--input", nargs="+", action="extend", required=True, metavar="PATH",
         help="photos, folders, glob patterns",

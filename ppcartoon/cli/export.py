@@ -12,7 +12,7 @@ EXAMPLES = """
 ppcartoon export -o exported                     all formats that this machine can write
 ppcartoon export -w mine.safetensors --format onnx
 """
-FORMATS = ("onnx", "paddle", "paddle-lite")
+FORMATS = ("onnx", "paddle", "paddle-lite", "pdparams")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,11 +23,14 @@ def parser() -> argparse.ArgumentParser:
     )
     style = p.add_mutually_exclusive_group()
     style.add_argument("-s", "--style", default="peppercarrot", help="a shipped style (default: peppercarrot)")
-    style.add_argument("-w", "--weights", type=Path, metavar="FILE", help="a .safetensors weights file of your own")
+    style.add_argument(
+        "-w", "--weights", type=Path, metavar="FILE", help="a weights file of your own: .safetensors or .pdparams"
+    )
     p.add_argument("-o", "--output", type=Path, default=Path("exported"), metavar="DIR", help="(default: exported)")
     p.add_argument(
         "--format", nargs="+", choices=FORMATS,
-        help="paddle: .json, for Paddle 3; paddle-lite: .pdmodel, for Paddle Lite and Paddle 2 (default: all)",
+        help="paddle: .json, for Paddle 3; paddle-lite: .pdmodel, for Paddle Lite and Paddle 2; pdparams: weights for "
+        "paddle.load (default: all but pdparams)",
     )  # fmt: skip
     return p
 
@@ -45,8 +48,12 @@ def export(args: argparse.Namespace) -> int:
     loaded = weights.load(args.weights) if args.weights else weights.load_style(args.style)
     formats, remark = exporter.possible()  # imports Paddle, which installs its own SIGTERM handler
     common.end_by_sigterm()
-    for file in exporter.export(loaded, args.output, args.format or formats):
+    asked = args.format or formats
+    others = [kind for kind in asked if kind != "pdparams"]
+    for file in exporter.export(loaded, args.output, others) if others else ():
         print(f"{file.path}: by {file.engine}, within {file.difference:.1e} in [-1, 1], PSNR {file.psnr:.0f} dB")
+    if "pdparams" in asked:
+        print(f"{exporter.export_pdparams(loaded, args.output)}: for paddle.load")
     if remark and not args.format:
         print(f"left out: {remark}")
     return 0

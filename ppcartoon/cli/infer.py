@@ -61,7 +61,9 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     style = p.add_mutually_exclusive_group()
     style.add_argument("-s", "--style", help="a shipped style (default: peppercarrot)")
-    style.add_argument("-w", "--weights", type=Path, metavar="FILE", help="a .safetensors weights file of your own")
+    style.add_argument(
+        "-w", "--weights", type=Path, metavar="FILE", help="a weights file of your own, .safetensors or .pdparams"
+    )
     p.add_argument("--list-styles", action="store_true", help="show the shipped styles and their attribution")
     p.add_argument("-r", "--recursive", action="store_true", help="search subfolders of folders")
     p.add_argument("--skip-existing", action="store_true", help="skip inputs whose cartoon exists")

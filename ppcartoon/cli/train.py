@@ -11,13 +11,19 @@ import signal
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import yaml
 from tqdm import tqdm
 
 from ..errors import InputError, Interrupted
 from ..utils.machine import cores
 from ..utils.signals import signal_when_parent_ends
 from . import common
+
+if TYPE_CHECKING:
+    from ..training.experiment import Experiment
+    from ..training.run_folder import Start
 
 PROGRAM = "ppcartoon train"
 EXAMPLES = """
@@ -55,9 +61,9 @@ def parser() -> argparse.ArgumentParser:
         help="resume a run's folder or a checkpoint; auto or no value: the newest checkpoint of this config's run",
     )  # fmt: skip
     start.add_argument(
-        "--from", type=Path, dest="source", metavar="FILE",
-        help="start a new run with the networks of a weights file or a checkpoint; without stage init, unless -o "
-        "sets model.init_steps or model.init_epochs",
+        "--from", "--load", type=Path, dest="source", metavar="FILE",
+        help="start a new run with the networks of a weights file or a checkpoint, also of ppgan; without stage init, "
+        "unless -o sets model.init_steps or model.init_epochs",
     )  # fmt: skip
     p.add_argument("--seed", type=int, help="random seed of weights, data order, crops and flips (key seed)")
     p.add_argument(
@@ -66,6 +72,23 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     p.add_argument("--amp", action="store_true", help="mixed precision on a GPU (key model.amp=auto)")
     p.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to train (default: auto)")
+    p.add_argument("--no-cuda", action="store_const", dest="device", const="cpu", help="the same as --device cpu")
+    p.add_argument(
+        "--val-interval", type=common.whole_number(1), metavar="EPOCHS",
+        help="epochs between validations (key validate.interval)",
+    )  # fmt: skip
+    p.add_argument(
+        "--evaluate-only", action="store_true",
+        help="print the distances of section validate, of the networks of --load or --resume, by default the newest "
+        "checkpoint of this config's run; write nothing",
+    )  # fmt: skip
+    p.add_argument(
+        "-p", "--profiler-options", "--profiler_options", metavar="OPTIONS",
+        help="profile some steps, as in 'batch_range=[10,20];state=All;sorted_key=total;profile_path=profile.json'",
+    )  # fmt: skip
+    p.add_argument(
+        "--print-config", action="store_true", help="print the config with all keys as YAML, without data or training"
+    )
     p.add_argument("--dry-run", action="store_true", help="print data, steps, parameters and cost, without training")
     return p
 
@@ -79,6 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     args = parser().parse_args(argv)
     flags = {"seed": args.seed, "lr_scheduler.decay_epochs": args.decay, "model.amp": "auto" if args.amp else None}
+    flags["validate.interval"] = args.val_interval
     options = args.opt + [f"{key}={value}" for key, value in flags.items() if value is not None]
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes())))  # Paddle's default is one thread
     for message in ("No ccache found", r"\s*Non compatible API"):  # harmless warnings of Paddle
@@ -100,7 +124,7 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
     with contextlib.redirect_stderr(io.StringIO()):  # hides Paddle's warning about several threads
         import paddle
 
-    from ..training import experiment, run_folder, trainer
+    from ..training import experiment, profiling, run_folder, trainer
     from ..training.monitor import open_log
 
     for number, handler in ends.items():
@@ -111,19 +135,43 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
     if args.device == "gpu" and not gpus:
         raise InputError("--device gpu: Paddle finds no GPU, or is a build without CUDA; use --device cpu")
     paddle.set_device("gpu" if gpus and args.device != "cpu" else "cpu")
-    start = run_folder.locate(args.config_file, options, args.resume, args.source)
+    if args.evaluate_only and not args.source:
+        args.resume = args.resume or run_folder.AUTO
+    reads_only = args.evaluate_only or args.print_config
+    start = run_folder.locate(args.config_file, options, args.resume, args.source, reads_only)
+    if args.print_config:
+        print(yaml.safe_dump(start.config.for_ppgan(), sort_keys=False, allow_unicode=True), end="")
+        return 0
     run = experiment.Experiment(start, " ".join(["python", *sys.argv]))
+    if args.evaluate_only:
+        return 0 if run.rank else _evaluate(run, start)
     if args.dry_run:
         print("\n".join(run.summary()))
         return 0
+    profile = None
+    if args.profiler_options and run.rank == 0:
+        profile = profiling.create(args.profiler_options, start.folder)
     if run.rank == 0:
         open_log(start.folder)
     else:
         log.setLevel(logging.ERROR)  # rank 0 logs the run
     try:
-        trainer.Trainer(run, start.notes).train()
+        trainer.Trainer(run, start.notes, profile).train()
     except Interrupted as stop:
         log.info(str(stop))
         return 128 + stop.number
     log.info(f"done: {start.folder / 'weights.safetensors'}")
+    return 0
+
+
+def _evaluate(run: Experiment, start: Start) -> int:
+    """Prints the distances of the networks that a run starts with."""
+    from ..training.validation import in_one_line
+
+    if not run.validation:
+        raise InputError("--evaluate-only: the config has no section validate; see configs/cartoonloss_base.yaml")
+    if not (start.checkpoint or start.source):
+        raise InputError("--evaluate-only: the run has no checkpoint; name a file with --load or --resume")
+    run.validation.prepare()
+    print(f"{start.checkpoint or start.source}: {in_one_line(run.validation.measure(run.model))}")
     return 0

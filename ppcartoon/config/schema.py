@@ -268,6 +268,7 @@ class DrawnCartoonDataset(Loader):
 
 class Dataset(Section):
     train: Annotated[UnpairedCartoonDataset | DrawnCartoonDataset, Field(discriminator="name")]
+    test: Annotated[UnpairedCartoonDataset | DrawnCartoonDataset, Field(discriminator="name")] | None = None  # ppgan's
 
 
 class FinalLinearDecay(Section):
@@ -331,7 +332,8 @@ class Export(Section):
 
 
 class Config(Section):
-    epochs: Positive
+    epochs: Positive  # filled in with `total_iters` when the data are loaded
+    total_iters: Positive | None = None
     seed: Seed
     output_dir: Text
     enable_visualdl: bool
@@ -346,6 +348,16 @@ class Config(Section):
     samples: Samples
     validation: Validate | None = Field(None, alias="validate")  # `validate` is a method of pydantic's models
     export: Export
+
+    def for_ppgan(self) -> dict:
+        """The config with all keys, as mappings, with `validate` also as `dataset.test` for ppgan's trainer."""
+        train, validate = self.dataset.train, self.validation
+        if validate and not self.dataset.test and isinstance(train, UnpairedCartoonDataset):
+            folders = {"dataroot": ".", "photos": validate.photos, "cartoons": validate.cartoons, "smooth": None}
+            same = {"random_crop": False, "flip": False, "batch_size": validate.batch_size}
+            self = self.model_copy(deep=True)
+            self.dataset.test = train.model_copy(update=folders | same)
+        return self.model_dump()
 
     @model_validator(mode="after")
     def resolve(self) -> Config:

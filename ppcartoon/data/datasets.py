@@ -27,8 +27,9 @@ class UnpairedCartoonDataset(Dataset):
 
     An item is a dict of float32 [3, size, size] in [-1, 1]: `photo`, `cartoon` and `smooth`; and with `other_cartoons`,
     float32 [other_cartoons, 3, size, size] of more pairs, `other_cartoons` and `other_smooth`. Its index is (number,
-    photo) from an `EpochSampler`, or a photo's number alone; the cartoons, the crops and the flips depend on the seed
-    and `number` only.
+    photo) from an `EpochSampler`; the cartoons, the crops and the flips depend on the seed and `number` only. With a
+    photo's number alone, as from the samplers of Paddle and ppgan, NumPy's global generator draws `number`, so that
+    each epoch has other cartoons and crops.
 
     Args:
         dataroot: folder that the other folders are relative to.
@@ -91,7 +92,7 @@ class UnpairedCartoonDataset(Dataset):
         return len(self.photos)
 
     def __getitem__(self, index: int | tuple[int, int]) -> dict[str, np.ndarray]:
-        number, photo = index if isinstance(index, tuple) else (index, index)
+        number, photo = index if isinstance(index, tuple) else (int(np.random.randint(2**31)), index)
         turn, position = divmod(number, len(self.cartoons))
         cartoon = _permutation(len(self.cartoons), self.seed, CARTOONS, turn)[position]
         rng = np.random.default_rng((self.seed, WINDOWS, number))

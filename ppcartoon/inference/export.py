@@ -27,7 +27,7 @@ from ..data.samples import draw_photo, sample_photos
 from ..errors import InputError
 from ..utils.files import atomic, temporary_folder
 from ..utils.machine import cores
-from ..weights import Weights
+from ..weights import Weights, require_cartoonizer, save_pdparams
 from . import engines, onnx_graph, working_size
 from .engines import paddle_engines
 
@@ -90,7 +90,7 @@ def export(weights: Weights, folder: Path, formats: Sequence[str]) -> list[Expor
     available, remark = possible() if set(formats) - {"onnx"} else (["onnx"], "")
     if set(formats) - set(available):
         raise InputError(remark or f"the formats are {', '.join(FORMATS)}")
-    name = re.sub(r"[^\w-]+|^$", "_", weights.style)
+    name = _file_name(weights)
     reference = engines.create(weights, "onnx", "cpu")
     pairs = [(photos, reference(photos)) for photos in _photos()]
     with temporary_folder(folder) as temporary, ExitStack() as stack:
@@ -101,6 +101,22 @@ def export(weights: Weights, folder: Path, formats: Sequence[str]) -> list[Expor
         for source in sorted(temporary.glob("*/*")):
             shutil.copyfile(source, stack.enter_context(atomic(folder / source.relative_to(temporary))))
     return results
+
+
+def export_pdparams(weights: Weights, folder: Path) -> Path:
+    """Writes the weights as pdparams/STYLE.pdparams into a folder, for `paddle.load`; returns its path.
+
+    Raises:
+        InputError: the weights belong to another network than the paper's.
+        OutputError: the file cannot be written.
+    """
+    path = folder / "pdparams" / f"{_file_name(weights)}.pdparams"
+    save_pdparams(path, require_cartoonizer(weights))
+    return path
+
+
+def _file_name(weights: Weights) -> str:
+    return re.sub(r"[^\w-]+|^$", "_", weights.style)
 
 
 def description(weights: Weights) -> dict[str, str]:

@@ -34,7 +34,7 @@ class CartoonPredictor:
 
     Args:
         style: a shipped style, see `ppcartoon.weights.manifest()`.
-        weights_file: a .safetensors weights file of your own, instead of a style.
+        weights_file: a weights file of your own, .safetensors or .pdparams, instead of a style.
         engine: "auto", "openvino", "onnx", "paddle", "tensorrt" or "paddle-dygraph", see
             `ppcartoon.inference.engines.create`.
         device: "auto", "cpu" or "gpu".

@@ -15,6 +15,7 @@ from .. import ppgan_compat  # noqa: F401  before ppgan, which it makes importab
 from ppgan.models.base_model import BaseModel
 from ppgan.solver import build_lr_scheduler
 
+from ..errors import InputError
 from . import losses
 from .cost import Cost
 from .renamed import current_names
@@ -50,6 +51,7 @@ class TrainableModel(BaseModel):
     amp: str | None = None
     vgg: VGG19 | None = None
     parallel = True
+    lr_scheduler: paddle.optimizer.lr.LRScheduler | None = None
 
     @property
     def stage(self) -> str:
@@ -73,10 +75,43 @@ class TrainableModel(BaseModel):
                     parameter.optimize_attr["learning_rate"] *= lr_mult
         return super().setup_optimizers(lr, cfg)
 
+    def setup_train_mode(self, is_train: bool) -> None:
+        """For ppgan's trainer, which calls it before it trains or tests, and may have loaded networks and optimizers.
+
+        Before the first step, sets `steps` to the step of the learning rate, and starts averages with the networks.
+        """
+        super().setup_train_mode(is_train)
+        if not self.losses:
+            self.steps = self.lr_scheduler.last_epoch if self.lr_scheduler else 0
+            self.load_extra_state({})
+
     def setup_input(self, input: dict[str, Tensor]) -> None:
         """Sets the batch of the next step: photo, cartoon and smooth."""
         self.photo, self.cartoon, self.smooth = input["photo"], input["cartoon"], input["smooth"]
         self.gray_cartoon = losses.gray(self.cartoon)
+
+    def test_iter(self, metrics: dict[str, paddle.metric.Metric] | None = None) -> None:
+        """For ppgan's trainer: adds the cartoons of a batch, and its real cartoons, to the metrics."""
+        self.fake = self.cartoonize(self.photo)
+        self.visual_items = {"photo": self.photo, "cartoon": self.fake}
+        for metric in (metrics or {}).values():
+            metric.update(self.fake, self.cartoon)
+
+    def train_iter_amp(self, optims: dict | None = None, scalers: list | None = None, amp_level: str = "O1") -> None:
+        """A step for `--amp` of PaddleGAN's later trainers.
+
+        Raises:
+            InputError: the model has no mixed precision.
+        """
+        raise InputError(f"--amp: {type(self).__name__} trains in float32 only")
+
+    def export_model(self, *_: object, **__: object) -> None:
+        """Not for PaddleGAN's tools/export_model.py, which would export G alone, without E.
+
+        Raises:
+            InputError: always; names the command that exports the whole network.
+        """
+        raise InputError("tools/export_model.py exports single networks; use ppcartoon export --weights FILE.pdparams")
 
     def warnings(self) -> list[str]:
         """Lines on settings that are likely to fail; empty for most models."""

@@ -15,6 +15,7 @@ from ppgan.models.animeganv2_model import AnimeGANV2Model
 from ppgan.models.discriminators.builder import build_discriminator
 from ppgan.models.generators.builder import build_generator
 
+from ..errors import InputError
 from ..weights import fold
 from . import augment, losses
 from .average import RunningAverage
@@ -158,7 +159,7 @@ class CartoonLossGANModel(TrainableModel):
     def setup_input(self, input: dict[str, Tensor]) -> None:
         """As in the base class; `other_cartoons` has the cartoons and smoothed cartoons of D's further steps."""
         pairs = [(input["cartoon"], input["smooth"])]
-        if self.d_steps > 1:
+        if self.d_steps > 1 and "other_cartoons" in input:  # not in a test batch of ppgan's trainer
             pairs += zip(input["other_cartoons"].unbind(1), input["other_smooth"].unbind(1))
         if self.match_tint:
             pairs = [augment.match_tint(input["photo"], *pair, self.match_tint) for pair in pairs]
@@ -181,6 +182,23 @@ class CartoonLossGANModel(TrainableModel):
         self._follow("generator", unwrap(self.nets["netG"]))
         self.losses = {name: loss.detach() for name, loss in {**d_losses, **g_losses}.items()}
         self.steps += 1
+
+    def train_iter_amp(self, optims: dict | None = None, scalers: list | None = None, amp_level: str = "O1") -> None:
+        """A step for `--amp` of PaddleGAN's later trainers, in the precision `amp`, or else in float16.
+
+        Args:
+            optims: the optimizers.
+            scalers: loss scaling of each; not used if `amp` is set.
+            amp_level: "O1".
+
+        Raises:
+            InputError: the level is another.
+        """
+        if amp_level != "O1":
+            raise InputError(f"--amp_level {amp_level}: use O1; spectral normalization needs float32 weights")
+        if self.amp is None:
+            self.amp, self.scalers = "float16", dict(zip(self.scalers, scalers))
+        self.train_iter(optims)
 
     def forward(self) -> None:
         """fake = G(E(p)) and, for Eq. 4, c_g = G(E(c)), in one call of G; E's features are constants."""

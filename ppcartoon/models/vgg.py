@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
-import re
 import warnings
 from collections.abc import Collection
 from pathlib import Path
@@ -22,7 +20,7 @@ from ppgan.modules import caffevgg
 from ..data import download
 from ..errors import InputError
 from ..utils import files
-from ..utils.pickles import BoundedUnpickler
+from ..utils.pickles import ArraysUnpickler
 
 RANDOM = "random"
 MAX_BYTES = 1 << 28  # three times vgg19_no_fc.npy
@@ -117,53 +115,6 @@ def _ppgan_file() -> Path:
         raise InputError(f"{error}; or set model.vgg_path to the file") from error
 
 
-class _Type:
-    """Stand-in for a pickled dtype. NumPy's dtype would trust forged flags and then read numbers as addresses."""
-
-    def __init__(self, code: str, *_: object) -> None:
-        self.code = code
-
-    def __setstate__(self, state: tuple) -> None:
-        self.order = state[1]
-
-
-class _Array:
-    """Stand-in for a pickled array: `value` is the array, or the list of elements of an object array."""
-
-    def __setstate__(self, state: tuple) -> None:
-        _, shape, kind, fortran, data = state
-        if isinstance(data, list):
-            self.value = data
-            return
-        if not re.fullmatch("[fiu][1248]", kind.code):
-            raise pickle.UnpicklingError(f"it contains an array of {kind.code}")
-        data = data.encode("latin1") if isinstance(data, str) else data  # Python 2's strings
-        self.value = np.frombuffer(data, np.dtype(kind.code).newbyteorder(kind.order))
-        self.value = self.value.reshape(shape, order="F" if fortran else "C")
-
-
-class _ArraysOnly(BoundedUnpickler):
-    """Unpickles dicts, lists and stand-ins for arrays; refuses any other class or function."""
-
-    encoded = 0  # bytes so far
-
-    def encode(self, text: str, _: str) -> bytes:
-        """How Python 3 puts bytes into old pickles; a file may call it many times for one text."""
-        self.encoded += len(text)
-        if self.encoded > MAX_BYTES:
-            raise pickle.UnpicklingError("it contains too many bytes")
-        return text.encode("latin1")
-
-    def find_class(self, module: str, name: str) -> object:
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return lambda *_: _Array()
-        if (module, name) in (("numpy", "dtype"), ("numpy", "ndarray")):
-            return {"dtype": _Type, "ndarray": _Array}[name]
-        if (module, name) == ("_codecs", "encode"):
-            return self.encode
-        return super().find_class(module, name)
-
-
 def read(path: Path) -> Table:
     """Kernels and biases by layer name, from an .npy file; runs no code from the file.
 
@@ -177,7 +128,7 @@ def read(path: Path) -> Table:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python's, about escape sequences
             header(file)
-        (table,) = _ArraysOnly(file, encoding="latin1").load().value
+        (table,) = ArraysUnpickler(file, MAX_BYTES).load().value
         arrays = {name: [array.value for array in arrays[:2]] for name, arrays in table.items()}
         if 4 * sum(array.size for pair in arrays.values() for array in pair) > MAX_BYTES:  # a file may share them
             raise ValueError("its arrays are too large")

@@ -56,6 +56,8 @@ class Experiment:
         self.sampler = EpochSampler(
             len(self.data), train.batch_size, self.config.epochs, self.config.seed, self.rank, self.ranks
         )
+        if self.config.total_iters:
+            self._set_total_iters(self.config.total_iters)
         self.steps_per_epoch, self.steps = self.sampler.steps_per_epoch, self.sampler.steps
         self.config.lr_scheduler.iters_per_epoch = self.steps_per_epoch
         paddle.seed(self.config.seed)
@@ -68,7 +70,8 @@ class Experiment:
         self.schedule = self.model.setup_lr_schedulers(self.config.lr_scheduler.model_dump())
         if self.model.init_steps > self.steps:
             raise InputError(
-                f"model.init_steps {self.model.init_steps} is more than the run's {self.steps} steps; raise epochs"
+                f"model.init_steps {self.model.init_steps} is more than the run's {self.steps} steps; "
+                f"raise {self._length_key}"
             )
         self.model.setup_optimizers(self.schedule, self.config.optimizer.model_dump())
         self.losses = LossMeter()
@@ -81,6 +84,18 @@ class Experiment:
             self._restore(start)
         elif start.source:
             start_from(start.source, self.model)
+
+    @property
+    def _length_key(self) -> str:
+        return "total_iters" if self.config.total_iters else "epochs"
+
+    def _set_total_iters(self, steps: int) -> None:
+        """Sets the length of the run in steps, and `epochs` to those that it begins."""
+        schedule = self.config.lr_scheduler
+        self.sampler.steps, self.config.epochs = steps, math.ceil(steps / self.sampler.steps_per_epoch)
+        schedule.start_epoch = self.config.epochs - schedule.decay_epochs
+        if schedule.start_epoch < 0:
+            raise InputError(f"lr_scheduler.decay_epochs {schedule.decay_epochs} is more than total_iters {steps} make")
 
     def loader(self) -> paddle.io.DataLoader:
         """The batches of the remaining steps."""
@@ -136,7 +151,9 @@ class Experiment:
                 "resume with the same number of photos, batch_size and number of processes"
             )
         if state["step"] > self.steps:
-            raise InputError(f"the checkpoint has {state['step']} steps, this run {self.steps}; raise epochs")
+            raise InputError(
+                f"the checkpoint has {state['step']} steps, this run {self.steps}; raise {self._length_key}"
+            )
         checkpoints.load_state_dict(self.model, start.tensors)
         self.model.set_scaler_states(state["scalers"])
         self.model.steps = state["step"]

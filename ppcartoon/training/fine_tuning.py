@@ -1,4 +1,4 @@
-"""Starts a run with the networks of a weights file or of another run's checkpoint."""
+"""Starts a run with the networks of a weights file, or of a checkpoint of another run or of ppgan's trainer."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from . import checkpoints
 def start_from(path: Path, model: CartoonLossGANModel) -> None:
     """Sets E and G to those of a weights file, or D, G and their running averages to those of a checkpoint.
 
+    A checkpoint is ours, or one of ppgan's trainer, which has no running averages.
+
     With a weights file, D's classifier keeps its random weights. Optimizers and the image pool start anew.
 
     Args:
@@ -32,6 +34,9 @@ def start_from(path: Path, model: CartoonLossGANModel) -> None:
         network = {key: state["config"]["model"].get(key) for key in ("discriminator", "generator", "reuse_encoder")}
         extra = checkpoints.with_prefix(checkpoints.EXTRA_STATE, tensors)
         extra.pop("pool", None)
+    elif networks := weights.training_networks(path):
+        network = weights.load(path).network
+        tensors = {f"{name}/{key}": value for name, state in networks.items() for key, value in state.items()}
     else:
         loaded = weights.load(path)
         tensors, network = _training_tensors(loaded.tensors, model), loaded.network

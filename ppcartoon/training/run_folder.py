@@ -39,7 +39,13 @@ class Start(NamedTuple):
     source: Path | None = None
 
 
-def locate(config_file: Path | None, options: list[str], resume: str | None, source: Path | None = None) -> Start:
+def locate(
+    config_file: Path | None,
+    options: list[str],
+    resume: str | None,
+    source: Path | None = None,
+    reads_only: bool = False,
+) -> Start:
     """Finds the run's folder, config and checkpoint; writes nothing.
 
     Args:
@@ -48,6 +54,7 @@ def locate(config_file: Path | None, options: list[str], resume: str | None, sou
         resume: None for a new run; "auto" for the newest intact checkpoint of the config's run, or a new run if there
             is none; a run's folder; or a checkpoint.
         source: see `Start`; without `resume`. The run has no stage "init" unless an option sets its length.
+        reads_only: whether nothing will be written, so that a new run may have the folder of an old one.
 
     Raises:
         InputError: the config is invalid, a new run would overwrite an old one, or there is no intact checkpoint.
@@ -66,7 +73,7 @@ def locate(config_file: Path | None, options: list[str], resume: str | None, sou
         settings = loading.load(config_file, options)
         folder = Path(settings.output_dir).expanduser() / config_file.stem
     if resume is None:
-        if (folder / CONFIG).exists():
+        if (folder / CONFIG).exists() and not reads_only:
             raise InputError(f"{folder}: contains a run; --resume auto continues it, -o output_dir=... starts another")
         if source is None:
             return Start(settings, folder, None, {}, {}, [])
@@ -104,6 +111,8 @@ def _resumed(settings: Config, folder: Path, options: list[str], checkpoint: Pat
         _set_init_steps(settings, options, state["config"]["model"]["init_steps"])
     before, now = _leaves(state["config"]), _leaves(settings.model_dump())
     filled_in = {"lr_scheduler.iters_per_epoch", "lr_scheduler.start_epoch", "model.amp"}
+    if settings.total_iters:
+        filled_in.add("epochs")
     notes += [
         f"config changed: {key} {before.get(key)!r} -> {now[key]!r}"
         for key in now

@@ -6,6 +6,7 @@ import logging
 import math
 import random
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import paddle
@@ -31,9 +32,13 @@ class Trainer:
     Args:
         experiment: the run, new or restored from a checkpoint.
         notes: lines to log before the first step.
+        profiler: see `profiling.create`; None for none.
     """
 
-    def __init__(self, experiment: Experiment, notes: list[str]) -> None:
+    def __init__(
+        self, experiment: Experiment, notes: list[str], profiler: paddle.profiler.Profiler | None = None
+    ) -> None:
+        self.profiler = profiler
         self.experiment, self.notes = experiment, notes
         self.config, self.model, self.ranks = experiment.config, experiment.model, experiment.ranks
         self.monitor: TrainingLogger | None = None
@@ -56,6 +61,7 @@ class Trainer:
                 self._open()
             hidden = None if self.monitor else True  # None: hidden unless on a terminal
             with (
+                self.profiler or nullcontext(),
                 graceful_interrupt() as self.stop,
                 tqdm(initial=self.model.steps, total=self.experiment.steps, disable=hidden) as self.bar,
             ):
@@ -86,6 +92,8 @@ class Trainer:
                 self.model.setup_input(next(batches))
             stage = self.model.stage
             self.model.train_iter()
+            if self.profiler:
+                self.profiler.step()
             losses.add(step, stage, self.model.losses)
             self.bar.update()
             stopping = self._stopping(step)

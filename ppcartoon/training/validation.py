@@ -56,7 +56,7 @@ class Validation:
             for side, folder in self.folders.items()
         }
         photos = {extractor: self.references[extractor, "content"] for extractor in self.extractors}
-        log.info(f"unchanged photos: {_in_one_line(self._distances(photos, ['cartoon']))}")
+        log.info(f"unchanged photos: {in_one_line(self._distances(photos, ['cartoon']))}")
 
     def after(self, epoch: int, model: TrainableModel, monitor: TrainingLogger, stopping: Callable[[], bool]) -> None:
         """Measures the model and logs the distances, if due after this epoch; does not change the model.
@@ -73,6 +73,22 @@ class Validation:
         """
         if epoch % self.interval:
             return
+        values = self.measure(model, stopping)
+        if not values:
+            return
+        monitor.scalars(model.steps, values, epoch=epoch)
+        log.info(f"epoch {epoch} {in_one_line(values)}")
+
+    def measure(self, model: TrainableModel, stopping: Callable[[], bool] = lambda: False) -> dict[str, float]:
+        """The distances of the model's cartoons, by their names in the logs; none if cancelled. Call `prepare` before.
+
+        Args:
+            model: makes the cartoons.
+            stopping: called before each batch; True cancels the validation.
+
+        Raises:
+            InputError: a photo cannot be read.
+        """
         files, features = image_files(self.folders["content"]), {extractor: [] for extractor in self.extractors}
         with (
             decoded_batches(files, self.batch_size) as batches,
@@ -80,15 +96,13 @@ class Validation:
         ):
             for batch in batches:
                 if stopping():
-                    return
+                    return {}
                 cartoons = cartoonize(model, batch)
                 for extractor, batches_of_features in features.items():
                     batches_of_features.append(extractor(cartoons))
                 bar.update(len(batch))
         all_features = {extractor: np.concatenate(parts) for extractor, parts in features.items()}
-        values = self._distances(all_features, list(self.folders))
-        monitor.scalars(model.steps, values, epoch=epoch)
-        log.info(f"epoch {epoch} {_in_one_line(values)}")
+        return self._distances(all_features, list(self.folders))
 
     def _distances(self, features: dict[Extractor, np.ndarray], sides: list[str]) -> dict[str, float]:
         """Distances of features to the references of some sides, by their names in the logs."""
@@ -102,7 +116,7 @@ class Validation:
         }
 
 
-def _in_one_line(values: dict[str, float]) -> str:
+def in_one_line(values: dict[str, float]) -> str:
     return " ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 

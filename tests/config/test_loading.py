@@ -261,3 +261,13 @@ def test_invalid_value_under_an_old_key_names_the_current_key():
     del tree["optimizer"]["optimizer_D"]["lr_mult"]
     with pytest.raises(InputError, match=r"^saved: optimizer\.optimizer_D\.lr_mult: input should be greater than 0"):
         loading.check(tree, "saved")
+
+
+def test_config_for_ppgan_has_the_folders_of_validate_as_its_test_data():
+    metric = "{name: CartoonKID, features: inception}"
+    section = f"validate={{interval: 1, photos: p, cartoons: c, batch_size: 3, metrics: {{kid: {metric}}}}}"
+    tree = loading.load(CONFIGS / "cartoonloss_base.yaml", [section]).for_ppgan()
+    test, train = tree["dataset"]["test"], tree["dataset"]["train"]
+    assert [test[key] for key in ("dataroot", "photos", "cartoons", "batch_size")] == [".", "p", "c", 3]
+    assert test.keys() == train.keys() and test["size"] == train["size"]
+    assert loading.check(tree, "a test").for_ppgan() == tree

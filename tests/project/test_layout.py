@@ -18,6 +18,7 @@ ORDER = [
     "models",
     "config",
     "inference",
+    "apps",
     "baselines",
     "evaluation",
     "register",
