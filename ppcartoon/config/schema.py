@@ -79,7 +79,7 @@ class CartoonLossGANModel(Model):
     generator: Annotated[SerializeAsAny[Section], PlainValidator(any_generator)]
     discriminator: Discriminator
     reuse_encoder: bool
-    gan_mode: Literal["vanilla", "lsgan"]
+    gan_mode: Literal["vanilla", "saturating", "lsgan"]
     adv_loss: Loss = "cartoonloss"
     style_loss: Loss = "cartoonloss"
     color_loss: Loss = "cartoonloss"
@@ -95,7 +95,9 @@ class CartoonLossGANModel(Model):
     vgg_layer: VggLayer
     vgg_path: Text | None
     amp: Literal["auto", "float16", "bfloat16"] | None
-    # Not in the paper. Saved configs of older runs lack these keys, so each has a default, which is off.
+    # Saved configs of older runs lack these keys, so each has a default, which is off.
+    own_encoder_norm: bool = False
+    # Not in the paper:
     init_steps: Count | None = None
     huber_slope: Literal["paper", "unit"] = "paper"
     chroma_weight: Weight = 0.0
