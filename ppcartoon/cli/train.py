@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..errors import InputError, Interrupted
+from ..errors import Interrupted
 from ..utils.machine import cores
 from ..utils.signals import signal_when_parent_ends
 from . import common
@@ -98,21 +98,18 @@ def main(argv: list[str] | None = None) -> int:
 def _train(args: argparse.Namespace, options: list[str]) -> int:
     ends = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}  # at once
     with contextlib.redirect_stderr(io.StringIO()):  # hides Paddle's warning about several threads
-        import paddle
+        import paddle  # noqa: F401
 
-    from ..training import experiment, run_folder, trainer
+    from ..training import device, experiment, run_folder, trainer
     from ..training.monitor import open_log
 
     for number, handler in ends.items():
         signal.signal(number, handler)
     if processes() > 1:
         signal_when_parent_ends(signal.SIGTERM)  # if the launcher dies, its processes stop with a checkpoint
-    gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
-    if args.device == "gpu" and not gpus:
-        raise InputError("--device gpu: Paddle finds no GPU, or is a build without CUDA; use --device cpu")
-    paddle.set_device("gpu" if gpus and args.device != "cpu" else "cpu")
+    device.select(args.device)
     start = run_folder.locate(args.config_file, options, args.resume, args.source)
-    run = experiment.Experiment(start, " ".join(["python", *sys.argv]))
+    run = experiment.Experiment(start, " ".join(["python", *sys.argv]), args.dry_run)
     if args.dry_run:
         print("\n".join(run.summary()))
         return 0
@@ -121,7 +118,7 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
     else:
         log.setLevel(logging.ERROR)  # rank 0 logs the run
     try:
-        trainer.Trainer(run, start.notes).train()
+        trainer.Trainer(run, [run.device, *start.notes]).train()
     except Interrupted as stop:
         log.info(str(stop))
         return 128 + stop.number

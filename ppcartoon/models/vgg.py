@@ -117,6 +117,12 @@ def _ppgan_file() -> Path:
         raise InputError(f"{error}; or set model.vgg_path to the file") from error
 
 
+def missing_file(path: str | None) -> Path | None:
+    """The file of `VGG19(path=path)` if it does not exist."""
+    file = download.weights_folder() / download.SOURCES["vgg19"].name if path is None else Path(path).expanduser()
+    return None if path == RANDOM or file.exists() else file
+
+
 class _Type:
     """Stand-in for a pickled dtype. NumPy's dtype would trust forged flags and then read numbers as addresses."""
 

@@ -58,7 +58,9 @@ class Validation:
         photos = {extractor: self.references[extractor, "content"] for extractor in self.extractors}
         log.info(f"unchanged photos: {_in_one_line(self._distances(photos, ['cartoon']))}")
 
-    def after(self, epoch: int, model: TrainableModel, monitor: TrainingLogger, stopping: Callable[[], bool]) -> None:
+    def after(
+        self, epoch: int, model: TrainableModel, monitor: TrainingLogger, stopping: Callable[[], bool]
+    ) -> dict[str, float]:
         """Measures the model and logs the distances, if due after this epoch; does not change the model.
 
         Args:
@@ -67,12 +69,15 @@ class Validation:
             monitor: the run's logger.
             stopping: called before each batch; True cancels the validation.
 
+        Returns:
+            The distances by name; none if not due or cancelled.
+
         Raises:
             InputError: a photo cannot be read.
             OutputError: the log cannot be written.
         """
         if epoch % self.interval:
-            return
+            return {}
         files, features = image_files(self.folders["content"]), {extractor: [] for extractor in self.extractors}
         with (
             decoded_batches(files, self.batch_size) as batches,
@@ -80,7 +85,7 @@ class Validation:
         ):
             for batch in batches:
                 if stopping():
-                    return
+                    return {}
                 cartoons = cartoonize(model, batch)
                 for extractor, batches_of_features in features.items():
                     batches_of_features.append(extractor(cartoons))
@@ -89,6 +94,7 @@ class Validation:
         values = self._distances(all_features, list(self.folders))
         monitor.scalars(model.steps, values, epoch=epoch)
         log.info(f"epoch {epoch} {_in_one_line(values)}")
+        return values
 
     def _distances(self, features: dict[Extractor, np.ndarray], sides: list[str]) -> dict[str, float]:
         """Distances of features to the references of some sides, by their names in the logs."""
