@@ -183,6 +183,9 @@ class Trainer:
         self.monitor.text(self.model.steps, "config", code_block)
         if self.experiment.validation:
             self.experiment.validation.prepare()
+            epoch, rest = divmod(self.model.steps, self.experiment.steps_per_epoch)
+            if epoch and not rest and self.monitor.at_start.isdisjoint(self.config.validation.distances()):
+                self._validate(epoch)  # interrupted before
         if self.model.steps == 0:
             self._sample(0)
 

@@ -179,6 +179,25 @@ def test_failed_validation_is_a_line_in_the_log_and_the_run_continues(run_here, 
     assert f"epoch 4 was not validated: {reason}" in caplog.messages
 
 
+def test_validation_that_was_interrupted_is_made_up_for_when_the_run_resumes(run_here, tmp_path, monkeypatch):
+    seen = []
+
+    def killed_in_the_second(_, epoch, model, monitor, stopping):
+        seen.append(epoch)
+        if seen == [1, 2]:
+            raise KeyboardInterrupt
+        monitor.scalars(model.steps, {"kid_cartoon": epoch})
+        return {"kid_cartoon": epoch}
+
+    monkeypatch.setattr(validation.Validation, "after", killed_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        run_here().train()
+    for _ in range(2):  # the second one has nothing to do
+        start = run_folder.locate(written(tmp_path), [], "auto")
+        trainer.Trainer(experiment.Experiment(start, "a test"), []).train()
+    assert seen == [1, 2, 2, 3, 4]
+
+
 def test_full_disk_in_a_validation_ends_the_run(run_here, monkeypatch):
     def fails(*_):
         raise OutputError("metrics.jsonl: cannot be written")
