@@ -213,7 +213,7 @@ def infer(args: argparse.Namespace) -> int:
 
     words = [f"{outcome.made} cartoon{'s' * (outcome.made != 1)} in {printable(outcome.place)}"]
     if outcome.replaced:
-        words.append(f"{outcome.replaced} of them in place of older files")
+        words.append(f"{outcome.replaced} replaced")
     if outcome.skipped:
         words.append(f"{outcome.skipped} skipped, there already")
     if outcome.failed:

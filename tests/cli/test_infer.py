@@ -280,7 +280,7 @@ def test_converter_writes_usable_weights_and_refuses_other_files(here):
 def test_replaced_cartoons_are_counted(run):
     assert run("photos/0.png")[0] == 0
     code, out, _ = run("photos")
-    assert code == 0 and out.startswith("3 cartoons in output, 1 of them in place of older files; ")
+    assert code == 0 and out.startswith("3 cartoons in output, 1 replaced; ")
 
 
 def test_flags_that_change_nothing_are_named(run):
