@@ -1,10 +1,6 @@
-"""Importing this module registers ppcartoon's classes and losses with ppgan, so that YAML files can name them."""
+"""Importing this module registers ppcartoon's classes with ppgan, so that YAML files can name them."""
 
 from __future__ import annotations
-
-import inspect
-from collections.abc import Callable
-from functools import partial
 
 from . import ppgan_compat  # noqa: F401  before ppgan, which it makes importable
 
@@ -12,7 +8,6 @@ from . import ppgan_compat  # noqa: F401  before ppgan, which it makes importabl
 from ppgan.datasets.builder import DATASETS
 from ppgan.metrics.builder import METRICS
 from ppgan.models.builder import MODELS
-from ppgan.models.criterions.builder import CRITERIONS
 from ppgan.models.discriminators.builder import DISCRIMINATORS
 from ppgan.models.generators.builder import GENERATORS
 from ppgan.solver.builder import LRSCHEDULERS
@@ -22,22 +17,10 @@ from .baselines.animegan import AnimeGANBaseline
 from .baselines.cyclegan import CycleGANBaseline
 from .data.datasets import DrawnCartoonDataset, UnpairedCartoonDataset
 from .evaluation.metrics import CartoonFID, CartoonKID
-from .models import losses, networks
+from .models import networks
 from .models.cartoonlossgan import CartoonLossGANModel
 from .models.lr_scheduler import FinalLinearDecay
 from .models.networks import Discriminator, NLayerDiscriminator
-
-
-def _with_options(loss: Callable) -> Callable:
-    """Factory that ppgan calls with the options of a criterion; returns the loss with the options bound."""
-
-    def criterion(**options: object) -> Callable:
-        inspect.signature(loss).bind_partial(**options)  # reports an unknown option now, not in the first step
-        return partial(loss, **options)
-
-    criterion.__name__ = loss.__name__
-    return criterion
-
 
 for name, network in networks.GENERATORS.items():
     GENERATORS.register(network, name=name)
@@ -52,15 +35,3 @@ DATASETS.register(DrawnCartoonDataset)
 LRSCHEDULERS.register(FinalLinearDecay)
 METRICS.register(CartoonFID)
 METRICS.register(CartoonKID)
-for name, loss in {
-    "EdgePromotingDiscriminatorLoss": losses.discriminator_loss,
-    "GrayscaleDiscriminatorLoss": losses.animegan_discriminator_loss,
-    "InitialDiscriminatorLoss": losses.initial_discriminator_loss,
-    "AdversarialLoss": losses.adversarial_loss,
-    "ContentLoss": losses.content_loss,
-    "GrayStyleLoss": losses.gray_style_loss,
-    "GrayscaleStyleLoss": losses.animegan_style_loss,
-    "ColorStyleLoss": losses.color_style_loss,
-    "ColorReconstructionLoss": losses.animegan_color_loss,
-}.items():
-    CRITERIONS.register(_with_options(loss), name=name)

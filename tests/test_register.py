@@ -1,4 +1,4 @@
-"""ppgan's builders create ppcartoon's classes and losses, and ppgan's own trainer trains them."""
+"""ppgan's builders create ppcartoon's classes, and ppgan's own trainer trains them."""
 
 import subprocess
 import sys
@@ -11,14 +11,12 @@ import yaml
 import ppcartoon.register  # noqa: F401
 from ppcartoon import InputError, ppgan_compat, weights
 from ppcartoon.config import loading
-from ppcartoon.models import losses
 from tests.helpers import tiny, training_runs
 from tests.models.test_additions import ALL_ON
 
 # isort: split
 from ppgan.datasets.builder import build_dataloader, build_dataset
 from ppgan.models.builder import MODELS
-from ppgan.models.criterions.builder import build_criterion
 from ppgan.models.discriminators.builder import build_discriminator
 from ppgan.models.generators.builder import build_generator
 from ppgan.solver import build_lr_scheduler
@@ -42,34 +40,6 @@ def test_ppgan_builds_the_data_set_and_finds_the_model():
 
 def test_ppgan_s_own_models_stay_registered():
     assert MODELS.get("AnimeGANV2Model").__name__ == "AnimeGANV2Model"
-
-
-@pytest.mark.parametrize(
-    "name, options, function",
-    [
-        ("EdgePromotingDiscriminatorLoss", {"omega": 0.5, "mode": "lsgan"}, losses.discriminator_loss),
-        ("GrayscaleDiscriminatorLoss", {"omega": 0.5, "mode": "lsgan"}, losses.animegan_discriminator_loss),
-        ("InitialDiscriminatorLoss", {}, losses.initial_discriminator_loss),
-        ("AdversarialLoss", {"mode": "lsgan"}, losses.adversarial_loss),
-        ("ContentLoss", {}, losses.content_loss),
-        ("GrayStyleLoss", {}, losses.gray_style_loss),
-        ("GrayscaleStyleLoss", {}, losses.animegan_style_loss),
-        ("ColorStyleLoss", {"delta": 0.1}, losses.color_style_loss),
-        ("ColorReconstructionLoss", {"delta": 0.1}, losses.animegan_color_loss),
-    ],
-)
-def test_criterion_is_the_loss_with_its_options_bound(name, options, function):
-    count = {"Edge": 3, "Gray": 2, "Adve": 1}.get(name[:4], 2) + 2 * (name == "GrayscaleDiscriminatorLoss")
-    tensors = [paddle.to_tensor(np.random.default_rng(i).uniform(-1, 1, (2, 3, 4, 4)), "float32") for i in range(count)]
-    found, wanted = build_criterion({"name": name, **options})(*tensors), function(*tensors, **options)
-    if isinstance(wanted, dict):
-        found, wanted = found["d_loss"], wanted["d_loss"]
-    assert float(found) == float(wanted)
-
-
-def test_unknown_option_of_a_criterion_is_refused_when_it_is_built():
-    with pytest.raises(RuntimeError, match="detla"):
-        build_criterion({"name": "ColorStyleLoss", "detla": 0.1})
 
 
 @pytest.mark.parametrize("decay", [0, 1, 3, 4])

@@ -122,19 +122,16 @@ def main(argv: list[str] | None = None) -> int:
 def _train(args: argparse.Namespace, options: list[str]) -> int:
     ends = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}  # at once
     with contextlib.redirect_stderr(io.StringIO()):  # hides Paddle's warning about several threads
-        import paddle
+        import paddle  # noqa: F401
 
-    from ..training import experiment, profiling, run_folder, trainer
+    from ..training import device, experiment, profiling, run_folder, trainer
     from ..training.monitor import open_log
 
     for number, handler in ends.items():
         signal.signal(number, handler)
     if processes() > 1:
         signal_when_parent_ends(signal.SIGTERM)  # if the launcher dies, its processes stop with a checkpoint
-    gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
-    if args.device == "gpu" and not gpus:
-        raise InputError("--device gpu: Paddle finds no GPU, or is a build without CUDA; use --device cpu")
-    paddle.set_device("gpu" if gpus and args.device != "cpu" else "cpu")
+    device.select(args.device)
     if args.evaluate_only and not args.source:
         args.resume = args.resume or run_folder.AUTO
     reads_only = args.evaluate_only or args.print_config
@@ -142,7 +139,7 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
     if args.print_config:
         print(yaml.safe_dump(start.config.for_ppgan(), sort_keys=False, allow_unicode=True), end="")
         return 0
-    run = experiment.Experiment(start, " ".join(["python", *sys.argv]))
+    run = experiment.Experiment(start, " ".join(["python", *sys.argv]), args.dry_run)
     if args.evaluate_only:
         return 0 if run.rank else _evaluate(run, start)
     if args.dry_run:
@@ -156,7 +153,7 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
     else:
         log.setLevel(logging.ERROR)  # rank 0 logs the run
     try:
-        trainer.Trainer(run, start.notes, profile).train()
+        trainer.Trainer(run, [run.device, *start.notes], profile).train()
     except Interrupted as stop:
         log.info(str(stop))
         return 128 + stop.number

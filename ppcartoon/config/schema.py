@@ -79,7 +79,7 @@ class CartoonLossGANModel(Model):
     generator: Annotated[SerializeAsAny[Section], PlainValidator(any_generator)]
     discriminator: Discriminator
     reuse_encoder: bool
-    gan_mode: Literal["vanilla", "lsgan"]
+    gan_mode: Literal["vanilla", "saturating", "lsgan"]
     adv_loss: Loss = "cartoonloss"
     style_loss: Loss = "cartoonloss"
     color_loss: Loss = "cartoonloss"
@@ -95,7 +95,9 @@ class CartoonLossGANModel(Model):
     vgg_layer: VggLayer
     vgg_path: Text | None
     amp: Literal["auto", "float16", "bfloat16"] | None
-    # Not in the paper. Saved configs of older runs lack these keys, so each has a default, which is off.
+    # Saved configs of older runs lack these keys, so each has a default, which is off.
+    own_encoder_norm: bool = False
+    # Not in the paper:
     init_steps: Count | None = None
     huber_slope: Literal["paper", "unit"] = "paper"
     chroma_weight: Weight = 0.0
@@ -303,7 +305,7 @@ class LogConfig(Section):
 class SnapshotConfig(Section):
     interval: Positive
     keep: Positive
-    best: Text
+    best: Text | None = None  # filled in: see `Validate.best`, or g_loss
 
 
 class Samples(Section):
@@ -323,6 +325,15 @@ class Validate(Section):
     cartoons: Text
     batch_size: Positive
     metrics: Annotated[dict[Annotated[str, Field(pattern=r"^\w+$")], Metric], Field(min_length=1)]
+
+    def distances(self) -> list[str]:
+        """Names of the distances in the logs."""
+        return [f"{name}_{side}" for name in self.metrics for side in ("cartoon", "content")]
+
+    def best(self) -> str:
+        """Name of the distance that tells the best epoch: to the cartoons, the first KID or else the first metric."""
+        kids = [name for name, metric in self.metrics.items() if metric.name == "CartoonKID"]
+        return f"{[*kids, *self.metrics][0]}_cartoon"
 
 
 class Export(Section):
@@ -372,9 +383,13 @@ class Config(Section):
         for name, nets in self.model.NETS.items():
             if getattr(self.optimizer, name).net_names != nets:
                 raise ValueError(f"optimizer: net_names must be [{', '.join(nets)}] for {name}")
-        best, losses = self.snapshot_config.best, self.model.losses()
-        if best not in losses:
-            raise ValueError(f"snapshot_config.best: {best} is not among the losses: {', '.join(sorted(losses))}")
+        if self.snapshot_config.best is None:
+            self.snapshot_config.best = self.validation.best() if self.validation else "g_loss"
+        best, names = self.snapshot_config.best, sorted(self.model.losses())
+        names += self.validation.distances() if self.validation else []
+        if best not in names:
+            what = "losses and distances" if self.validation else "losses"
+            raise ValueError(f"snapshot_config.best: {best} is not among the {what}: {', '.join(names)}")
         self.lr_scheduler.init_epochs, self.lr_scheduler.init_steps = self.model.init_epochs, init_steps
         self.lr_scheduler.start_epoch = self.epochs - self.lr_scheduler.decay_epochs
         self.dataset.train.seed = self.seed

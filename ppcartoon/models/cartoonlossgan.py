@@ -42,7 +42,8 @@ class CartoonLossGANModel(TrainableModel):
         discriminator: name and arguments of D, which has the attributes `encoder` and `classifier`.
         reuse_encoder: whether G decodes the features of D's encoder; False gives G its own encoder of the same shape,
             trained in G's step.
-        gan_mode: "vanilla" (Eq. 1 as written) or "lsgan".
+        own_encoder_norm: whether G's own encoder has spectral normalization, as D's has.
+        gan_mode: "vanilla", "saturating" or "lsgan", see `losses.adversarial_loss`.
         adv_loss: "cartoonloss" (Eq. 1) or "animegan" (`losses.animegan_discriminator_loss`).
         style_loss: "cartoonloss" (Eq. 3) or "animegan" (`losses.animegan_style_loss`).
         color_loss: "cartoonloss" (Eq. 4) or "animegan" (`losses.animegan_color_loss`).
@@ -82,6 +83,7 @@ class CartoonLossGANModel(TrainableModel):
         generator: dict,
         discriminator: dict,
         reuse_encoder: bool = True,
+        own_encoder_norm: bool = True,
         gan_mode: str = "vanilla",
         adv_loss: str = "cartoonloss",
         style_loss: str = "cartoonloss",
@@ -116,11 +118,11 @@ class CartoonLossGANModel(TrainableModel):
         if generator.get("name") == DEFAULT_GENERATOR:  # weights files omit it
             del self.network["generator"]["name"]
         self.nets["netD"] = build_discriminator(discriminator)
-        self.nets["netG"] = build_generator(generator) if reuse_encoder else Cartoonizer(**self.network)
-        self.nets["netG"].train()
+        own = Cartoonizer(**self.network, normalized=own_encoder_norm) if not reuse_encoder else None
+        self.nets["netG"] = own or build_generator(generator)
         if color_head:
             self.nets["color_head"] = nn.Conv2D(generator["in_channels"], 2, 1)
-        self.reuse_encoder, self.gan_mode = reuse_encoder, gan_mode
+        self.reuse_encoder, self.own_encoder_norm, self.gan_mode = reuse_encoder, own_encoder_norm, gan_mode
         self.init_epochs, self.init_steps = init_epochs, init_steps
         self.adv_loss = current_loss("adv_loss", adv_loss)
         self.style_loss = current_loss("style_loss", style_loss)
@@ -203,6 +205,7 @@ class CartoonLossGANModel(TrainableModel):
     def forward(self) -> None:
         """fake = G(E(p)) and, for Eq. 4, c_g = G(E(c)), in one call of G; E's features are constants."""
         self.nets["netD"].eval()
+        self.nets["netG"].train()
         images = [self.photo]
         if self.stage == "cartoon" and self._reconstructs_cartoons():
             images.append(self.cartoon)
@@ -431,7 +434,8 @@ class CartoonLossGANModel(TrainableModel):
     @paddle.no_grad()
     def cartoonize(self, photos: Tensor) -> Tensor:
         """Photos [N, 3, H, W] in [-1, 1] -> G(E(photos)), same shape and range; changes no state."""
-        self.nets["netD"].eval()
+        for net in self.nets.values():
+            net.eval()
         encoder, generator = self._in_use()
         return generator(encoder(photos) if self.reuse_encoder else photos)
 
@@ -446,6 +450,7 @@ class CartoonLossGANModel(TrainableModel):
     def export(self) -> dict[str, np.ndarray]:
         """The float32 tensors of a weights file, with spectral normalization folded in."""
         encoder, generator = ({key: value.numpy() for key, value in net.state_dict().items()} for net in self._in_use())
-        if not self.reuse_encoder:
-            return generator
-        return fold({f"encoder.{key}": value for key, value in encoder.items()}, generator)
+        if self.reuse_encoder:
+            return fold({f"encoder.{key}": value for key, value in encoder.items()}, generator)
+        decoder = {k.removeprefix("generator."): v for k, v in generator.items() if k.startswith("generator.")}
+        return fold(generator, decoder)

@@ -51,7 +51,8 @@ def discriminator_loss(
         fake: logits of G's cartoons of photos.
         smooth: logits of edge-smoothed cartoons e; None omits the third term.
         omega: weight of the third term.
-        mode: "vanilla" as written above, or "lsgan": squared distances to 1 and 0 instead of logarithms.
+        mode: "vanilla" or "saturating" as written above, or "lsgan": squared distances to 1 and 0 instead of
+            logarithms.
 
     Returns:
         The terms `d_real`, `d_fake` and `d_smooth` (omega included), and their sum `d_loss`.
@@ -121,12 +122,14 @@ def color_head_loss(predicted: Tensor, image: Tensor) -> Tensor:
 
 
 def adversarial_loss(fake: Tensor, mode: str = "vanilla") -> Tensor:
-    """Eq. 1, G's side, non-saturating: -log D(G(E(p))), or with "lsgan" the squared distance to 1.
+    """Eq. 1, G's side, non-saturating: -log D(G(E(p))).
 
     Args:
         fake: logits of G's cartoons of photos.
+        mode: "vanilla" as written above, "saturating" for log(1 - D(G(E(p)))) as in Eq. 1, whose gradient vanishes
+            where D recognizes the cartoons, or "lsgan" for the squared distance to 1.
     """
-    return _gan(fake, True, mode)
+    return -_gan(fake, False, mode) if mode == "saturating" else _gan(fake, True, mode)
 
 
 def content_loss(f_fake: Tensor, f_photo: Tensor) -> Tensor:

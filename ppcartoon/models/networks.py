@@ -214,11 +214,11 @@ class NLayerDiscriminator(nn.Layer):
         return self.classifier(self.encoder(x))
 
 
-def warm_up_spectral_norm(discriminator: nn.Layer, iterations: int = 20) -> None:
+def warm_up_spectral_norm(network: nn.Layer, iterations: int = 20) -> None:
     """Runs the power iteration until sigma is close to the largest singular value, as eval mode needs."""
     with paddle.no_grad():
         for _ in range(iterations):
-            discriminator(paddle.zeros([1, 3, 32, 32]))
+            network(paddle.zeros([1, 3, 32, 32]))
 
 
 class Generator(nn.Layer):
@@ -257,20 +257,23 @@ def upsample() -> nn.Upsample:
 class Cartoonizer(nn.Layer):
     """G(E(x)) for inference: plain convolutions with spectral normalization folded in (`ppcartoon.weights.fold`).
 
-    The names and shapes of its `state_dict()` are those of a weights file.
+    The names and shapes of its `state_dict()` are those of a weights file, unless the encoder is to be trained.
 
     Args:
         encoder: `name`, a key of `ENCODERS`, and the arguments of that encoder.
         generator: arguments of `Generator`, or `name`, a key of `GENERATORS`, and the arguments of that generator.
+        normalized: whether the encoder has spectral normalization, for training.
     """
 
-    def __init__(self, encoder: dict, generator: dict) -> None:
+    def __init__(self, encoder: dict, generator: dict, normalized: bool = False) -> None:
         super().__init__()
         encoder, generator = dict(encoder), {"name": DEFAULT_GENERATOR, **generator}
         make_encoder, make_generator = ENCODERS[encoder.pop("name")], GENERATORS[generator.pop("name")]
         decoder = make_generator(**generator)  # before the encoder: a seed gives the same weights as a lone generator
-        self.encoder = make_encoder(**encoder, wrap=lambda layer: layer)
+        self.encoder = make_encoder(**encoder, wrap=spectral_norm if normalized else lambda layer: layer)
         self.generator = decoder
+        if normalized:
+            warm_up_spectral_norm(self.encoder)
         self.eval()
 
     def forward(self, image: Tensor, statistics: Statistics | None = None) -> Tensor:

@@ -115,6 +115,12 @@ def _ppgan_file() -> Path:
         raise InputError(f"{error}; or set model.vgg_path to the file") from error
 
 
+def missing_file(path: str | None) -> Path | None:
+    """The file of `VGG19(path=path)` if it does not exist."""
+    file = download.weights_folder() / download.SOURCES["vgg19"].name if path is None else Path(path).expanduser()
+    return None if path == RANDOM or file.exists() else file
+
+
 def read(path: Path) -> Table:
     """Kernels and biases by layer name, from an .npy file; runs no code from the file.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from pathlib import Path
 
@@ -23,12 +24,16 @@ from ..data.datasets import EpochSampler, UnpairedCartoonDataset
 from ..data.image_folder import image_files
 from ..errors import InputError, naming
 from ..models.base import TrainableModel
+from ..models.vgg import RANDOM, missing_file
 from ..utils.signals import start_worker
 from . import checkpoints
+from .device import describe
 from .fine_tuning import start_from
 from .meters import LossMeter
 from .run_folder import Start
 from .validation import Validation
+
+log = logging.getLogger("ppcartoon")
 
 NOT_FOR_DATASET = {"name", "batch_size", "num_workers"}  # keys that its constructor does not have
 
@@ -39,17 +44,24 @@ class Experiment:
     Args:
         start: config, folder and checkpoint of the run.
         command: the command line, stored in weights files.
+        dry_run: whether only `summary` is needed; a missing VGG19 is then replaced by a random one of the same size.
 
     Raises:
         InputError: the data, VGG19 or the checkpoint do not fit, or the model cannot train in several processes.
     """
 
-    def __init__(self, start: Start, command: str) -> None:
+    def __init__(self, start: Start, command: str, dry_run: bool = False) -> None:
         self.config, self.folder, self.command = start.config, start.folder, command
         self.source = start.state.get("source", str(start.source) if start.source else None)
         self.rank, self.ranks = ParallelEnv().rank, ParallelEnv().nranks
         if self.config.model.amp == "auto":
             self.config.model.amp = "bfloat16" if paddle.amp.is_bfloat16_supported() else "float16"
+        self.device = f"device      {describe(self.config.model.amp)}"
+        self.missing_vgg = None
+        if dry_run and "vgg_path" in type(self.config.model).model_fields:
+            self.missing_vgg = missing_file(self.config.model.vgg_path)
+            if self.missing_vgg:
+                self.config.model.vgg_path = RANDOM
         train = self.config.dataset.train
         self.data: UnpairedCartoonDataset = DATASETS.get(train.name)(**train.model_dump(exclude=NOT_FOR_DATASET))
         self.sample_photos = sample_photos(self.config, self.data)
@@ -75,7 +87,7 @@ class Experiment:
             )
         self.model.setup_optimizers(self.schedule, self.config.optimizer.model_dump())
         self.losses = LossMeter()
-        self.mean = math.inf  # of the loss `snapshot_config.best`, over the last epoch
+        self.means: dict[str, float] = {}  # of the losses, over the last epoch
         self.best: dict[str, float] = {}  # step and value of the best epoch
         self.last_checkpoint = "none"
         validate = self.config.validation
@@ -109,8 +121,22 @@ class Experiment:
         )
 
     def end_epoch(self) -> None:
-        """Computes the mean loss of the epoch."""
-        self.mean = self.losses.end_epoch(self.config.snapshot_config.best)
+        """Computes the mean losses of the epoch."""
+        self.means = self.losses.end_epoch()
+
+    def is_best(self, values: dict[str, float]) -> bool:
+        """Whether the epoch that has ended is the best so far; notes it for the next checkpoint.
+
+        Args:
+            values: losses or distances by name; without that of `snapshot_config.best` the answer is no.
+        """
+        name = self.config.snapshot_config.best
+        value = values.get(name, math.inf)
+        if not value < self.best.get("value", math.inf):
+            return False
+        self.best = {"step": self.model.steps, "value": value}
+        log.info(f"best epoch so far: {self.model.steps // self.steps_per_epoch}, {name} {value:.4g}")
+        return True
 
     def save(self) -> None:
         """Writes weights for inference, then a checkpoint. A run that stops in between writes the weights again.
@@ -125,9 +151,8 @@ class Experiment:
             if not np.isfinite(tensor).all():
                 raise InputError(f"step {step}: {name} is not finite; last good checkpoint: {self.last_checkpoint}")
         epoch, rest = divmod(step, self.steps_per_epoch)
-        if rest == 0 and self.mean < self.best.get("value", math.inf):
-            self.best = {"step": step, "value": self.mean}
         if rest == 0:
+            self.is_best(self.means)
             self.export(self.folder / "weights" / f"epoch_{epoch:04d}.safetensors")
         self.export(self.folder / "weights.safetensors")
         state = {"step": step, "steps_per_epoch": self.steps_per_epoch, "sums": self.losses.sums, "best": self.best}
@@ -177,6 +202,7 @@ class Experiment:
         if schedule.decay_epochs:
             rate += f", falling from step {schedule.start_epoch * self.steps_per_epoch + 1} on"
         lines = [
+            self.device,
             f"run         {self.folder}, {self.model.steps} of {self.steps} steps done",
             f"data        {len(self.data)} photos, {len(self.data.cartoons)} cartoons, {train.size}x{train.size}",
             f"parameters  {', '.join(parameters)}",
@@ -189,6 +215,8 @@ class Experiment:
             lines.append(
                 f"cost        about {cost.flops / 1e9:,.1f} GFLOP per step, {cost.bytes / 1e6:,.0f} MB of memory"
             )
+        if self.missing_vgg and model.vgg:
+            lines.append(f"missing     VGG19, {self.missing_vgg}; all numbers are as if it were there")
         return lines + [f"warning     {line}" for line in model.warnings()]
 
     def _epochs(self, steps: int) -> str:

@@ -31,7 +31,8 @@ def start_from(path: Path, model: CartoonLossGANModel) -> None:
     extra: dict[str, np.ndarray] = {}
     if _is_checkpoint(path):
         tensors, state = checkpoints.load(path)
-        network = {key: state["config"]["model"].get(key) for key in ("discriminator", "generator", "reuse_encoder")}
+        keys = ("discriminator", "generator", "reuse_encoder", "own_encoder_norm")
+        network = {key: state["config"]["model"].get(key) for key in keys}
         extra = checkpoints.with_prefix(checkpoints.EXTRA_STATE, tensors)
         extra.pop("pool", None)
     elif networks := weights.training_networks(path):
@@ -63,8 +64,12 @@ def _is_checkpoint(path: Path) -> bool:
 def _training_tensors(tensors: dict[str, np.ndarray], model: CartoonLossGANModel) -> dict[str, np.ndarray]:
     """Tensors of a weights file by their names in checkpoints, with the classifier of the model's D."""
     found = checkpoints.layer_tensors("netD", model.nets["netD"])
+    if model.reuse_encoder or model.own_encoder_norm:
+        decoder = {name: tensor for name, tensor in tensors.items() if not name.startswith("encoder.")}
+        tensors = decoder | {f"encoder.{name}": tensor for name, tensor in weights.unfold(tensors).items()}
     if not model.reuse_encoder:
         return found | {f"netG/{name}": tensor for name, tensor in tensors.items()}
-    found |= {f"netD/encoder.{name}": tensor for name, tensor in weights.unfold(tensors).items()}
-    generator = {name: tensor for name, tensor in tensors.items() if not name.startswith("encoder.")}
-    return found | {f"netG/{name.removeprefix('generator.')}": tensor for name, tensor in generator.items()}
+    return found | {
+        f"netD/{name}" if name.startswith("encoder.") else f"netG/{name.removeprefix('generator.')}": tensor
+        for name, tensor in tensors.items()
+    }

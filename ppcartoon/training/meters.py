@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,11 +38,11 @@ class LossMeter:
         self._pending = []
         return rows
 
-    def end_epoch(self, name: str) -> float:
-        """The epoch's mean of a loss, infinity if no step was in stage "cartoon"; resets the sums."""
-        mean = self.sums[name] / self.sums["count"] if self.sums else math.inf
+    def end_epoch(self) -> dict[str, float]:
+        """The epoch's mean losses by name, none if no step was in stage "cartoon"; resets the sums."""
+        means = {name: total / self.sums["count"] for name, total in self.sums.items() if name != "count"}
         self.sums = {}
-        return mean
+        return means
 
 
 class StepTimer:

@@ -34,6 +34,9 @@ class TrainingLogger:
         step: steps done; entries of later steps, from an interrupted run, are removed.
         visualdl: whether to write a VisualDL log too.
 
+    Attributes:
+        at_start: names of the values that were logged at `step` before.
+
     Raises:
         OutputError: the folder cannot be written.
     """
@@ -41,7 +44,7 @@ class TrainingLogger:
     def __init__(self, folder: Path, step: int, visualdl: bool) -> None:
         self._folder = folder
         try:
-            _cut_metrics(folder / METRICS, step)
+            self.at_start = _cut_metrics(folder / METRICS, step)
             self._metrics = open(folder / METRICS, "a", encoding="utf-8")  # noqa: SIM115
         except OSError as error:
             raise OutputError(f"{folder / METRICS}: cannot be written ({error.strerror})") from error
@@ -95,17 +98,21 @@ class TrainingLogger:
             self._visualdl.close()
 
 
-def _cut_metrics(path: Path, step: int) -> None:
-    """Removes the rows after `step`, and an incomplete last row."""
+def _cut_metrics(path: Path, step: int) -> set[str]:
+    """Removes the rows after `step`, and an incomplete last row; returns the keys of the rows at `step`."""
+    kept, keys = [], set()
     if not path.exists():
-        return
-    kept = []
+        return keys
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            if json.loads(line)["step"] <= step:
+            row = json.loads(line)
+            if row["step"] <= step:
                 kept.append(line + "\n")
+            if row["step"] == step:
+                keys |= row.keys()
     with atomic(path) as temporary:
         temporary.write_text("".join(kept), encoding="utf-8")
+    return keys
 
 
 def cut_records(path: Path, step: int) -> None:

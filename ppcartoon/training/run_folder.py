@@ -52,7 +52,8 @@ def locate(
         config_file: YAML; None for the config in the resumed run's folder.
         options: "a.b=value" each.
         resume: None for a new run; "auto" for the newest intact checkpoint of the config's run, or a new run if there
-            is none; a run's folder; or a checkpoint.
+            is none; a run's folder; or a checkpoint. With another `output_dir` than that run's, a new run there
+            continues from the checkpoint, and the other run stays as it is.
         source: see `Start`; without `resume`. The run has no stage "init" unless an option sets its length.
         reads_only: whether nothing will be written, so that a new run may have the folder of an old one.
 
@@ -67,6 +68,10 @@ def locate(
         if not (folder / CONFIG).is_file():
             raise InputError(f"--resume {resume}: neither a run's folder nor a checkpoint of one")
         settings = loading.load(config_file or folder / CONFIG, options)
+        name = config_file.stem if config_file else folder.resolve().name
+        new_folder = Path(settings.output_dir).expanduser() / name
+        if settings.output_dir != loading.load(folder / CONFIG).output_dir and new_folder.resolve() != folder.resolve():
+            return _branch(_resumed(settings, folder, options, checkpoint), new_folder)
     elif config_file is None:
         raise InputError("-c: name a config, for example configs/cartoonloss_shinkai.yaml")
     else:
@@ -119,6 +124,16 @@ def _resumed(settings: Config, folder: Path, options: list[str], checkpoint: Pat
         if key not in filled_in and before.get(key) != now[key]
     ]
     return Start(settings, folder, checkpoint, tensors, state, notes)
+
+
+def _branch(start: Start, folder: Path) -> Start:
+    """A new run in `folder` that continues another run from its checkpoint."""
+    if (folder / CONFIG).exists():
+        raise InputError(f"{folder}: contains a run; --resume {folder} continues it")
+    if start.state and start.state["best"].get("step") != start.state["step"]:
+        start.state["best"] = {}  # that checkpoint stays with the other run
+    notes = [*start.notes, f"a new run in {folder}; {start.folder} stays as it is"]
+    return start._replace(folder=folder, notes=notes)
 
 
 def rename_later_checkpoints(folder: Path, step: int) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+import shutil
 import sys
 from contextlib import nullcontext
 
@@ -14,10 +15,10 @@ import yaml
 from tqdm import tqdm
 
 from .. import images
-from ..errors import InputError, Interrupted
+from ..errors import InputError, Interrupted, OutputError, printable
 from ..utils.files import atomic
 from ..utils.signals import Stop, end_workers, graceful_interrupt
-from . import run_folder
+from . import checkpoints, run_folder
 from .collapse import CollapseAlarm
 from .experiment import Experiment
 from .meters import StepTimer
@@ -121,12 +122,32 @@ class Trainer:
             experiment.end_epoch()
         if last or epoch_ended or step % self.config.log_config.visiual_interval == 0:
             self._sample(step)
-        if experiment.validation and epoch_ended and not stopping:
-            experiment.validation.after(epoch, self.model, self.monitor, lambda: bool(self.stop))
         checkpoint_due = epoch_ended and epoch % self.config.snapshot_config.interval == 0
         if self.monitor and (stopping or last or checkpoint_due):
-            self.monitor.flush()
-            experiment.save()
+            self._save()
+        if experiment.validation and epoch_ended and not stopping:
+            self._validate(epoch)
+
+    def _save(self) -> None:
+        self.monitor.flush()
+        self.experiment.save()
+
+    def _validate(self, epoch: int) -> None:
+        """Validation, if due; if the epoch is the best by a distance, its checkpoint is written (again).
+
+        A failure is a line in the log, as the training does not depend on it.
+        """
+        validation = self.experiment.validation
+        try:
+            distances = validation.after(epoch, self.model, self.monitor, lambda: bool(self.stop))
+        except OutputError:
+            raise
+        except (InputError, MemoryError, OSError, RuntimeError) as error:  # the last three: Paddle, out of memory
+            reason = printable(" ".join(str(error).split())) or "not enough memory"
+            log.warning(f"epoch {epoch} was not validated: {reason}")
+            return
+        if self.experiment.is_best(distances):
+            self._save()
 
     def _check_finite(self, rows: list[tuple[int, dict[str, float]]]) -> None:
         """Raises InputError if a loss is not finite."""
@@ -153,6 +174,7 @@ class Trainer:
         self.lock = run_folder.lock(folder)
         for partial in folder.rglob(".*.safetensors"):  # left by a killed process
             partial.unlink()
+        self._own_checkpoint()
         self.monitor = TrainingLogger(folder, self.model.steps, self.config.enable_visualdl)
         text = yaml.safe_dump(self.config.model_dump(), sort_keys=False, allow_unicode=True)
         with atomic(folder / run_folder.CONFIG) as temporary:
@@ -169,8 +191,19 @@ class Trainer:
         self.monitor.text(self.model.steps, "config", code_block)
         if self.experiment.validation:
             self.experiment.validation.prepare()
+            epoch, rest = divmod(self.model.steps, self.experiment.steps_per_epoch)
+            if epoch and not rest and self.monitor.at_start.isdisjoint(self.config.validation.distances()):
+                self._validate(epoch)  # interrupted before
         if self.model.steps == 0:
             self._sample(0)
+
+    def _own_checkpoint(self) -> None:
+        """Copies the checkpoint of another run that this one continues, so that it can resume without that run."""
+        own = checkpoints.path_of(self.experiment.folder / "checkpoints", self.model.steps)
+        if self.model.steps and not own.exists():
+            with atomic(own) as temporary:
+                shutil.copyfile(self.experiment.last_checkpoint, temporary)
+            self.experiment.last_checkpoint = str(own)
 
     def _report(self, step: int, stage: str, losses: dict[str, float], seconds: float, waiting: float) -> None:
         """Writes a step's values to the logs and the progress bar.

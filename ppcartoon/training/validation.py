@@ -58,7 +58,9 @@ class Validation:
         photos = {extractor: self.references[extractor, "content"] for extractor in self.extractors}
         log.info(f"unchanged photos: {in_one_line(self._distances(photos, ['cartoon']))}")
 
-    def after(self, epoch: int, model: TrainableModel, monitor: TrainingLogger, stopping: Callable[[], bool]) -> None:
+    def after(
+        self, epoch: int, model: TrainableModel, monitor: TrainingLogger, stopping: Callable[[], bool]
+    ) -> dict[str, float]:
         """Measures the model and logs the distances, if due after this epoch; does not change the model.
 
         Args:
@@ -67,17 +69,21 @@ class Validation:
             monitor: the run's logger.
             stopping: called before each batch; True cancels the validation.
 
+        Returns:
+            The distances by name; none if not due or cancelled.
+
         Raises:
             InputError: a photo cannot be read.
             OutputError: the log cannot be written.
         """
         if epoch % self.interval:
-            return
+            return {}
         values = self.measure(model, stopping)
         if not values:
-            return
+            return {}
         monitor.scalars(model.steps, values, epoch=epoch)
         log.info(f"epoch {epoch} {in_one_line(values)}")
+        return values
 
     def measure(self, model: TrainableModel, stopping: Callable[[], bool] = lambda: False) -> dict[str, float]:
         """The distances of the model's cartoons, by their names in the logs; none if cancelled. Call `prepare` before.

@@ -1,9 +1,10 @@
-"""CPU cores and memory that this process may use: those of the machine, or fewer in a container."""
+"""The CPU, and the cores and memory that this process may use: those of the machine, or fewer in a container."""
 
 from __future__ import annotations
 
 import math
 import os
+import platform
 import resource
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,6 +22,16 @@ def cores() -> int:
         if len(numbers) == 2 and min(numbers) > 0:
             available = min(available, math.ceil(numbers[0] / numbers[1]))
     return available
+
+
+def cpu_name() -> str:
+    """The CPU's name, such as "AMD EPYC 7763"; its architecture if the system does not name it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, name = line.partition(":")
+            if key.strip() == "model name":
+                return name.strip()
+    return platform.machine()
 
 
 def memory() -> int:

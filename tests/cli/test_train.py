@@ -8,10 +8,12 @@ import struct
 import subprocess
 import termios
 
+import paddle
 import pytest
 
 from ppcartoon.cli import train
-from ppcartoon.training import checkpoints
+from ppcartoon.training import checkpoints, device
+from ppcartoon.utils import machine
 from tests.helpers import training_runs
 
 pytestmark = pytest.mark.slow
@@ -49,6 +51,38 @@ def test_train_without_a_config_is_refused(capsys):
     assert (
         capsys.readouterr().err == "ppcartoon train: -c: name a config, for example configs/cartoonloss_shinkai.yaml\n"
     )
+
+
+def test_dry_run_names_device_and_missing_vgg19_and_counts_all_else(tmp_path, capsys):
+    path, missing = training_runs.write_config(tmp_path), tmp_path / "nowhere.npy"
+    lines = []
+    for vgg in ("random", missing):
+        assert train.main(["-c", str(path), "-o", f"model.vgg_path={vgg}", "--dry-run", "--device", "cpu"]) == 0
+        lines.append(capsys.readouterr().out.splitlines())
+    whole, without = lines
+    assert whole[0] == f"device      CPU, {machine.cpu_name()}, Paddle {paddle.__version__}, float32"
+    assert [line for line in without if line not in whole] == [
+        f"missing     VGG19, {missing}; all numbers are as if it were there"
+    ]
+    assert set(whole) < set(without) and any(line.startswith("cost ") for line in without)
+
+
+@pytest.mark.parametrize(
+    "amp, gpus, line",
+    [
+        (None, 1, "GPU, Tesla V100, Paddle 9.9, float32"),
+        ("float16", 1, "GPU, Tesla V100, Paddle 9.9, float32 and float16"),
+        ("float16", 0, "CPU, Zen, Paddle 9.9, float32; THIS GPU BUILD OF PADDLE FINDS NO GPU AND TRAINS ON THE CPU"),
+    ],
+)
+def test_gpu_build_names_its_gpu_or_says_that_it_trains_on_the_cpu(monkeypatch, amp, gpus, line):
+    monkeypatch.setattr(paddle, "__version__", "9.9")
+    monkeypatch.setattr(paddle, "is_compiled_with_cuda", lambda: True)
+    monkeypatch.setattr(paddle, "get_device", lambda: "gpu:0" if gpus else "cpu")
+    monkeypatch.setattr(paddle.device.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(paddle.device.cuda, "get_device_name", lambda: "Tesla V100")
+    monkeypatch.setattr(device, "cpu_name", lambda: "Zen")
+    assert device.describe(amp) == line
 
 
 def test_amp_on_a_cpu_logs_that_it_has_no_effect_and_has_none(whole, tmp_path):

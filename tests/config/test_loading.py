@@ -96,7 +96,7 @@ def test_seed_and_decay_fill_in_the_keys_that_depend_on_them():
         ("epochs=1.5", "epochs: "),
         ("epochs=1", "model.init_epochs 2 is more than epochs 1"),
         ("model=3", "model: input should be a valid dictionary"),
-        ("model.gan_mode=hinge", "model.gan_mode: input should be 'vanilla' or 'lsgan', got 'hinge'"),
+        ("model.gan_mode=hinge", "model.gan_mode: input should be 'vanilla', 'saturating' or 'lsgan', got 'hinge'"),
         ("model.adv_loss=gray", "model.adv_loss: input should be 'cartoonloss' or 'animegan', got 'gray'"),
         ("model.generator.depthwise=1", "model.generator.depthwise: input should be a valid boolean, got 1"),
         ("model.vgg_layer=conv9", "model.vgg_layer: "),

@@ -100,6 +100,17 @@ def test_adversarial_loss_decreases_with_the_logits():
     assert float(losses.adversarial_loss(tensor([3.0, 1.0]), "lsgan")) == pytest.approx(2)
 
 
+def test_saturating_adversarial_loss_is_g_s_side_of_eq_1_as_written():
+    fake = tensor([math.log(1 / 3), 0.0, -200.0, 200.0])  # D: 1/4, 1/2, nearly 0, nearly 1
+    fake.stop_gradient = False
+    loss = losses.adversarial_loss(fake, "saturating")
+    loss.backward()
+    assert float(loss) == pytest.approx((math.log(3 / 4) + math.log(1 / 2) - 200) / 4)
+    np.testing.assert_allclose(fake.grad.numpy(), [-1 / 16, -1 / 8, 0, -1 / 4], rtol=1e-6)  # -D, over four logits
+    terms = (losses.discriminator_loss(fake, fake, fake, mode=mode)["d_loss"] for mode in ("vanilla", "saturating"))
+    assert len(set(map(float, terms))) == 1
+
+
 def test_content_loss_is_the_mean_absolute_distance():
     f = np.zeros((2, 3, 4, 5), np.float32)
     f[0, 1], f[1, 2] = 6, -3

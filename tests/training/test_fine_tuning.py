@@ -13,6 +13,10 @@ from tests.helpers import baseline_runs, tiny, training_runs
 pytestmark = pytest.mark.slow
 
 
+OWN = {"reuse_encoder": False}
+OWN_PLAIN = {**OWN, "own_encoder_norm": False}
+
+
 def trained(**options):
     model = tiny.model(**options)
     for seed in range(3):
@@ -46,7 +50,7 @@ def test_unfolded_encoder_folds_to_the_same_tensors(discriminator, in_channels):
         np.testing.assert_allclose(again[name], tensor, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9, "encoder_ema_decay": 0.9}, {"reuse_encoder": False}])
+@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9, "encoder_ema_decay": 0.9}, OWN, OWN_PLAIN])
 def test_model_started_from_weights_makes_their_cartoons(tmp_path, options):
     file = write_weights(tmp_path / "a.safetensors", trained(ema_decay=0.5))
     model = tiny.model(**options)

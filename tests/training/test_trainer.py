@@ -7,12 +7,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import paddle
 import pytest
 import yaml
 
 from ppcartoon import CartoonPredictor, weights
 from ppcartoon.config import loading
 from ppcartoon.training import checkpoints
+from ppcartoon.utils import machine
 from tests.helpers import training_runs
 
 pytestmark = pytest.mark.slow
@@ -40,6 +42,11 @@ def test_run_trains_both_stages_and_writes_weights_and_samples(whole):
     assert CartoonPredictor(weights_file=run / "weights.safetensors")(photo).shape == photo.shape
     assert sorted(p.name for p in (run / "weights").iterdir()) == [f"epoch_000{i}.safetensors" for i in (1, 2, 3, 4)]
     assert sorted(p.name for p in (run / "samples").iterdir()) == [f"step_{i:08d}.png" for i in (0, 3, 5, 6, 9, 10, 12)]
+
+
+def test_log_begins_with_the_device(whole):
+    first = (whole[1] / "train.log").read_text().splitlines()[0]
+    assert f" device      CPU, {machine.cpu_name()}, Paddle {paddle.__version__}, float32" in first
 
 
 def test_resolved_config_is_in_the_run_folder_and_in_the_weights(whole):
@@ -161,6 +168,26 @@ def test_run_resumes_from_a_named_checkpoint_and_renames_later_ones(whole, copy)
     assert resumed.returncode == 0, resumed.stderr
     assert (run / "checkpoints" / "step_00000009.aside").exists()
     assert training_runs.losses(run) == training_runs.losses(whole[1])
+
+
+def test_changed_output_folder_makes_a_new_run_and_leaves_the_other_as_it_is(whole, tmp_path):
+    old, run = whole[1], tmp_path / "new" / "tiny"
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in old.rglob("*") if path.is_file()}
+    arguments = ["--resume", checkpoints.path_of(old / "checkpoints", 9), "-o", f"output_dir={tmp_path / 'new'}"]
+    done = training_runs.train(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert f"a new run in {run}; {old} stays as it is" in done.stderr
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in old.rglob("*") if path.is_file()} == before
+    wanted = training_runs.losses(old)
+    assert training_runs.losses(run) == {step: wanted[step] for step in (10, 11, 12)}
+    assert {checkpoints.step_of(path) for path in checkpoints.newest_first(run / "checkpoints")} == {9, 12}
+    refused = training_runs.train(*arguments)
+    assert refused.returncode == 2
+    assert refused.stderr == f"ppcartoon train: {run}: contains a run; --resume {run} continues it\n"
+    checkpoints.path_of(run / "checkpoints", 12).unlink()  # as if it had been killed before its first own checkpoint
+    resumed = training_runs.train("--resume", run)
+    assert resumed.returncode == 0, resumed.stderr
+    assert training_runs.losses(run) == {step: wanted[step] for step in (10, 11, 12)}
 
 
 def test_run_with_only_damaged_checkpoints_is_refused(copy):

@@ -1,5 +1,7 @@
 """Validation during training: correct distances at the right steps, without effect on the training."""
 
+import logging
+
 import numpy as np
 import paddle
 import pytest
@@ -7,9 +9,9 @@ import pytest
 from ppcartoon import images
 from ppcartoon.config import loading
 from ppcartoon.config.schema import Validate
-from ppcartoon.errors import InputError
+from ppcartoon.errors import InputError, OutputError
 from ppcartoon.evaluation import features, fid
-from ppcartoon.training import checkpoints, validation
+from ppcartoon.training import checkpoints, experiment, run_folder, trainer, validation
 from tests.helpers import tiny, training_runs
 from tests.helpers.folders import drawn, save
 from tests.training.test_trainer import assert_same_end
@@ -118,7 +120,7 @@ def test_signal_cancels_validation_and_nothing_is_written(prepared):
 
 def test_run_with_validation_equals_one_without_bit_for_bit_also_when_resumed(whole, root, tmp_path):
     path, run = written(tmp_path), tmp_path / "output" / "tiny"
-    done = training_runs.train("-c", path, "-o", "dataset.train.num_workers=2")
+    done = training_runs.train("-c", path, "-o", "dataset.train.num_workers=2", "snapshot_config.best=g_loss")
     assert done.returncode == 0, done.stderr
     assert "unchanged photos: fid_cartoon " in done.stderr and "epoch 4 fid_cartoon " in done.stderr
     assert_same_end(run, whole[1])
@@ -130,11 +132,93 @@ def test_run_with_validation_equals_one_without_bit_for_bit_also_when_resumed(wh
             (s, np.float32(first[s][name])) for s in (6, 12)
         ]
     checkpoints.path_of(run / "checkpoints", 12).unlink()
-    resumed = training_runs.train("-c", path, "--resume")
+    resumed = training_runs.train("-c", path, "--resume", "-o", "snapshot_config.best=g_loss")
     assert resumed.returncode == 0 and "after step 9" in resumed.stderr, resumed.stderr
     assert_same_end(run, whole[1])
     assert validated(run) == first
     assert [step for step, _ in training_runs.curve(run, "fid_cartoon")] == [6, 12]
+
+
+@pytest.fixture
+def run_here(root, tmp_path):
+    """Makes a trainer of the validated config."""
+
+    def made(*options):
+        start = run_folder.locate(written(tmp_path), list(options), None)
+        start.folder.mkdir(parents=True)
+        return trainer.Trainer(experiment.Experiment(start, "a test"), [])
+
+    return made
+
+
+def test_best_epoch_has_the_lowest_distance_and_its_checkpoint_is_kept(run_here, monkeypatch):
+    distances = {1: 9.0, 2: 3.0, 3: 1.0, 4: 2.0}
+    monkeypatch.setattr(validation.Validation, "after", lambda self, epoch, *_: {"kid_cartoon": distances[epoch]})
+    run = run_here("snapshot_config.interval=4", "snapshot_config.keep=1")  # the best one needs a checkpoint of its own
+    run.train()
+    folder = run.experiment.folder / "checkpoints"
+    assert {checkpoints.step_of(path) for path in checkpoints.newest_first(folder)} == {9, 12}
+    _, state = checkpoints.load(checkpoints.path_of(folder, 12))
+    assert state["best"] == {"step": 9, "value": 1.0}
+
+
+@pytest.mark.parametrize("error", [InputError("a.png: not an image"), MemoryError(), RuntimeError("out of\nmemory")])
+def test_failed_validation_is_a_line_in_the_log_and_the_run_continues(run_here, monkeypatch, caplog, error):
+    seen = []
+
+    def fails(_, epoch, model, *__):
+        seen.append((epoch, checkpoints.path_of(run.experiment.folder / "checkpoints", model.steps).exists()))
+        raise error
+
+    monkeypatch.setattr(validation.Validation, "after", fails)
+    monkeypatch.setattr(logging.getLogger("ppcartoon"), "propagate", True)
+    run = run_here()
+    run.train()
+    assert seen == [(epoch, True) for epoch in (1, 2, 3, 4)]  # saved first
+    reason = " ".join(str(error).split()) or "not enough memory"
+    assert f"epoch 4 was not validated: {reason}" in caplog.messages
+
+
+def test_validation_that_was_interrupted_is_made_up_for_when_the_run_resumes(run_here, tmp_path, monkeypatch):
+    seen = []
+
+    def killed_in_the_second(_, epoch, model, monitor, stopping):
+        seen.append(epoch)
+        if seen == [1, 2]:
+            raise KeyboardInterrupt
+        monitor.scalars(model.steps, {"kid_cartoon": epoch})
+        return {"kid_cartoon": epoch}
+
+    monkeypatch.setattr(validation.Validation, "after", killed_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        run_here().train()
+    for _ in range(2):  # the second one has nothing to do
+        start = run_folder.locate(written(tmp_path), [], "auto")
+        trainer.Trainer(experiment.Experiment(start, "a test"), []).train()
+    assert seen == [1, 2, 2, 3, 4]
+
+
+def test_full_disk_in_a_validation_ends_the_run(run_here, monkeypatch):
+    def fails(*_):
+        raise OutputError("metrics.jsonl: cannot be written")
+
+    monkeypatch.setattr(validation.Validation, "after", fails)
+    with pytest.raises(OutputError):
+        run_here().train()
+
+
+@pytest.mark.parametrize(
+    "options, best",
+    [
+        ([], "kid_cartoon"),
+        (["snapshot_config.best=fid_content"], "fid_content"),
+        (["snapshot_config.best=g_gray"], "g_gray"),
+        (["validate.metrics.kid.name=CartoonFID"], "fid_cartoon"),
+        (["validate=null"], "g_loss"),
+    ],
+)
+def test_best_is_a_distance_by_default_and_any_loss_or_distance_by_choice(root, tmp_path, options, best):
+    assert loading.load(written(tmp_path), options).snapshot_config.best == best
 
 
 def test_missing_folder_is_refused_before_the_first_step(root, tmp_path):
@@ -161,6 +245,8 @@ def test_invalid_photo_and_too_few_photos_are_refused_before_training(root, prep
     "options, why",
     [
         (["validate.interval=0"], "validate.interval: input should be greater than or equal to 1"),
+        (["snapshot_config.best=kid"], "snapshot_config.best: kid is not among the losses and distances: d_loss, "),
+        (["snapshot_config.best=kid_cartoon", "validate=null"], "kid_cartoon is not among the losses: d_loss, "),
         (["validate.metrics.fid.name=FID"], "validate.metrics.fid.name: input should be 'CartoonFID' or 'CartoonKID'"),
         (["validate.metrics=[fid]"], "validate.metrics: input should be a valid dictionary"),
         (["validate.metrics.a b={name: CartoonFID}"], "validate.metrics.a b"),
