@@ -58,7 +58,8 @@ def parser() -> argparse.ArgumentParser:
     start = p.add_mutually_exclusive_group()
     start.add_argument(
         "--resume", nargs="?", const="auto", metavar="PATH",
-        help="resume a run's folder or a checkpoint; auto or no value: the newest checkpoint of this config's run",
+        help="resume a run's folder or a checkpoint; auto or no value: the newest checkpoint of this config's run; "
+        "with -o output_dir=..., a new run there continues from it, and the old one stays as it is",
     )  # fmt: skip
     start.add_argument(
         "--from", "--load", type=Path, dest="source", metavar="FILE",
