@@ -1,5 +1,6 @@
 """The predictor in the manner of ppgan.apps."""
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -30,12 +31,9 @@ def test_image_gives_its_cartoon_and_the_path_of_a_png(tmp_path, tiny_file, app_
 
 
 def test_video_gives_the_path_of_an_mp4(tmp_path, app_predictor):
-    pytest.importorskip("av")
     write(tmp_path / "clip.mkv", scenes(0, seconds=0.2))
     frames, path = app_predictor.run(str(tmp_path / "clip.mkv"))
     assert frames is None and path == str(tmp_path / "out/clip.mp4")
-    import av
-
     with av.open(path) as container:
         assert len(list(container.decode(video=0))) == len(scenes(0, seconds=0.2))
 
