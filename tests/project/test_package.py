@@ -54,7 +54,7 @@ def test_choices_of_the_flags_are_those_of_the_package():
 
     assert infer.ENGINES == engines.NAMES and infer.PRECISIONS == engines.PRECISIONS
     assert {f".{ending}" for ending in infer.ENDINGS[1:]} == {*images.WRITABLE, *formats.ENDINGS} - {".jpeg", ".m4v"}
-    assert tuple(formats.CODECS) == infer.CODECS and tuple(FORMATS) == export.FORMATS
+    assert tuple(formats.CODECS) == infer.CODECS and (*FORMATS, "pdparams") == export.FORMATS
 
 
 @pytest.fixture(scope="module")
