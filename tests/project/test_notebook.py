@@ -56,7 +56,7 @@ def kinds(cell):
             continue
         shown = re.sub(r"(OpenVINO|ONNX Runtime).* on \d+ CPU threads?", "ENGINE", output.text)
         lines = re.sub(r"-?\d[\d.e+-]*", "#", shown).splitlines()
-        found += [(output.name, line) for line, before in zip(lines, [None, *lines]) if line != before]
+        found += [(output.name, line) for line in dict.fromkeys(lines)]
     return found
 
 
