@@ -15,9 +15,8 @@ from typing import NamedTuple
 from ..errors import InputError
 from ..images import WRITABLE, animated_format, opened
 from ..images.formats import RAW_ENDINGS
+from ..video.formats import ANIMATED_ENDINGS, is_pattern, members, partial
 from ..video.formats import ENDINGS as VIDEO_WRITABLE
-from ..video.formats import IMAGE_ENDINGS as ANIMATED_WRITABLE
-from ..video.formats import is_pattern, members, partial
 
 VIDEO_ENDINGS = {*VIDEO_WRITABLE, ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".3gp"}
 VIDEO_ENDINGS |= {".ogv", ".vob", ".mxf", ".m3u", ".m3u8", ".mpd", ".sdp"}  # the reader refuses playlists by name
@@ -42,7 +41,7 @@ class Kind(Enum):
 
     PHOTO = (), tuple(WRITABLE)
     VIDEO = (*VIDEO_WRITABLE, ".webp", ".apng"), ()  # or numbered images
-    ANIMATION = (*VIDEO_WRITABLE, *ANIMATED_WRITABLE), (".jpg", ".jpeg")  # GIF, WebP, PNG or AVIF
+    ANIMATION = (*VIDEO_WRITABLE, *ANIMATED_ENDINGS), (".jpg", ".jpeg")  # GIF, WebP, PNG or AVIF
     PAGES = VIDEO_WRITABLE, tuple(WRITABLE)  # of a TIFF
 
     def __init__(self, moving: tuple[str, ...], still: tuple[str, ...]) -> None:
@@ -266,7 +265,7 @@ def names(relative: list[str], suffix: str, ext: str, kinds: Sequence[Kind] | No
     def name(path: str, kind: Kind, stem: str) -> str:
         ending = os.path.splitext(path)[1]
         if kind is Kind.ANIMATION:
-            chosen, kept, fallback = (*VIDEO_WRITABLE, *WRITABLE), (".gif", *ANIMATED_WRITABLE), ".webp"
+            chosen, kept, fallback = (*VIDEO_WRITABLE, *WRITABLE), (".gif", *ANIMATED_ENDINGS), ".webp"
         elif kind is Kind.VIDEO and not is_pattern(Path(path)):
             chosen, kept, fallback = VIDEO_WRITABLE, VIDEO_WRITABLE, ".mp4"
         else:

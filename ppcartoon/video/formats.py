@@ -45,7 +45,7 @@ MUXERS = {  # by suffix: FFmpeg's name of the container, and its codecs, the def
     ".webm": ("webm", ("vp9", "av1")),
 }
 ENDINGS = (*MUXERS, ".gif")
-IMAGE_ENDINGS = (".webp", ".png", ".apng")  # of images that can be animated
+ANIMATED_ENDINGS = (".webp", ".png", ".apng")  # of images that can be animated
 
 
 def choose_codec(target: Path, name: str | None, crf: int | None) -> Codec:

@@ -22,7 +22,7 @@ from ..utils.files import atomic
 from ..utils.signals import Stop, graceful_interrupt
 from ..utils.threads import prefetch, write_behind
 from ..utils.timecode import show_time
-from .formats import ENDINGS, IMAGE_ENDINGS, MUXERS, choose_codec, is_pattern, partial
+from .formats import ANIMATED_ENDINGS, ENDINGS, MUXERS, choose_codec, is_pattern, partial
 
 if TYPE_CHECKING:
     from ..inference.predictor import CartoonPredictor
@@ -163,8 +163,8 @@ def _check(target: Path, options: VideoOptions) -> None:
             raise InputError(f"{target}: unknown image format; use {', '.join(WRITABLE)}")
     elif ending in MUXERS:
         choose_codec(target, options.codec, options.crf)
-    elif ending not in (*ENDINGS, *IMAGE_ENDINGS):
-        endings = ", ".join((*ENDINGS, *IMAGE_ENDINGS))
+    elif ending not in (*ENDINGS, *ANIMATED_ENDINGS):
+        endings = ", ".join((*ENDINGS, *ANIMATED_ENDINGS))
         raise InputError(f"{target}: unknown video format; use {endings}, or numbered images like %05d.png")
 
 
@@ -192,7 +192,7 @@ def _open_writer(clip: Clip, source: Path, target: Path, options: VideoOptions, 
             writer = GifWriter(temporary, clip, source)
         elif target.suffix.lower() == ".webp":
             writer = WebpWriter(temporary, clip, source, options.quality)
-        elif target.suffix.lower() in IMAGE_ENDINGS:
+        elif target.suffix.lower() in ANIMATED_ENDINGS:
             writer = ApngWriter(temporary, clip, source)
         else:
             writer = VideoWriter(temporary, choose_codec(target, options.codec, options.crf), clip)

@@ -149,7 +149,6 @@ def test_heic_is_read_upright_with_its_alpha():
 
 @pytest.mark.parametrize("orientation, shape", [(1, (48, 64, 3)), (6, (64, 48, 3))])
 def test_raw_photo_is_developed_upright(orientation, shape):
-    pytest.importorskip("rawpy")
     assert read(dng(orientation)).shape == shape
 
 
