@@ -43,6 +43,7 @@ WORKING_SIZE = (
 LEVELS = "stretch the luma of the cartoon, of 255, from {} to 0 and from {} to 255; this is not part of the model"
 # 1/8 of an 8-bit step. Engines differ by 2e-6, an LN with an epsilon of 1e-6 by 6e-3, bfloat16 by 1e-2.
 TOLERANCE = 1e-3
+INT8_PSNR = 34.0  # dB between int8 and fp32 on photos that were not used for calibration
 
 
 class Exported(NamedTuple):
@@ -100,8 +101,8 @@ def export(weights: Weights, folder: Path, formats: Sequence[str]) -> list[Expor
             result = _compare(program, pairs)
             if not result.difference <= TOLERANCE:  # also true for NaN
                 raise InputError(
-                    f"{program.name}: cartoons by {result.engine} differ by {result.difference:.1e} from ONNX Runtime's, "
-                    f"more than {TOLERANCE:.0e}; nothing was written"
+                    f"{program.name}: cartoons by {result.engine} differ by {result.difference:.1e} from ONNX "
+                    f"Runtime's, more than {TOLERANCE:.0e}; nothing was written"
                 )
             results.append(result._replace(path=folder / kind / program.name))
         for source in sorted(temporary.glob("*/*")):
@@ -137,7 +138,7 @@ def export_int8(weights: Weights, folder: Path) -> Exported:
     with atomic(path) as temporary:
         onnx.save_model(model, temporary)
         result = _compare(temporary, [(photos, reference(photos)) for photos in _photos()])
-        if not result.psnr >= engines.MIN_PSNR:  # also true for NaN
+        if not result.psnr >= INT8_PSNR:  # also true for NaN
             raise InputError(f"{path.name}: int8 is too far from fp32 ({result.psnr:.0f} dB); nothing was written")
     return result._replace(path=path)
 

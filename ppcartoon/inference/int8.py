@@ -21,7 +21,7 @@ from . import onnx_graph, working_size
 Ranges = Mapping[str, Sequence[float]]
 PHOTOS = 40  # for calibration, at most
 RANKED_ON = 8  # photos on which convolutions are tried one by one
-MIN_PSNR = 40.0  # dB between int8 and fp32 on each calibration photo; other photos get a few dB less
+MIN_PSNR = 38.0  # dB between int8 and fp32 on each calibration photo
 # Without an operation right after it, OpenVINO 2026.4 moves the scale of an int8 convolution past the statistics of LN,
 # which are wrong then. It removes an addition of 0, and adds this one within the convolution.
 TINY = np.float32(1e-30)

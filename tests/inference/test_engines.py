@@ -150,9 +150,7 @@ def test_auto_precision_is_bf16_only_if_supported_and_accurate(tiny_weights, mon
 @pytest.mark.parametrize("bf16, vnni, psnr, precision", [
     (False, True, 38.0, "int8"), (False, True, 37.9, "fp32"), (False, False, 99.0, "fp32"), (True, True, 99.0, "bf16"),
 ])  # fmt: skip
-def test_auto_precision_is_int8_if_the_cpu_has_vnni_but_no_bf16(
-    tiny_weights, monkeypatch, bf16, vnni, psnr, precision
-):
+def test_auto_precision_is_int8_if_the_cpu_has_vnni_but_no_bf16(tiny_weights, monkeypatch, bf16, vnni, psnr, precision):
     monkeypatch.setattr(engines, "OpenVino", lambda weights, threads, precision: precision)
     monkeypatch.setattr(engines, "has_bf16", lambda: bf16)
     monkeypatch.setattr(engines, "has_vnni", lambda: vnni)

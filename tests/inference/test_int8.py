@@ -66,9 +66,10 @@ def test_only_convolutions_with_a_range_are_quantized(tiny_weights):
 
 
 def test_calibration_leaves_the_costliest_convolutions_in_fp32_until_photos_agree(tiny_weights, photos, monkeypatch):
+    monkeypatch.setattr(int8, "MIN_PSNR", 0.0)
     everything = int8.calibrate(tiny_weights, photos)
     assert all(low <= 0 < high for low, high in everything.values())
-    np.testing.assert_allclose(everything["encoder.0"], [-1, 1], atol=0.1)  # of the image
+    np.testing.assert_allclose(everything["encoder.0"], [-1, 1], atol=0.2)  # of the photos
     monkeypatch.setattr(int8, "MIN_PSNR", 50.0)
     some = int8.calibrate(tiny_weights, photos)
     assert 0 < len(some) < len(everything) and some.items() <= everything.items()
