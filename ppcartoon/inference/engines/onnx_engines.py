@@ -114,7 +114,7 @@ class OpenVino(_OnnxEngine):
             "PERFORMANCE_HINT": "LATENCY",
             "CPU_RUNTIME_CACHE_CAPACITY": "128",  # layers kept by input size; the default of 5000 uses much memory
         }
-        self.bytes_per_pixel = {"fp32": 22.5, "bf16": 11.5, "int8": 22.5}[precision]
+        self.bytes_per_pixel = {"fp32": 22.5, "bf16": 11.5, "int8": 19.5}[precision]
         self.description = f"OpenVINO in {precision} on {threads} CPU threads"
         super().__init__(weights)
 
