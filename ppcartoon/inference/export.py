@@ -43,7 +43,7 @@ WORKING_SIZE = (
 LEVELS = "stretch the luma of the cartoon, of 255, from {} to 0 and from {} to 255; this is not part of the model"
 # 1/8 of an 8-bit step. Engines differ by 2e-6, an LN with an epsilon of 1e-6 by 6e-3, bfloat16 by 1e-2.
 TOLERANCE = 1e-3
-INT8_PSNR = 34.0  # dB between int8 and fp32 on photos that were not used for calibration
+INT8_PSNR = 30.0  # dB between int8 and fp32 on any photos; a wrong graph gets less than 20
 
 
 class Exported(NamedTuple):
