@@ -363,11 +363,22 @@ class Config(Section):
     def for_ppgan(self) -> dict:
         """The config with all keys, as mappings, with `validate` also as `dataset.test` for ppgan's trainer."""
         train, validate = self.dataset.train, self.validation
-        if validate and not self.dataset.test and isinstance(train, UnpairedCartoonDataset):
-            folders = {"dataroot": ".", "photos": validate.photos, "cartoons": validate.cartoons, "smooth": None}
-            same = {"random_crop": False, "flip": False, "batch_size": validate.batch_size}
+        if validate and not self.dataset.test:
             self = self.model_copy(deep=True)
-            self.dataset.test = train.model_copy(update=folders | same)
+            self.dataset.test = UnpairedCartoonDataset(
+                name="UnpairedCartoonDataset",
+                dataroot=".",
+                photos=validate.photos,
+                cartoons=validate.cartoons,
+                smooth=None,
+                size=train.size,
+                load_size=None,
+                random_crop=False,
+                flip=False,
+                cache_dir=getattr(train, "cache_dir", None),
+                batch_size=validate.batch_size,
+                num_workers=train.num_workers,
+            )
         return self.model_dump()
 
     @model_validator(mode="after")

@@ -142,7 +142,7 @@ class Trainer:
             distances = validation.after(epoch, self.model, self.monitor, lambda: bool(self.stop))
         except OutputError:
             raise
-        except (InputError, MemoryError, OSError, RuntimeError) as error:  # the last three: Paddle, out of memory
+        except Exception as error:  # Paddle, NumPy and SciPy raise errors of many types
             reason = printable(" ".join(str(error).split())) or "not enough memory"
             log.warning(f"epoch {epoch} was not validated: {reason}")
             return
