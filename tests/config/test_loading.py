@@ -263,11 +263,12 @@ def test_invalid_value_under_an_old_key_names_the_current_key():
         loading.check(tree, "saved")
 
 
-def test_config_for_ppgan_has_the_folders_of_validate_as_its_test_data():
+@pytest.mark.parametrize("config", ["cartoonloss_base.yaml", "demo.yaml"])
+def test_config_for_ppgan_has_the_folders_of_validate_as_its_test_data(config):
     metric = "{name: CartoonKID, features: inception}"
     section = f"validate={{interval: 1, photos: p, cartoons: c, batch_size: 3, metrics: {{kid: {metric}}}}}"
-    tree = loading.load(CONFIGS / "cartoonloss_base.yaml", [section]).for_ppgan()
+    tree = loading.load(CONFIGS / config, [section]).for_ppgan()
     test, train = tree["dataset"]["test"], tree["dataset"]["train"]
     assert [test[key] for key in ("dataroot", "photos", "cartoons", "batch_size")] == [".", "p", "c", 3]
-    assert test.keys() == train.keys() and test["size"] == train["size"]
+    assert test["name"] == "UnpairedCartoonDataset" and test["size"] == train["size"]
     assert loading.check(tree, "a test").for_ppgan() == tree

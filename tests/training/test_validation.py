@@ -162,7 +162,10 @@ def test_best_epoch_has_the_lowest_distance_and_its_checkpoint_is_kept(run_here,
     assert state["best"] == {"step": 9, "value": 1.0}
 
 
-@pytest.mark.parametrize("error", [InputError("a.png: not an image"), MemoryError(), RuntimeError("out of\nmemory")])
+@pytest.mark.parametrize(
+    "error",
+    [InputError("a.png: not an image"), MemoryError(), RuntimeError("out of\nmemory"), ValueError("not\nfinite")],
+)
 def test_failed_validation_is_a_line_in_the_log_and_the_run_continues(run_here, monkeypatch, caplog, error):
     seen = []
 
