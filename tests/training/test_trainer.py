@@ -197,7 +197,9 @@ def test_moved_run_continues_where_it_is_unless_an_option_names_an_output_folder
     (tmp_path / "link").symlink_to(moved.parent)
     for option in (f"output_dir={moved.parent}/", f"output_dir={tmp_path / 'link'}"):
         assert run_folder.locate(path, [option], str(moved)).folder == moved
-    assert run_folder.locate(path, [f"output_dir={run.parent}"], str(moved)).folder == run  # the one in its config
+    options = [f"output_dir={run.parent}"]
+    (moved / "config.yaml").write_text(yaml.safe_dump(loading.load(path, options).model_dump()))  # has it already
+    assert run_folder.locate(path, options, str(moved)).folder == run
 
 
 def test_run_with_only_damaged_checkpoints_is_refused(copy):
