@@ -68,7 +68,7 @@ class Experiment:
         self.data: UnpairedCartoonDataset = DATASETS.get(train.name)(**train.model_dump(exclude=NOT_FOR_DATASET))
         self.sample_photos = sample_photos(self.config, self.data)
         self.sampler = EpochSampler(
-            len(self.data), train.batch_size, self.config.epochs, self.config.seed, self.rank, self.ranks
+            len(self.data), train.batch_size, self.config.epochs or 1, self.config.seed, self.rank, self.ranks
         )
         if self.config.total_iters:
             self._set_total_iters(self.config.total_iters)
