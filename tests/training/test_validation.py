@@ -224,6 +224,14 @@ def test_best_is_a_distance_by_default_and_any_loss_or_distance_by_choice(root, 
     assert loading.load(written(tmp_path), options).snapshot_config.best == best
 
 
+def test_run_refused_for_an_unreadable_photo_leaves_no_run_behind(run_here, root, tmp_path):
+    (root / "photos" / "0.png").write_bytes(b"no image")
+    run = run_here()
+    with pytest.raises(InputError, match="0.png: not an image"):
+        run.train()
+    assert run_folder.locate(written(tmp_path), [], None).folder == run.experiment.folder  # not "contains a run"
+
+
 def test_missing_folder_is_refused_before_the_first_step(root, tmp_path):
     path = written(tmp_path)
     refused = training_runs.train("-c", path, "-o", f"validate.photos={root / 'none'}")
