@@ -227,7 +227,7 @@ def test_best_is_a_distance_by_default_and_any_loss_or_distance_by_choice(root, 
 def test_run_refused_for_an_unreadable_photo_leaves_no_run_behind(run_here, root, tmp_path):
     (root / "photos" / "0.png").write_bytes(b"no image")
     run = run_here()
-    with pytest.raises(InputError, match="0.png: not an image"):
+    with pytest.raises(InputError, match=r"0\.png: not an image"):
         run.train()
     assert run_folder.locate(written(tmp_path), [], None).folder == run.experiment.folder  # not "contains a run"
 
