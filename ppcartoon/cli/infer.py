@@ -303,7 +303,7 @@ def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) 
         remark += f", working size {size} (--working-size: smaller is bolder, larger is finer)"
     if demo and failed < len(jobs):
         remark += f"; photos and cartoons together in {printable(overview(jobs, args))}"
-    replaced = sum(os.stat(path).st_mtime_ns != changed for path, changed in older.items())
+    replaced = sum(os.path.isfile(path) and os.stat(path).st_mtime_ns != changed for path, changed in older.items())
     place = jobs[0].target if len(jobs) == 1 else Path(args.output)
     return Outcome(len(todo) - failed, len(jobs) - len(todo), failed, replaced, place, remark)
 

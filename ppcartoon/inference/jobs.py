@@ -24,9 +24,9 @@ IMAGE_ENDINGS = {*WRITABLE, ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".
 IMAGE_ENDINGS |= {".heif", ".hif", ".jxl", *RAW_ENDINGS}
 VIDEO_HEADS = (
     rb".{4}(moov|mdat|wide|ftyp(?!avi[fs]|he[iv][cmsx]|mif1|msf1|crx ))",  # MP4, QuickTime; not AVIF, HEIF, CR3
-    rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI |OggS|FLV\1",  # Matroska and WebM, AVI, Ogg, Flash
-    rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11|\x06\x0e\x2b\x34\x02\x05\1\1",  # WMV, MXF
-    rb"\0\0\1[\xb3\xba]|(G.{187}){3}G|(.{4}G.{187}){3}.{4}G",  # MPEG, its transport stream, and that of camcorders
+    rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI |OggS|FLV\x01",  # Matroska and WebM, AVI, Ogg, Flash
+    rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11|\x06\x0e\x2b\x34\x02\x05\x01\x01",  # WMV, MXF
+    rb"\0\0\x01[\xb3\xba]|(G.{187}){3}G|(.{4}G.{187}){3}.{4}G",  # MPEG, its transport stream, and that of camcorders
 )
 VIDEO_HEAD = re.compile(b"|".join(VIDEO_HEADS), re.DOTALL)
 # What systems and programs put beside photos, in lower case.
@@ -125,19 +125,29 @@ def plan(
 def find_kind(path: Path) -> Kind:
     """What a file, or a pattern for numbered images, is.
 
-    A file that is neither a video nor an image by its content is a video if it has the ending of one.
+    A file that Pillow does not know is a video if it has the ending of one or FFmpeg decodes a frame of it; also if it
+    is a playlist, which the reader of videos refuses by name.
     """
     if is_pattern(path) or VIDEO_HEAD.match(_head(path)):
         return Kind.VIDEO
     if several := animated_format(path):
         return Kind.PAGES if several == "TIFF" else Kind.ANIMATION
-    if path.suffix.lower() in VIDEO_ENDINGS - {".gif"}:
-        try:
-            with opened(path):
-                return Kind.PHOTO
-        except InputError:
-            return Kind.VIDEO
-    return Kind.PHOTO
+    with suppress(InputError), opened(path):
+        return Kind.PHOTO
+    return Kind.VIDEO if path.suffix.lower() in VIDEO_ENDINGS - {".gif"} or _is_for_ffmpeg(path) else Kind.PHOTO
+
+
+def _is_for_ffmpeg(path: Path) -> bool:
+    """Whether FFmpeg, if it is installed, decodes a frame of a file, or the file is a playlist, which it refuses."""
+    with suppress(InputError, ModuleNotFoundError):
+        from ..video.media import reference
+        from ..video.reader import VideoReader
+
+        if reference(path):
+            return True
+        with VideoReader(path) as reader:
+            return any(True for _ in reader.frames("frames"))
+    return False
 
 
 def _head(path: Path) -> bytes:
