@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import DiskFullError, InputError, Interrupted, printable
+from ..utils.files import FULL
 from ..utils.timecode import parse_time
 
 EXIT_CODES = (
@@ -74,11 +75,10 @@ def run(
         say(f"a library cannot be loaded: {' '.join(str(error).split())}")
     except MemoryError:
         say("not enough memory")
-    except DiskFullError as error:
-        say(str(error))
-        return 1
     except (InputError, OSError) as error:
         say(" ".join(str(error).split()))
+        if isinstance(error, DiskFullError) or getattr(error, "errno", None) in FULL:
+            return 1
     return 2
 
 
