@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ..errors import InputError
 from ..images import WRITABLE, animated_format, opened
 from ..images.formats import RAW_ENDINGS
+from ..utils.companions import is_companion, is_skipped
 from ..video.formats import ANIMATED_ENDINGS, is_pattern, members, partial
 from ..video.formats import ENDINGS as VIDEO_WRITABLE
 
@@ -29,11 +30,6 @@ VIDEO_HEADS = (
     rb"\0\0\x01[\xb3\xba]|(G.{187}){3}G|(.{4}G.{187}){3}.{4}G",  # MPEG, its transport stream, and that of camcorders
 )
 VIDEO_HEAD = re.compile(b"|".join(VIDEO_HEADS), re.DOTALL)
-# What systems and programs put beside photos, in lower case.
-COMPANIONS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "picasa.ini", "zbthumbnail.info"}
-COMPANION_ENDINGS = {".aae", ".cos", ".dop", ".ini", ".json", ".lnk", ".lrprev", ".lrv", ".on1", ".pp3", ".srt", ".thm"}
-COMPANION_ENDINGS |= {".url", ".vtt", ".xml", ".xmp"}
-COMPANION_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
 
 
 class Kind(Enum):
@@ -225,22 +221,6 @@ def is_below(path: str | os.PathLike, folder: str | os.PathLike) -> bool:
     """Whether a path is inside a folder, after links are resolved."""
     inner, outer = os.path.realpath(path), os.path.realpath(folder)
     return inner != outer and os.path.commonpath([inner, outer]) == outer
-
-
-def is_companion(name: str) -> bool:
-    """Whether a file name is that of a known companion of photos, such as Thumbs.db or a.xmp."""
-    name = name.lower()
-    return name in COMPANIONS or os.path.splitext(name)[1] in COMPANION_ENDINGS
-
-
-def is_skipped(path: str) -> bool:
-    """Whether a search of a folder leaves out a file, by its path below: hidden, a companion, or in such a folder."""
-    *folders, name = path.split("/")
-    return (
-        is_companion(name)
-        or any(part.startswith(".") for part in (*folders, name))
-        or any(folder.lower() in COMPANION_FOLDERS for folder in folders)
-    )
 
 
 def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
