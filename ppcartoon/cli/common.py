@@ -75,6 +75,10 @@ def run(
         say(f"a library cannot be loaded: {' '.join(str(error).split())}")
     except MemoryError:
         say("not enough memory")
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        say("not enough memory, or too many threads")
     except (InputError, OSError) as error:
         say(" ".join(str(error).split()))
         if isinstance(error, DiskFullError) or getattr(error, "errno", None) in FULL:

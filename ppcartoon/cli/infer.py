@@ -310,11 +310,19 @@ def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) 
 
 def _unused_flags(args: argparse.Namespace, jobs: list[Job]) -> list[str]:
     """The flags of the command line that change nothing, because no input is of their kind."""
+    from ..images import animated_format
+    from ..video.formats import MUXERS, is_pattern
+
     endings = {job.target.suffix.lower() for job in jobs}
-    kinds = {job.is_video for job in jobs}
-    video_flags = {name: True in kinds for name in ("start", "duration", "codec", "crf", "fps")}
-    useful = video_flags | {
-        "batch_size": False in kinds,
+    videos = [job for job in jobs if job.is_video]
+    is_encoded = bool(endings & {*MUXERS})
+    useful = {
+        "start": bool(videos),
+        "duration": bool(videos),
+        "codec": is_encoded,
+        "crf": is_encoded,
+        "fps": any(is_pattern(job.source) or animated_format(job.source) == "TIFF" for job in videos),
+        "batch_size": len(videos) < len(jobs),
         "recursive": any(os.path.isdir(path) or set(path) & set("*?[") for path in args.input),
         "quality": bool(endings & {".jpg", ".jpeg", ".webp"}),
         "ext": args.ext == "auto" or f".{args.ext}" in endings,

@@ -139,6 +139,7 @@ def raising(error):
         (raising(ModuleNotFoundError(name="av")), 2, "p: av is not installed; this needs: pip install av\n"),
         (raising(ImportError("libx: cannot allocate")), 2, "p: a library cannot be loaded: libx: cannot allocate\n"),
         (raising(MemoryError()), 2, "p: not enough memory\n"),
+        (raising(RuntimeError("can't start new thread")), 2, "p: not enough memory, or too many threads\n"),
         (raising(KeyboardInterrupt()), 130, "p: interrupted; continue\n"),
         (raising(Interrupted("stopped at 3", signal.SIGTERM)), 143, "p: stopped at 3\n"),
         (lambda: os.kill(os.getpid(), signal.SIGTERM), 143, "p: interrupted; continue\n"),

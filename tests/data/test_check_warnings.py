@@ -80,7 +80,6 @@ def test_check_says_what_is_left_out_what_is_enlarged_and_what_is_few(root, caps
         "photos/2023/a.png",
         "photos/a.json",
         "photos/@eaDir/a.png",
-        "photos/folder.png/b.png",
         "photos/2024/b.png",
         "photos/.hidden/c.png",
         "cartoons/more/d.png",
