@@ -206,13 +206,13 @@ class Studio:
             done += 1
             on_progress(done, total)
             used = max(used, *reduced(*frame.shape[:2], predictor.working_size))
-            return deflicker(frame, time)
+            return deflicker.draw(frame, time)
 
         with self._working(self._work):
             predictor = pipeline.with_fixed_size(predictor, file, options)
             deflicker = Deflicker(predictor)
             target = self._new(f"{file.stem}_cartoon.mp4")
-            report = pipeline.process(file, target, cartoonize, options)
+            report = pipeline.process(file, target, cartoonize, options, finish=deflicker.finish)
         remarks = [
             f"{report.frames} frames, {report.seconds:.1f} s, working size {used}",
             *report.warnings,
