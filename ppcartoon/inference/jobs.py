@@ -139,7 +139,7 @@ def _is_for_ffmpeg(path: Path) -> bool:
         from ..video.media import reference
         from ..video.reader import VideoReader
 
-        if not path.is_file():  # a pipe may never end
+        if not os.path.isfile(path):  # a pipe may never end
             return False
         if reference(path):
             return True
