@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from ..errors import InputError, Interrupted, printable
+from ..errors import DiskFullError, InputError, Interrupted, printable
+from ..utils.files import FULL
 from ..utils.timecode import parse_time
 
 EXIT_CODES = (
@@ -51,7 +52,7 @@ def run(
 
     Returns:
         The code of the command; 2 if the request cannot be carried out; 128 plus the number of a signal that ended it;
-        1 if standard output was closed, as `head` does.
+        1 if the disk is full or standard output was closed, as `head` does.
     """
     say = say or (lambda message: tell(program, message))
     end_by_sigterm()
@@ -74,8 +75,14 @@ def run(
         say(f"a library cannot be loaded: {' '.join(str(error).split())}")
     except MemoryError:
         say("not enough memory")
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        say("not enough memory, or too many threads")
     except (InputError, OSError) as error:
         say(" ".join(str(error).split()))
+        if isinstance(error, DiskFullError) or getattr(error, "errno", None) in FULL:
+            return 1
     return 2
 
 

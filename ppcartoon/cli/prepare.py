@@ -8,7 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from ..errors import InputError, printable
+from ..errors import InputError, OutputError, printable
 from . import common
 
 PROGRAM = "ppcartoon prepare"
@@ -190,6 +190,8 @@ def frames(args: argparse.Namespace) -> int:
     for video in args.videos:
         try:
             report = extract(video, args.output, args.pick, **options)
+        except OutputError:
+            raise
         except InputError as error:
             if len(args.videos) == 1:
                 raise

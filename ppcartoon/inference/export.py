@@ -24,8 +24,8 @@ import safetensors.numpy
 
 from .. import images
 from ..data.samples import draw_photo, sample_photos
-from ..errors import InputError
-from ..utils.files import atomic, temporary_folder
+from ..errors import DiskFullError, InputError
+from ..utils.files import atomic, output_errors, temporary_folder
 from ..utils.machine import cores
 from ..weights import Weights, require_cartoonizer, save_pdparams
 from . import engines, onnx_graph, working_size
@@ -96,8 +96,13 @@ def export(weights: Weights, folder: Path, formats: Sequence[str]) -> list[Expor
     with temporary_folder(folder) as temporary, ExitStack() as stack:
         results = []
         for kind in dict.fromkeys(formats):
-            program = _write(weights, kind, temporary / kind / name)
-            results.append(_compare(program, pairs)._replace(path=folder / kind / program.name))
+            with output_errors(folder / kind / name):
+                program = _write(weights, kind, temporary / kind / name)
+            path = folder / kind / program.name
+            try:
+                results.append(_compare(program, pairs)._replace(path=path))
+            except RuntimeError as error:  # Paddle's writer says nothing
+                raise DiskFullError(f"{path}: cannot be read after it was written; the disk may be full") from error
         for source in sorted(temporary.glob("*/*")):
             shutil.copyfile(source, stack.enter_context(atomic(folder / source.relative_to(temporary))))
     return results
@@ -159,6 +164,8 @@ def _save_paddle_in_subprocess(weights: Weights, kind: str, prefix: Path) -> Non
     if result.returncode:
         lines = result.stderr.decode(errors="replace").strip().split("\n")
         reason = lines[-1].strip() or f"exit code {result.returncode}"
+        if system := re.match(r"OSError: \[Errno (\d+)\]", reason):
+            raise OSError(int(system[1]), os.strerror(int(system[1])))
         raise InputError(f"format {kind}: Paddle cannot save it ({reason})")
 
 

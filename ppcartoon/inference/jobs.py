@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ..errors import InputError
 from ..images import WRITABLE, animated_format, opened
 from ..images.formats import RAW_ENDINGS
+from ..utils.companions import is_companion, is_skipped
 from ..video.formats import ANIMATED_ENDINGS, is_pattern, members, partial
 from ..video.formats import ENDINGS as VIDEO_WRITABLE
 
@@ -24,16 +25,11 @@ IMAGE_ENDINGS = {*WRITABLE, ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".
 IMAGE_ENDINGS |= {".heif", ".hif", ".jxl", *RAW_ENDINGS}
 VIDEO_HEADS = (
     rb".{4}(moov|mdat|wide|ftyp(?!avi[fs]|he[iv][cmsx]|mif1|msf1|crx ))",  # MP4, QuickTime; not AVIF, HEIF, CR3
-    rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI |OggS|FLV\1",  # Matroska and WebM, AVI, Ogg, Flash
-    rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11|\x06\x0e\x2b\x34\x02\x05\1\1",  # WMV, MXF
-    rb"\0\0\1[\xb3\xba]|(G.{187}){3}G|(.{4}G.{187}){3}.{4}G",  # MPEG, its transport stream, and that of camcorders
+    rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI |OggS|FLV\x01",  # Matroska and WebM, AVI, Ogg, Flash
+    rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11|\x06\x0e\x2b\x34\x02\x05\x01\x01",  # WMV, MXF
+    rb"\0\0\x01[\xb3\xba]|(G.{187}){3}G|(.{4}G.{187}){3}.{4}G",  # MPEG, its transport stream, and that of camcorders
 )
 VIDEO_HEAD = re.compile(b"|".join(VIDEO_HEADS), re.DOTALL)
-# What systems and programs put beside photos, in lower case.
-COMPANIONS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "picasa.ini", "zbthumbnail.info"}
-COMPANION_ENDINGS = {".aae", ".cos", ".dop", ".ini", ".json", ".lnk", ".lrprev", ".lrv", ".on1", ".pp3", ".srt", ".thm"}
-COMPANION_ENDINGS |= {".url", ".vtt", ".xml", ".xmp"}
-COMPANION_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
 
 
 class Kind(Enum):
@@ -125,19 +121,31 @@ def plan(
 def find_kind(path: Path) -> Kind:
     """What a file, or a pattern for numbered images, is.
 
-    A file that is neither a video nor an image by its content is a video if it has the ending of one.
+    A file that Pillow does not know is a video if it has the ending of one or FFmpeg decodes a frame of it; also if it
+    is a playlist, which the reader of videos refuses by name.
     """
     if is_pattern(path) or VIDEO_HEAD.match(_head(path)):
         return Kind.VIDEO
     if several := animated_format(path):
         return Kind.PAGES if several == "TIFF" else Kind.ANIMATION
-    if path.suffix.lower() in VIDEO_ENDINGS - {".gif"}:
-        try:
-            with opened(path):
-                return Kind.PHOTO
-        except InputError:
-            return Kind.VIDEO
-    return Kind.PHOTO
+    with suppress(InputError), opened(path):
+        return Kind.PHOTO
+    return Kind.VIDEO if path.suffix.lower() in VIDEO_ENDINGS - {".gif"} or _is_for_ffmpeg(path) else Kind.PHOTO
+
+
+def _is_for_ffmpeg(path: Path) -> bool:
+    """Whether FFmpeg, if it is installed, decodes a frame of a file, or the file is a playlist, which it refuses."""
+    with suppress(InputError, ModuleNotFoundError):
+        from ..video.media import reference
+        from ..video.reader import VideoReader
+
+        if not os.path.isfile(path):  # a pipe may never end
+            return False
+        if reference(path):
+            return True
+        with VideoReader(path) as reader:
+            return any(True for _ in reader.frames("frames"))
+    return False
 
 
 def _head(path: Path) -> bytes:
@@ -215,22 +223,6 @@ def is_below(path: str | os.PathLike, folder: str | os.PathLike) -> bool:
     """Whether a path is inside a folder, after links are resolved."""
     inner, outer = os.path.realpath(path), os.path.realpath(folder)
     return inner != outer and os.path.commonpath([inner, outer]) == outer
-
-
-def is_companion(name: str) -> bool:
-    """Whether a file name is that of a known companion of photos, such as Thumbs.db or a.xmp."""
-    name = name.lower()
-    return name in COMPANIONS or os.path.splitext(name)[1] in COMPANION_ENDINGS
-
-
-def is_skipped(path: str) -> bool:
-    """Whether a search of a folder leaves out a file, by its path below: hidden, a companion, or in such a folder."""
-    *folders, name = path.split("/")
-    return (
-        is_companion(name)
-        or any(part.startswith(".") for part in (*folders, name))
-        or any(folder.lower() in COMPANION_FOLDERS for folder in folders)
-    )
 
 
 def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:

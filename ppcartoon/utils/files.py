@@ -45,20 +45,17 @@ def atomic(path: Path) -> Iterator[Path]:
         InputError: the name is too long, or that of a folder.
     """
     temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(path)
-        yield temporary
-        os.replace(temporary, path)
-    except FileExistsError as error:
-        raise OutputError(f"{path.parent}: a file is there, where a folder is needed") from error
-    except OSError as error:
-        kind = DiskFullError if error.errno in FULL else OutputError
-        kind = InputError if error.errno in (errno.ENAMETOOLONG, errno.EISDIR) else kind
-        raise kind(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        if temporary:
-            _remove(temporary)
+    with output_errors(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = _temporary(path)
+            yield temporary
+            os.replace(temporary, path)
+        except FileExistsError as error:
+            raise OutputError(f"{path.parent}: a file is there, where a folder is needed") from error
+        finally:
+            if temporary:
+                _remove(temporary)
 
 
 @contextmanager
@@ -68,18 +65,32 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     Raises:
         OutputError: it cannot be made.
     """
-    try:
+    with output_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
         folder = _temporary(parent / "folder")
         folder.mkdir()
-    except OSError as error:
-        raise OutputError(f"{parent}: cannot be written ({error.strerror or error})") from error
     try:
         yield folder
     finally:
         _remove(folder)
         with suppress(OSError):
             parent.rmdir()
+
+
+@contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Raises errors of the system in the block, which writes to `path`, as errors that name it.
+
+    Raises:
+        OutputError: it cannot be written; a DiskFullError if there is no space.
+        InputError: the name is too long, or that of a folder.
+    """
+    try:
+        yield
+    except OSError as error:
+        kind = DiskFullError if error.errno in FULL else OutputError
+        kind = InputError if error.errno in (errno.ENAMETOOLONG, errno.EISDIR) else kind
+        raise kind(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def _temporary(path: Path) -> Path:

@@ -132,7 +132,7 @@ def process(
     options = options or VideoOptions()
     _check(target, options)
     with (
-        _open_clip(source, options) as clip,
+        open_clip(source, options) as clip,
         tqdm(total=clip.frame_count, desc=source.name, unit="frame", disable=None) as bar,
     ):
 
@@ -154,7 +154,7 @@ def with_fixed_size(predictor: CartoonPredictor, source: Path, options: VideoOpt
     """
     if predictor.working_size != "auto":
         return predictor
-    with _open_clip(source, options) as clip:
+    with open_clip(source, options) as clip:
         frames = list(clip.sample(SAMPLE))
     return predictor.replace(working_size=predictor.choose_size(frames)) if frames else predictor
 
@@ -172,7 +172,12 @@ def _check(target: Path, options: VideoOptions) -> None:
         raise InputError(f"{target}: unknown video format; use {endings}, or numbered images like %05d.png")
 
 
-def _open_clip(source: Path, options: VideoOptions) -> Clip:
+def open_clip(source: Path, options: VideoOptions) -> Clip:
+    """The time range of a source that `process` reads.
+
+    Raises:
+        InputError: the source cannot be read.
+    """
     time_range = TimeRange(options.start, float("inf") if options.duration is None else options.duration)
     rate = options.fps and Fraction(options.fps).limit_denominator(1001)
     if is_pattern(source):

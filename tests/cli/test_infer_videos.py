@@ -127,6 +127,11 @@ def test_video_becomes_numbered_images_and_numbered_images_become_a_video(run):
         assert video.streams.video[0].frames == 4 and video.streams.video[0].average_rate == 10
 
 
+def test_flags_of_encoders_and_of_numbered_images_are_named_where_they_change_nothing(run):
+    code, _, err = run("videos/a.mp4", "-o", "a.gif", "--codec", "vp9", "--crf", "9", "--fps", "3", "--start", "0.1")
+    assert code == 0 and err.startswith("ppcartoon: --codec, --crf, --fps: no effect on these inputs\n")
+
+
 def test_damaged_video_and_audio_file_are_reported_and_the_rest_is_cartoonized(run):
     Image.fromarray(photo(24, 32)).save("videos/b.png")
     Path("videos/c.mp4").write_bytes(Path("videos/a.mp4").read_bytes()[:300])

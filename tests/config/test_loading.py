@@ -202,6 +202,7 @@ def nested(first, follow):
         "epochs: !!timestamp x",
         "epochs: !!int ''",
         "epochs: !!bool x",
+        'output_dir: "a\\0b"',
         "epochs: " + "[" * 5000,
         "- 1\n" * 20_000,
     ],
@@ -235,7 +236,7 @@ def test_base_is_a_regular_file_of_at_most_a_megabyte_and_not_far_away(tmp_path)
         "large": "larger than such a file can be",
         "loop": "loop: ",
         "'a\\0b'": "No such file",
-        '"a\\0b"': "embedded null",
+        '"a\\0b"': "a value with a null character",
         "0.yaml": "more than 20 files follow each other",
     }
     for base, reason in reasons.items():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
+from google.protobuf.message import EncodeError
 
 from ppcartoon import InputError, weights
 from ppcartoon.images import from_network, to_network
@@ -265,6 +266,15 @@ def test_paddle_engines_refuse_tensors_of_the_wrong_shape(tiny_weights, name):
     tensors = tiny_weights.tensors | {"generator.out.weight": np.zeros((3, 9, 1, 1), np.float32)}
     with pytest.raises(InputError, match=r"tensor generator\.out\.weight: \[3, 9, 1, 1\], the network wants"):
         engines.create(dataclasses.replace(tiny_weights, tensors=tensors), name, "cpu")
+
+
+def test_a_network_that_does_not_fit_into_the_memory_is_one_line(tiny_weights, monkeypatch):
+    def fail(engine, model):
+        raise EncodeError("Failed to serialize proto")
+
+    monkeypatch.setattr(onnx_engines.OnnxRuntime, "_compile", fail)
+    with pytest.raises(InputError, match=r"cannot run here \(Failed to serialize proto\); memory may be short"):
+        engines.create(tiny_weights, "onnx", "cpu")
 
 
 def test_the_onnx_engine_imports_neither_paddle_nor_ppgan(tiny_file):

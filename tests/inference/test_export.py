@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -24,8 +26,8 @@ pytestmark = pytest.mark.slow
 TOOL = [sys.executable, Path(__file__).parents[2] / "tools" / "export.py"]
 
 
-def run(*arguments):
-    return subprocess.run([*TOOL, *arguments], capture_output=True, text=True)
+def run(*arguments, **options):
+    return subprocess.run([*TOOL, *arguments], capture_output=True, text=True, **options)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +163,21 @@ def test_a_failure_of_paddle_is_one_line(tiny, tmp_path, monkeypatch):
     ):
         export.export(tiny, tmp_path, export.possible()[0][-1:])
     assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize("size, kind", [(5, "onnx"), (5, "paddle"), (100, "paddle-lite")])
+def test_full_disk_ends_the_command_with_1_names_the_file_and_leaves_none(tiny_file, tmp_path, size, kind):
+    """A limit on file sizes simulates the full disk; writing fails in the same way."""
+    if kind not in export.possible()[0]:
+        pytest.skip(f"this version of Paddle does not write {kind}")
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000 * size, 1000 * size))
+
+    done = run("--weights", tiny_file, "-o", tmp_path / "out", "--format", kind, preexec_fn=limit)
+    assert done.returncode == 1 and done.stderr.startswith(f"ppcartoon export: {tmp_path}/out/{kind}/tiny")
+    assert done.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
 
 
 def test_without_paddle_only_onnx_is_possible_and_a_remark_names_the_rest(tiny, tmp_path, monkeypatch):

@@ -81,8 +81,9 @@ def test_temporary_folder_leaves_nothing_but_what_was_there(tmp_path):
     "number, kind",
     [(28, DiskFullError), (122, DiskFullError), (27, DiskFullError), (13, OutputError), (36, InputError)],
 )
-def test_full_disk_is_told_from_other_errors(tmp_path, number, kind):
-    with pytest.raises(InputError) as caught, files.atomic(tmp_path / "a"):
+@pytest.mark.parametrize("block", [files.atomic, files.output_errors])
+def test_full_disk_is_told_from_other_errors(tmp_path, block, number, kind):
+    with pytest.raises(InputError, match=r"/a: cannot be written \(") as caught, block(tmp_path / "a"):
         raise OSError(number, os.strerror(number))
     assert type(caught.value) is kind and not list(tmp_path.iterdir())
 

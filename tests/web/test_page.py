@@ -168,6 +168,15 @@ def test_the_beginning_of_a_video_is_returned_in_a_format_that_browsers_play(vis
     assert video["path"] == download["value"]["path"]
 
 
+@pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
+def test_an_animated_image_is_a_video(visitor, kind):
+    data = io.BytesIO()
+    frames = [Image.fromarray(videos.scene(seed, 48, 64)) for seed in (1, 2, 3)]
+    frames[0].save(data, kind, save_all=True, append_images=frames[1:], duration=200)
+    _, download, remark = visitor.make("video", "moving.webp", data.getvalue(), size="256")
+    assert remark == "3 frames, 0.6 s, working size 64" and download["value"]["path"].endswith("moving_cartoon.mp4")
+
+
 def test_a_video_is_mixed_with_its_cartoon(visitor, tmp_path):
     path = videos.write(tmp_path / "clip.mkv", videos.scenes(1, 2, seconds=0.5))
     decoded = []
