@@ -48,6 +48,7 @@ lock: $(VENV)/.test
 	$(UV_COMPILE) --universal setup.py requirements/paddle.in requirements/limits.in --extra demo --extra openvino --extra video --extra raw --extra ray --extra study --extra web --extra train --extra test -c requirements/demo.txt -o requirements/test.txt
 	$(UV_COMPILE) --universal setup.py requirements/build.in requirements/limits.in --extra openvino --extra video --extra raw --extra web -c requirements/test.txt -o requirements/cpu.txt
 	$(UV_COMPILE) --universal setup.py requirements/build.in requirements/limits.in --extra train --extra video --extra web -c requirements/test.txt -o requirements/gpu.txt
+	$(UV_COMPILE) --universal setup.py requirements/cartoons.in requirements/limits.in --extra demo --extra openvino --extra video --extra raw --extra web -c requirements/test.txt -o requirements/cartoons.txt
 	$(UV_COMPILE) --universal requirements/release.in -c requirements/test.txt -o requirements/release.txt
 	for v in 2.6.2 3.3.1; do echo "paddlepaddle==$$v" | $(UV_COMPILE) - --python-platform x86_64-manylinux_2_28 -c requirements/demo.txt -o requirements/paddle-$${v%.*}.txt || exit 1; done
 
