@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
             serve(args, address, Path(folder).resolve())
         return 0
 
-    return common.run(PROGRAM, serve_until_stopped, "pip install 'ppcartoon[web]'")
+    return common.run(PROGRAM, serve_until_stopped, "the page")
 
 
 def serve(args: argparse.Namespace, address: ListenAddress, folder: Path) -> None:

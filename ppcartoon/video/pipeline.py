@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ..errors import InputError, Interrupted, naming
 from ..images import WRITABLE, Picture, animated_format, side_by_side
 from ..utils.files import atomic
+from ..utils.libraries import needs
 from ..utils.signals import Stop, graceful_interrupt
 from ..utils.threads import prefetch, write_behind
 from ..utils.timecode import show_time
@@ -27,15 +28,13 @@ from .formats import ANIMATED_ENDINGS, ENDINGS, MUXERS, choose_codec, is_pattern
 if TYPE_CHECKING:
     from ..inference.predictor import CartoonPredictor
 
-try:
+with needs("videos"):
     from av import FFmpegError
 
     from .animations import ApngWriter, GifWriter, WebpWriter
     from .clips import AnimatedImage, Clip, ImageSequence, TimeRange, VideoClip, reduced
     from .media import MAX_MEGAPIXELS
     from .writer import FrameWriter, ImageSequenceWriter, VideoWriter
-except ModuleNotFoundError as error:
-    raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
 
 SAMPLE = 8  # frames from which the working size of a video is chosen
 MEASURED = 4  # frames after which the time for all is estimated, by the fastest: some of them prepare the network

@@ -134,7 +134,11 @@ def raising(error):
         (lambda: 1, 1, ""),
         (raising(InputError("a.png: damaged")), 2, "p: a.png: damaged\n"),
         (raising(OSError(28, "No space left on device", "a.png")), 2, "No space left on device"),
-        (raising(ModuleNotFoundError(name="av")), 2, "p: av is not installed; this needs: pip install av\n"),
+        (
+            raising(ModuleNotFoundError(name="absent.part")),
+            2,
+            "p: absent is not installed; for videos: pip",
+        ),
         (raising(ImportError("libx: cannot allocate")), 2, "p: a library cannot be loaded: libx: cannot allocate\n"),
         (raising(MemoryError()), 2, "p: not enough memory\n"),
         (raising(KeyboardInterrupt()), 130, "p: interrupted; continue\n"),
@@ -143,6 +147,6 @@ def raising(error):
     ],
 )
 def test_each_end_has_its_code_and_at_most_one_line(capsys, handlers, end, code, said):
-    assert common.run("p", end, "pip install av", "; continue") == code
+    assert common.run("p", end, "videos", "; continue") == code
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == bool(said)
