@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import images
 from ..errors import InputError
-from ..utils.files import atomic
+from ..utils.files import atomic, is_hidden
 from ..utils.grid import contact_sheet
 
 ON_SHEET = 600  # images on a contact sheet, at most
@@ -51,7 +51,8 @@ def images_in(folder: Path, recursive: bool = False) -> list[Path]:
 def _visible(folder: Path, recursive: bool) -> Iterator[Path]:
     """What a folder contains, without hidden files and folders."""
     files = (folder.rglob("*") if recursive else folder.iterdir()) if folder.is_dir() else ()
-    return (p for p in files if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    shown = (p for p in files if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    return (p for p in shown if not is_hidden(p))
 
 
 class LeftOut(NamedTuple):

@@ -24,7 +24,7 @@ import safetensors.numpy
 from .. import images
 from ..data.samples import draw_photo, sample_photos
 from ..errors import InputError
-from ..utils.files import atomic, temporary_folder
+from ..utils.files import atomic, is_legal_name, temporary_folder
 from ..utils.machine import cores
 from ..weights import Weights, require_cartoonizer, save_pdparams
 from . import engines, onnx_graph, working_size
@@ -113,7 +113,8 @@ def export_pdparams(weights: Weights, folder: Path) -> Path:
 
 
 def _file_name(weights: Weights) -> str:
-    return re.sub(r"[^\w-]+|^$", "_", weights.style)
+    name = re.sub(r"[^\w-]+|^$", "_", weights.style)
+    return name if is_legal_name(name) else f"{name}_"
 
 
 def description(weights: Weights) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,7 +17,7 @@ from tqdm import tqdm
 
 from ..errors import InputError, Interrupted, naming
 from ..images import WRITABLE, Picture, animated_format, side_by_side
-from ..utils.files import atomic
+from ..utils.files import atomic, remove, replace
 from ..utils.libraries import needs
 from ..utils.signals import Stop, graceful_interrupt
 from ..utils.threads import prefetch, write_behind
@@ -208,10 +207,10 @@ def _open_writer(clip: Clip, source: Path, target: Path, options: VideoOptions, 
             saved = target
             if temporary:
                 saved = partial(target)
-                os.replace(temporary, saved)
+                replace(temporary, saved)
             message = f"{saved}: stopped at {show_time(writer.until)}; the part up to there was saved"
             raise Interrupted(message, stop.number)
-    partial(target).unlink(missing_ok=True)
+    remove(partial(target))
 
 
 def _run(

@@ -137,7 +137,8 @@ def _connected(address: str) -> Iterator[None]:
         raise InputError(f"Ray at {address}: {str(error).splitlines()[0]}") from error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray has replaced it
-    with open(os.devnull, "w") as null, redirect_stdout(null):  # Ray prints a message for each worker that dies
+    # Ray prints a message for each worker that dies.
+    with open(os.devnull, "w", encoding="utf-8") as null, redirect_stdout(null):
         try:
             yield
         except RayError as error:
