@@ -19,8 +19,8 @@ FUNCTIONS = """
     sendfile setegid seteuid setgid setgroups setns setpgid setpriority setregid setresuid setreuid setsid setuid
     setxattr splice statvfs sync sysconf tcgetpgrp tcsetpgrp ttyname uname unshare wait wait3 wait4 waitid writev
     O_CLOEXEC O_DIRECT O_DIRECTORY O_DSYNC O_NOCTTY O_NOFOLLOW O_NONBLOCK O_PATH O_SYNC O_TMPFILE WNOHANG
-""".split()
-KILL = ["kill"]  # is there, but ends the process whatever the signal
+    kill
+"""  # the last is there, but ends the process whatever the signal
 SIGNALS = {"SIGABRT", "SIGFPE", "SIGILL", "SIGINT", "SIGSEGV", "SIGTERM", "SIG_DFL", "SIG_IGN"}
 OTHERS = {"alarm", "getitimer", "pause", "pthread_kill", "pthread_sigmask", "setitimer", "siginterrupt", "sigwait"}
 
@@ -46,7 +46,7 @@ def pretend():
     """
     posix = {name for name in vars(signal) if name.startswith("SIG")} - SIGNALS | OTHERS
     stand_ins = {
-        "os": StandIn(os, FUNCTIONS + KILL),
+        "os": StandIn(os, FUNCTIONS.split()),
         "signal": StandIn(signal, posix),
         "sys": StandIn(sys, platform="win32"),
     }
@@ -70,8 +70,7 @@ def is_ours(namespace):
 
 def keep_open_files(event, arguments):
     """Refuses to rename, replace or remove files that this process has open; temporary files of Python are exempt."""
-    caller = sys._getframe(1)
-    if event not in ("os.rename", "os.remove") or caller.f_globals["__name__"] == "tempfile":
+    if event not in ("os.rename", "os.remove") or sys._getframe(1).f_globals["__name__"] == "tempfile":
         return
     paths = {os.path.realpath(path) for path in arguments if isinstance(path, (str, bytes, Path))}
     for descriptor in os.listdir("/proc/self/fd"):
