@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..utils.server import ListenAddress, listening
-from ..utils.signals import STOPS
 from . import common
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def serve(args: argparse.Namespace, address: ListenAddress, folder: Path) -> Non
         uvicorn.Config(app, log_level="critical", access_log=False, ws="none", timeout_graceful_shutdown=1)
     )
     print(f"{', '.join(studio.predictors)}\n{address}", flush=True)
-    for number in STOPS:
+    for number in uvicorn.server.HANDLED_SIGNALS:
         signal.signal(number, lambda *_: None)  # uvicorn handles them, then raises them again
     try:
         server.run(sockets=[address.sock])

@@ -44,10 +44,9 @@ def pretend():
     Their `os` and `signal` lack what only POSIX has, `sys.platform` is "win32", POSIX-only modules are missing, open
     files can be neither replaced nor removed, and text files without an encoding are errors.
     """
-    posix = {name for name in vars(signal) if name.startswith("SIG")} - SIGNALS | OTHERS
     stand_ins = {
         "os": StandIn(os, FUNCTIONS.split()),
-        "signal": StandIn(signal, posix),
+        "signal": StandIn(signal, posix_signals()),
         "sys": StandIn(sys, platform="win32"),
     }
     import_module = builtins.__import__
@@ -62,6 +61,10 @@ def pretend():
     builtins.__import__ = import_for
     sys.addaudithook(keep_open_files)
     warnings.filterwarnings("error", category=EncodingWarning, module="ppcartoon")
+
+
+def posix_signals():
+    return {name for name in vars(signal) if name.startswith("SIG")} - SIGNALS | OTHERS
 
 
 def is_ours(namespace):

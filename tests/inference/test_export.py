@@ -122,9 +122,10 @@ def test_descriptions_keep_special_characters(tiny, tmp_path):
     assert yaml.safe_load(done.path.with_suffix(".yml").read_text(encoding="utf-8"))["attribution"] == odd.attribution
 
 
-def test_a_style_without_a_name_gets_a_file_name(tiny, tmp_path):
-    export.export(dataclasses.replace(tiny, style=""), tmp_path, ["onnx"])
-    assert files(tmp_path) == {"onnx/_.onnx"}
+@pytest.mark.parametrize("style, name", [("", "_"), ("Con", "Con_")])
+def test_a_style_without_a_name_or_with_that_of_a_device_gets_a_file_name(tiny, tmp_path, style, name):
+    export.export(dataclasses.replace(tiny, style=style), tmp_path, ["onnx"])
+    assert files(tmp_path) == {f"onnx/{name}.onnx"}
 
 
 def test_nothing_is_replaced_if_cartoons_differ(tiny, tmp_path, monkeypatch):
