@@ -345,7 +345,7 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
         try:
             deflicker = Deflicker(pipeline.with_fixed_size(predictor, job.source, options))
             describe = partial(forecast, job.source, deflicker)
-            report = pipeline.process(job.source, job.target, deflicker, options, describe)
+            report = pipeline.process(job.source, job.target, deflicker.draw, options, describe, deflicker.finish)
             frames += report.frames
             warnings, remarks = report.warnings, report.remarks
         except DiskFullError as error:

@@ -33,6 +33,7 @@ with needs("videos"):
     from .animations import ApngWriter, GifWriter, WebpWriter
     from .clips import AnimatedImage, Clip, ImageSequence, TimeRange, VideoClip, reduced
     from .media import MAX_MEGAPIXELS
+    from .reader import Frame
     from .writer import FrameWriter, ImageSequenceWriter, VideoWriter
 
 SAMPLE = 8  # frames from which the working size of a video is chosen
@@ -103,6 +104,7 @@ def process(
     cartoonize_frame: Callable[[np.ndarray, float], np.ndarray],
     options: VideoOptions | None = None,
     describe: Callable[[Estimate], str] | None = None,
+    finish: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda cartoon, frame: cartoon,
 ) -> VideoReport:
     """Cartoonizes a video, with its audio and timestamps, and shows a progress bar.
 
@@ -114,9 +116,11 @@ def process(
             frames/%05d.png.
         target: .mp4, .m4v, .mov, .mkv, .webm, .gif, .webp, .png or .apng, or numbered images; its folder is created.
         cartoonize_frame: called in this thread, in order of time, with a frame, RGB uint8 [H, W, 3], and its time in
-            seconds from `options.start`; returns a cartoon of the same shape.
+            seconds from `options.start`; returns its cartoon, or what `finish` turns into it.
         options: see `VideoOptions`.
         describe: called after the first frames; returns a line that is written to standard error.
+        finish: called in another thread, meanwhile, with what `cartoonize_frame` returned and the frame; returns a
+            cartoon of the frame's shape.
 
     Raises:
         InputError: the source cannot be read, contains no frames, or the options do not fit; nothing is written.
@@ -134,7 +138,7 @@ def process(
             bar.write("stopping after this frame; press Ctrl-C once more to discard the output", file=sys.stderr)
 
         with graceful_interrupt(announce) as stop:
-            report = _run(clip, source, target, cartoonize_frame, options, stop, bar, describe)
+            report = _run(clip, source, target, cartoonize_frame, options, stop, bar, describe, finish)
     if stop:
         raise Interrupted(f"{target}: stopped after its last frame; it is complete", stop.number)
     return report
@@ -222,10 +226,19 @@ def _run(
     stop: Stop,
     bar: tqdm,
     describe: Callable[[Estimate], str] | None,
+    finish: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> VideoReport:
     count, existing, seconds, ends = 0, 0, 0.0, []
     with _open_writer(clip, source, target, options, stop) as writer:
-        with write_behind(writer.write) as write, prefetch(reduced(clip.frames(), options.max_size)) as frames:
+
+        def finish_and_write(item: tuple[np.ndarray, Frame]) -> None:
+            drawn, frame = item
+            cartoon = Picture(finish(drawn, frame.rgb), frame.alpha)
+            if options.side_by_side:
+                cartoon = side_by_side(Picture(frame.rgb, frame.alpha), cartoon)
+            writer.write(frame._replace(rgb=cartoon.rgb, alpha=cartoon.alpha))
+
+        with write_behind(finish_and_write) as write, prefetch(reduced(clip.frames(), options.max_size)) as frames:
             for frame in frames:
                 if stop:
                     break
@@ -236,11 +249,8 @@ def _run(
                     continue
                 count += 1
                 with naming(source):
-                    rgb = cartoonize_frame(frame.rgb, frame.time)
-                cartoon = Picture(rgb, frame.alpha)
-                if options.side_by_side:
-                    cartoon = side_by_side(Picture(frame.rgb, frame.alpha), cartoon)
-                write(frame._replace(rgb=cartoon.rgb, alpha=cartoon.alpha))
+                    drawn = cartoonize_frame(frame.rgb, frame.time)
+                write((drawn, frame))
                 if count <= MEASURED:
                     ends.append(perf_counter())
                 if count == MEASURED and describe:

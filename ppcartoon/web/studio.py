@@ -205,14 +205,14 @@ class Studio:
                 raise InputError(f"more than {MAX_FPS} frames per second, the limit of this page")
             done += 1
             on_progress(done, total)
-            return deflicker(frame, time)
+            return deflicker.draw(frame, time)
 
         options = pipeline.VideoOptions(duration=self.limits.seconds, max_size=int(size), max_megapixels=megapixels)
         with self._working(self._work):
             predictor = pipeline.with_fixed_size(predictor, file, options)
             deflicker = Deflicker(predictor)
             target = self._new(f"{file.stem}_cartoon.mp4")
-            report = pipeline.process(file, target, cartoonize, options)
+            report = pipeline.process(file, target, cartoonize, options, finish=deflicker.finish)
         used = max(reduced(*reduced(height, width, int(size)), predictor.working_size))
         remarks = [
             f"{report.frames} frames, {report.seconds:.1f} s, working size {used}",
