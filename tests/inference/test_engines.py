@@ -219,14 +219,15 @@ def test_paddle_inference_is_configured_for_a_gpu(tiny_weights, tensorrt):
             getattr(real, name)(*values)
 
 
-def test_auto_on_a_gpu_falls_back_to_a_cpu_engine_if_paddle_is_broken(tiny_weights, monkeypatch):
+def test_auto_on_a_gpu_falls_back_to_a_cpu_engine_if_paddle_is_broken(tiny_weights, tmp_path, monkeypatch):
     monkeypatch.setattr(paddle_engines.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
-    monkeypatch.setitem(sys.modules, "paddle", None)
-    monkeypatch.setattr(paddle_engines.importlib.util, "find_spec", lambda name: True)
+    (tmp_path / "paddle.py").write_text("raise ImportError('libcudnn.so: cannot open shared object file')")
+    monkeypatch.delitem(sys.modules, "paddle", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
     assert engines.create(tiny_weights).name == "openvino"
     with pytest.raises(InputError, match="device gpu: no GPU"):
         engines.create(tiny_weights, device="gpu")
-    with pytest.raises(InputError, match="Paddle is installed but cannot be imported"):
+    with pytest.raises(InputError, match=r"Paddle is installed but cannot be imported: libcudnn\.so"):
         engines.create(tiny_weights, "paddle", "cpu")
 
 
