@@ -1,10 +1,12 @@
-# make demo: cartoons of sample photos. make test: the tests. The first run installs the pinned requirements into .venv.
+# make demo: cartoons of sample photos. make test: all tests; make quick: those that take a second or less. The first run
+# installs the pinned requirements into .venv. Another Python: make PYTHON=python3.10 VENV=.venv-3.10 quick
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
-UV_COMPILE := uv pip compile --quiet --python-version 3.10 --generate-hashes --no-annotate --custom-compile-command "make lock"
+CHECK = @$(1) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, $(2)) else "Python 3.10 to 3.$(2) is needed, but $(VENV) is made with %d.%d; use make clean and make PYTHON=python3.11 $(MAKECMDGOALS)" % v)'
+UV_COMPILE := $(VENV)/bin/uv pip compile --quiet --python-version 3.10 --generate-hashes --no-annotate --custom-compile-command "make lock"
 
-.PHONY: demo test gallery notebook paddle-2.6 paddle-3.3 wheel lock clean
+.PHONY: demo test quick gallery notebook paddle-2.6 paddle-3.3 wheel lock clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python tools/infer.py
@@ -13,6 +15,9 @@ test: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+quick: $(VENV)/.test
+	$(VENV)/bin/python -m pytest -n 2 -m "not slow"
 
 # The tests that depend on Paddle's version, on versions other than the pinned one.
 paddle-2.6 paddle-3.3: paddle-%: .venv-paddle-%/.test
@@ -30,8 +35,7 @@ gallery: $(VENV)/.test
 notebook: $(VENV)/.test
 	$(VENV)/bin/python tools/notebook.py
 
-# Needs uv (pip install uv).
-lock:
+lock: $(VENV)/.test
 	$(UV_COMPILE) --universal setup.py requirements/limits.in --extra demo -o requirements/demo.txt
 	$(UV_COMPILE) --universal setup.py requirements/paddle.in requirements/limits.in --extra demo --extra openvino --extra video --extra raw --extra ray --extra study --extra web --extra train --extra test -c requirements/demo.txt -o requirements/test.txt
 	$(UV_COMPILE) --universal setup.py requirements/build.in requirements/limits.in --extra openvino --extra video --extra raw --extra web -c requirements/test.txt -o requirements/cpu.txt
@@ -42,14 +46,15 @@ clean:
 	rm -rf .venv* build dist *.egg-info output
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else "Python 3.10 to 3.12 is needed, but this is %d.%d; use make PYTHON=python3.11 ..." % v)'
+	$(call CHECK,$(PYTHON),14)
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "The module venv is missing; install it, for example: apt install python3-venv"; exit 1; }
 
 $(VENV)/.demo: requirements/demo.txt | $(VENV)/bin/python
-	$(PIP) -r requirements/demo.txt
+	$(PIP) --only-binary :all: -r requirements/demo.txt
 	@touch $@
 
 $(VENV)/.test: requirements/test.txt requirements/ppgan.txt | $(VENV)/bin/python
+	$(call CHECK,$(VENV)/bin/python,13)
 	$(PIP) -r requirements/test.txt -r requirements/ppgan.txt
 	@touch $@ $(VENV)/.demo
 

@@ -8,6 +8,8 @@ from setuptools import find_packages, setup
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (here / "ppcartoon/__init__.py").read_text(encoding="utf-8"))[1]
 
+NO_INTEL_MAC = "sys_platform != 'darwin' or platform_machine == 'arm64'"  # no wheels for those
+
 setup(
     name="ppcartoon",
     version=version,
@@ -36,9 +38,9 @@ setup(
     ],
     extras_require={
         "demo": ["scikit-image>=0.22"],
-        "openvino": ["openvino>=2025.0"],
+        "openvino": [f"openvino>=2025.0; {NO_INTEL_MAC}"],
         "video": ["av>=17", "opencv-python-headless>=4.11"],
-        "raw": ["rawpy>=0.24"],
+        "raw": [f"rawpy>=0.24; {NO_INTEL_MAC}"],
         "ray": ["ray[data]>=2.40,<2.64"],
         "study": ["flask>=3.0", "matplotlib", "opencv-python-headless>=4.11", "scipy", "waitress>=3.0"],
         "web": ["av>=17", "gradio>=6", "opencv-python-headless>=4.11"],
@@ -71,6 +73,7 @@ setup(
             "ruff",
             "selenium>=4.15",
             "setuptools>=68",
+            "uv",
         ],
     },
     entry_points={"console_scripts": ["ppcartoon = ppcartoon.cli.main:main"]},
