@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 here = Path(__file__).parent
-version = re.search(r'__version__ = "(.+)"', (here / "ppcartoon/__init__.py").read_text())[1]
+version = re.search(r'__version__ = "(.+)"', (here / "ppcartoon/__init__.py").read_text(encoding="utf-8"))[1]
 
 NO_INTEL_MAC = "sys_platform != 'darwin' or platform_machine == 'arm64'"  # no wheels for those
 
@@ -14,7 +14,7 @@ setup(
     name="ppcartoon",
     version=version,
     description="Cartoons of photos and videos with CartoonLossGAN, in PaddlePaddle",
-    long_description=(here / "README.md").read_text(),
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
@@ -31,6 +31,7 @@ setup(
         "onnxruntime>=1.18",
         "Pillow>=11.3",
         "pillow-heif>=1.0",
+        "psutil>=5.9",
         "safetensors>=0.4.3",
         "shtab>=1.7",
         "tqdm>=4.66",

@@ -100,7 +100,7 @@ def manifest() -> dict[str, str]:
         InputError: the list is missing.
     """
     try:
-        lines = (folder() / MANIFEST).read_text().splitlines()
+        lines = (folder() / MANIFEST).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise InputError(f"{folder() / MANIFEST}: {error.strerror}; reinstall ppcartoon, or clone all of it") from error
     return {Path(name).stem: digest for digest, name in (line.split() for line in lines)}

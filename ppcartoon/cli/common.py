@@ -13,6 +13,7 @@ from typing import TextIO
 
 from ..errors import DiskFullError, InputError, Interrupted, printable
 from ..utils.files import FULL
+from ..utils.libraries import needs
 from ..utils.timecode import parse_time
 
 EXIT_CODES = (
@@ -37,7 +38,7 @@ def parser(program: str, description: str, examples: str, epilog: str = "") -> a
 def run(
     program: str,
     command: Callable[[], int],
-    install: str,
+    part: str,
     resume: str = "",
     say: Callable[[str], None] | None = None,
 ) -> int:
@@ -46,7 +47,7 @@ def run(
     Args:
         program: the start of the message, such as "ppcartoon train".
         command: returns 0, or 1 if some inputs failed.
-        install: the command that installs missing libraries.
+        part: of the package, a key of `libraries.MODULES`.
         resume: appended to "interrupted": what is finished, and how to continue.
         say: writes the message; None for a line on standard error.
 
@@ -60,7 +61,8 @@ def run(
         if hasattr(stream, "reconfigure"):  # not in notebooks
             stream.reconfigure(errors="backslashreplace")  # file names may contain any bytes
     try:
-        code = command()
+        with needs(part):
+            code = command()
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -69,8 +71,6 @@ def run(
     except KeyboardInterrupt as error:
         say(str(error) or f"interrupted{resume}")
         return 128 + getattr(error, "number", signal.SIGINT)
-    except ModuleNotFoundError as error:
-        say(f"{error.name} is not installed; this needs: {install}")
     except ImportError as error:  # damaged, or too little memory
         say(f"a library cannot be loaded: {' '.join(str(error).split())}")
     except MemoryError:

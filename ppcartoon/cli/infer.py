@@ -159,9 +159,7 @@ def main(argv: list[str] | None = None) -> int:
     args = p.parse_intermixed_args(argv)
     args.input = [*args.inputs, *args.input]
     resume = "; finished files are complete, --skip-existing continues"
-    return common.run(
-        PROGRAM, lambda: list_styles() if args.list_styles else infer(args), 'pip install "ppcartoon[video]"', resume
-    )
+    return common.run(PROGRAM, lambda: list_styles() if args.list_styles else infer(args), "cartoons", resume)
 
 
 def list_styles() -> int:

@@ -149,9 +149,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     for quiet in ({"module": "PIL"}, {"message": "Glyph .* missing"}):  # damaged metadata; characters without a glyph
         warnings.filterwarnings("ignore", **quiet)
-    return common.run(
-        PROGRAM, lambda: args.run(args), "pip install '.[train]'", "; run the same command again to resume"
-    )
+    return common.run(PROGRAM, lambda: args.run(args), "training data", "; run the same command again to resume")
 
 
 def download(args: argparse.Namespace) -> int:

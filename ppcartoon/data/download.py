@@ -328,7 +328,7 @@ PAPER = {  # images in each folder, section IV-A
 
 
 def weights_folder() -> Path:
-    """Where ppgan keeps downloaded weights."""
+    """Where downloaded weights are kept; on Linux ppgan's own folder."""
     return cache_home() / "ppgan"
 
 

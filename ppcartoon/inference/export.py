@@ -6,7 +6,6 @@ to it. All models are loaded from disk and run on photos before any of them repl
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -25,7 +24,7 @@ import safetensors.numpy
 from .. import images
 from ..data.samples import draw_photo, sample_photos
 from ..errors import DiskFullError, InputError
-from ..utils.files import atomic, output_errors, temporary_folder
+from ..utils.files import atomic, is_legal_name, output_errors, temporary_folder
 from ..utils.machine import cores
 from ..weights import Weights, require_cartoonizer, save_pdparams
 from . import engines, onnx_graph, working_size
@@ -63,12 +62,10 @@ class Exported(NamedTuple):
 
 def possible() -> tuple[list[str], str]:
     """The formats that can be written here, and a line on what the others need; empty if all can be written."""
-    if not importlib.util.find_spec("paddle"):
-        return ["onnx"], "paddle and paddle-lite need Paddle: pip install paddlepaddle==3.2.2, or the GPU build"
     try:
         version = paddle_engines.paddle().__version__
     except InputError as error:
-        return ["onnx"], f"paddle and paddle-lite need Paddle: {error}"
+        return ["onnx"], f"paddle and paddle-lite: {error}"
     for start, kind in NOT_WRITTEN.items():
         if version.startswith(start):
             return [other for other in FORMATS if other != kind], f"Paddle {version} does not write {kind}, 3.2.2 does"
@@ -121,7 +118,8 @@ def export_pdparams(weights: Weights, folder: Path) -> Path:
 
 
 def _file_name(weights: Weights) -> str:
-    return re.sub(r"[^\w-]+|^$", "_", weights.style)
+    name = re.sub(r"[^\w-]+|^$", "_", weights.style)
+    return name if is_legal_name(name) else f"{name}_"
 
 
 def description(weights: Weights) -> dict[str, str]:

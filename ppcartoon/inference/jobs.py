@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..images import WRITABLE, animated_format, opened
 from ..images.formats import RAW_ENDINGS
 from ..utils.companions import is_companion, is_skipped
+from ..utils.files import is_hidden, is_legal_name
 from ..video.formats import ANIMATED_ENDINGS, is_pattern, members, partial
 from ..video.formats import ENDINGS as VIDEO_WRITABLE
 
@@ -107,11 +108,11 @@ def plan(
         Job(source, target, skip_existing and os.path.isfile(target), kind.moves_in(target))
         for (source, _), target, kind in zip(sources.values(), targets, kinds)
     ]
-    originals = {os.path.realpath(path) for job in jobs for path in _files_of(job.source)}
+    originals = {_identity(path) for job in jobs for path in _files_of(job.source)} - {None}
     output_in_input = recursive and any(is_below(output, text) for text in inputs)
     for job in jobs:
         written = [*_files_of(job.target), partial(job.target)]
-        if any(os.path.realpath(path) in originals for path in written):
+        if any(_identity(path) in originals for path in written):
             raise InputError(f"{job.target}: would replace an input; choose another --output or a --suffix")
         if output_in_input and not job.skip and os.path.lexists(job.target):
             raise InputError(f"{job.target}: exists inside an input folder; remove it, or keep it by --skip-existing")
@@ -183,9 +184,17 @@ def _files_of(path: Path) -> list[Path]:
     return list(members(path).values()) if is_pattern(path) else [path]
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """The file that a path leads to, by whatever links and letters; None if there is none."""
+    with suppress(OSError):
+        status = os.stat(path)
+        return status.st_dev, status.st_ino
+    return None
+
+
 def check_suffix(suffix: str) -> None:
     """Raises InputError if `suffix` cannot be part of a file name."""
-    if Path(suffix).name != suffix:
+    if not is_legal_name(f"a{suffix}.png"):
         raise InputError(f"--suffix {suffix!r}: cannot be part of a file name")
 
 
@@ -232,9 +241,11 @@ def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
     empty = True
     for parent, folders, names in os.walk(folder, onerror=refuse):
         here = Path(parent)
-        visible = sorted(name for name in folders if recursive and not is_skipped(f"{name}/"))
+        visible = sorted(
+            name for name in folders if recursive and not is_skipped(f"{name}/") and not is_hidden(here / name)
+        )
         folders[:] = [name for name in visible if os.path.realpath(here / name) != os.path.realpath(output)]
-        for path in (here / name for name in sorted(names) if not is_skipped(name)):
+        for path in (here / name for name in sorted(names) if not is_skipped(name) and not is_hidden(here / name)):
             if os.path.isfile(path) or not os.path.exists(path):  # broken links are errors later; pipes are skipped
                 empty = False
                 yield path
@@ -281,9 +292,9 @@ def names(relative: list[str], suffix: str, ext: str, kinds: Sequence[Kind] | No
             wanted = name(path, kind, stem_with_ending(path))
         stem, ending = os.path.splitext(wanted)
         free = wanted
-        while free in taken:  # the same name in several input folders
-            taken[wanted] += 1
-            free = f"{stem}_{taken[wanted]}{ending}"
-        taken[free] = 1
+        while free.casefold() in taken:  # the same name in several input folders, perhaps in other letters
+            taken[wanted.casefold()] += 1
+            free = f"{stem}_{taken[wanted.casefold()]}{ending}"
+        taken[free.casefold()] = 1
         result.append(free)
     return result

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
+from ..utils.libraries import needs
 
 if TYPE_CHECKING:
     from ..inference.predictor import CartoonPredictor
 
-try:
+with needs("videos"):
     import cv2
-except ModuleNotFoundError as error:
-    raise InputError('videos need OpenCV: pip install "ppcartoon[video]"') from error
 
 TIME_CONSTANT = 0.5  # seconds, of the exponential decay with which LN statistics follow the video between cuts
 MIN_UPDATE = 0.15  # smallest share of new LN statistics; below it they are reused, which is faster than measuring

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,7 +17,8 @@ from tqdm import tqdm
 
 from ..errors import InputError, Interrupted, naming
 from ..images import WRITABLE, Picture, animated_format, side_by_side
-from ..utils.files import atomic
+from ..utils.files import atomic, remove, replace
+from ..utils.libraries import needs
 from ..utils.signals import Stop, graceful_interrupt
 from ..utils.threads import prefetch, write_behind
 from ..utils.timecode import show_time
@@ -27,7 +27,7 @@ from .formats import ANIMATED_ENDINGS, ENDINGS, MUXERS, choose_codec, is_pattern
 if TYPE_CHECKING:
     from ..inference.predictor import CartoonPredictor
 
-try:
+with needs("videos"):
     from av import FFmpegError
 
     from .animations import ApngWriter, GifWriter, WebpWriter
@@ -35,8 +35,6 @@ try:
     from .media import MAX_MEGAPIXELS
     from .reader import Frame
     from .writer import FrameWriter, ImageSequenceWriter, VideoWriter
-except ModuleNotFoundError as error:
-    raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
 
 SAMPLE = 8  # frames from which the working size of a video is chosen
 MEASURED = 4  # frames after which the time for all is estimated, by the fastest: some of them prepare the network
@@ -218,10 +216,10 @@ def _open_writer(clip: Clip, source: Path, target: Path, options: VideoOptions, 
             saved = target
             if temporary:
                 saved = partial(target)
-                os.replace(temporary, saved)
+                replace(temporary, saved)
             message = f"{saved}: stopped at {show_time(writer.until)}; the part up to there was saved"
             raise Interrupted(message, stop.number)
-    partial(target).unlink(missing_ok=True)
+    remove(partial(target))
 
 
 def _run(

@@ -233,7 +233,7 @@ def test_failure_of_all_sample_photos_gives_no_traceback(run, monkeypatch):
 def test_sample_photos_without_scikit_image_give_one_line_on_what_to_install(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
     code, _, err = run()
-    assert code == 2 and 'pip install "ppcartoon[demo]"' in err and err.count("\n") == 1
+    assert code == 2 and "for the sample photos: pip install scikit-image" in err and err.count("\n") == 1
 
 
 def finished():

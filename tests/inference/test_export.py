@@ -124,9 +124,10 @@ def test_descriptions_keep_special_characters(tiny, tmp_path):
     assert yaml.safe_load(done.path.with_suffix(".yml").read_text(encoding="utf-8"))["attribution"] == odd.attribution
 
 
-def test_a_style_without_a_name_gets_a_file_name(tiny, tmp_path):
-    export.export(dataclasses.replace(tiny, style=""), tmp_path, ["onnx"])
-    assert files(tmp_path) == {"onnx/_.onnx"}
+@pytest.mark.parametrize("style, name", [("", "_"), ("Con", "Con_")])
+def test_a_style_without_a_name_or_with_that_of_a_device_gets_a_file_name(tiny, tmp_path, style, name):
+    export.export(dataclasses.replace(tiny, style=style), tmp_path, ["onnx"])
+    assert files(tmp_path) == {f"onnx/{name}.onnx"}
 
 
 def test_nothing_is_replaced_if_cartoons_differ(tiny, tmp_path, monkeypatch):
@@ -181,10 +182,10 @@ def test_full_disk_ends_the_command_with_1_names_the_file_and_leaves_none(tiny_f
 
 
 def test_without_paddle_only_onnx_is_possible_and_a_remark_names_the_rest(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "paddle", None)
     formats, remark = export.possible()
     assert formats == ["onnx"] and "pip install paddlepaddle" in remark
-    with pytest.raises(InputError, match="paddle-lite need Paddle: pip install"):
+    with pytest.raises(InputError, match="paddle-lite: paddle is not installed; for Paddle's engines: pip install"):
         export.export(tiny, tmp_path, ["onnx", "paddle-lite"])
     export.export(tiny, tmp_path, formats)
     assert files(tmp_path) == {"onnx/tiny.onnx"}

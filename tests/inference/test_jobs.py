@@ -44,6 +44,12 @@ def test_output_names_are_unique(tree):
     assert len(set(targets("in", "other").values())) == 4
 
 
+def test_names_that_differ_in_capitals_alone_do_not_replace_each_other(tree):
+    """On Windows and macOS they are one file."""
+    Image.new("RGB", (8, 8)).save("other/A.PNG")
+    assert targets("in/a.png", "other/A.PNG") == {"in/a.png": "out/a.png", "other/A.PNG": "out/A_2.PNG"}
+
+
 def test_globs_and_files_list_each_file_once(tree):
     assert targets("in/a.*", "in/a.png") == {"in/a.jpg": "out/a.jpg", "in/a.png": "out/a.png"}
 
@@ -148,6 +154,13 @@ def test_an_output_that_would_replace_an_input_through_a_link_is_refused(tree):
         targets("in", output="link")
 
 
+def test_an_output_that_is_an_input_by_another_name_is_refused(tree):
+    """As a.png is A.png on Windows and macOS."""
+    os.link("in/a.png", "in/A.png")
+    with pytest.raises(InputError, match=r"in/A\.png: would replace an input"):
+        targets("in/a.png", output="in/A.png")
+
+
 def test_missing_and_empty_inputs_are_refused(tree):
     with pytest.raises(InputError, match=r"nowhere\*: no such file or folder"):
         targets("nowhere*")
@@ -156,9 +169,10 @@ def test_missing_and_empty_inputs_are_refused(tree):
         targets("empty")
 
 
-def test_a_suffix_with_a_path_is_refused(tree):
+@pytest.mark.parametrize("suffix", ["/../../x", "a:b", "?"])
+def test_a_suffix_that_cannot_be_in_a_file_name_is_refused(tree, suffix):
     with pytest.raises(InputError, match="--suffix"):
-        targets("in", suffix="/../../x")
+        targets("in", suffix=suffix)
 
 
 def write_gif(path, frames):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import InputError
+from ...utils.libraries import needs
 from ...weights import Weights
 from .. import onnx_graph
 
@@ -132,10 +133,8 @@ def core() -> openvino.Core:
         InputError: OpenVINO is not installed.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # no reports to Intel; OpenVINO then uses its own stub
-    try:
+    with needs("OpenVINO"):
         import openvino
-    except ImportError as error:
-        raise InputError('OpenVINO is not installed: pip install "ppcartoon[openvino]"') from error
     return openvino.Core()
 
 
