@@ -1,10 +1,12 @@
-# make demo: cartoons of sample photos. make test: the tests. The first run installs the pinned requirements into .venv.
+# make demo: cartoons of sample photos. make test: all tests; make quick: those that take a second or less. The first run
+# installs the pinned requirements into .venv. Another Python: make PYTHON=python3.10 VENV=.venv-3.10 quick
 PYTHON ?= python3
 VENV := .venv
-PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
-UV_COMPILE := uv pip compile --quiet --python-version 3.10 --generate-hashes --no-annotate --custom-compile-command "make lock"
+INSTALL := bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+CHECK = @$(1) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, $(2)) else "Python 3.10 to 3.$(2) is needed, but $(VENV) is made with %d.%d; use make clean and make PYTHON=python3.11 $(MAKECMDGOALS)" % v)'
+UV_COMPILE := $(VENV)/bin/uv pip compile --quiet --python-version 3.10 --generate-hashes --no-annotate --custom-compile-command "make lock"
 
-.PHONY: demo test gallery notebook paddle-2.6 paddle-3.3 wheel lock clean
+.PHONY: demo test quick gallery notebook paddle-2.6 paddle-3.3 wheel sbom lock clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python tools/infer.py
@@ -14,13 +16,24 @@ test: $(VENV)/.test
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
+quick: $(VENV)/.test
+	$(VENV)/bin/python -m pytest -n 2 -m "not slow"
+
 # The tests that depend on Paddle's version, on versions other than the pinned one.
 paddle-2.6 paddle-3.3: paddle-%: .venv-paddle-%/.test
 	.venv-paddle-$*/bin/python -m pytest -n 2 --dist loadfile tests/models/test_networks.py tests/inference/test_engines.py tests/inference/test_export.py tests/test_register.py tests/models/test_parity.py tests/models/test_cartoonlossgan.py tests/training/test_trainer.py
 
-# Builds an sdist and from it a wheel; tests the wheel in an empty environment without Paddle.
-wheel: $(VENV)/.test
-	.ci/wheel $(VENV)/bin/python
+# Builds an sdist and from it a wheel in dist/; checks both, and tests the wheel in an empty environment without Paddle.
+wheel: $(VENV)/.test .venv-release/.done
+	.ci/wheel $(VENV)/bin/python .venv-release/bin
+
+# Lists, as CycloneDX, the packages that the Docker images add: dist/sbom-cpu.json and dist/sbom-gpu.json.
+sbom: .venv-release/.done
+	mkdir -p dist
+	for lock in cpu gpu; do \
+	    $(PYTHON) -m venv --clear .venv-sbom && .venv-sbom/$(INSTALL) -r requirements/$$lock.txt && \
+	    .venv-release/bin/cyclonedx-py environment --output-reproducible -o dist/sbom-$$lock.json .venv-sbom/bin/python || exit 1; \
+	done
 
 # Makes docs/gallery.md and its images, and README's.
 gallery: $(VENV)/.test
@@ -30,31 +43,38 @@ gallery: $(VENV)/.test
 notebook: $(VENV)/.test
 	$(VENV)/bin/python tools/notebook.py
 
-# Needs uv (pip install uv).
-lock:
+lock: $(VENV)/.test
 	$(UV_COMPILE) --universal setup.py requirements/limits.in --extra demo -o requirements/demo.txt
 	$(UV_COMPILE) --universal setup.py requirements/paddle.in requirements/limits.in --extra demo --extra openvino --extra video --extra raw --extra ray --extra study --extra web --extra train --extra test -c requirements/demo.txt -o requirements/test.txt
 	$(UV_COMPILE) --universal setup.py requirements/build.in requirements/limits.in --extra openvino --extra video --extra raw --extra web -c requirements/test.txt -o requirements/cpu.txt
 	$(UV_COMPILE) --universal setup.py requirements/build.in requirements/limits.in --extra train --extra video --extra web -c requirements/test.txt -o requirements/gpu.txt
+	$(UV_COMPILE) --universal setup.py requirements/cartoons.in requirements/limits.in --extra demo --extra openvino --extra video --extra raw --extra web -c requirements/test.txt -o requirements/cartoons.txt
+	$(UV_COMPILE) --universal requirements/release.in -c requirements/test.txt -o requirements/release.txt
 	for v in 2.6.2 3.3.1; do echo "paddlepaddle==$$v" | $(UV_COMPILE) - --python-platform x86_64-manylinux_2_28 -c requirements/demo.txt -o requirements/paddle-$${v%.*}.txt || exit 1; done
 
 clean:
 	rm -rf .venv* build dist *.egg-info output
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else "Python 3.10 to 3.12 is needed, but this is %d.%d; use make PYTHON=python3.11 ..." % v)'
+	$(call CHECK,$(PYTHON),14)
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "The module venv is missing; install it, for example: apt install python3-venv"; exit 1; }
 
 $(VENV)/.demo: requirements/demo.txt | $(VENV)/bin/python
-	$(PIP) -r requirements/demo.txt
+	$(VENV)/$(INSTALL) --only-binary :all: -r requirements/demo.txt
 	@touch $@
 
 $(VENV)/.test: requirements/test.txt requirements/ppgan.txt | $(VENV)/bin/python
-	$(PIP) -r requirements/test.txt -r requirements/ppgan.txt
+	$(call CHECK,$(VENV)/bin/python,13)
+	$(VENV)/$(INSTALL) -r requirements/test.txt -r requirements/ppgan.txt
 	@touch $@ $(VENV)/.demo
+
+.venv-release/.done: requirements/release.txt
+	$(PYTHON) -m venv .venv-release
+	.venv-release/$(INSTALL) -r requirements/release.txt
+	@touch $@
 
 .venv-paddle-%/.test: requirements/test.txt requirements/ppgan.txt requirements/paddle-%.txt
 	$(PYTHON) -m venv .venv-paddle-$*
-	.venv-paddle-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/test.txt -r requirements/ppgan.txt
-	.venv-paddle-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/paddle-$*.txt
+	.venv-paddle-$*/$(INSTALL) -r requirements/test.txt -r requirements/ppgan.txt
+	.venv-paddle-$*/$(INSTALL) -r requirements/paddle-$*.txt
 	@touch $@

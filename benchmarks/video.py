@@ -56,8 +56,7 @@ def _prepare(name: str, style: Style, file: Path, threads: int) -> tuple[str, Ca
     import av
 
     from ppcartoon.images import to_network
-    from ppcartoon.video import pipeline
-    from ppcartoon.video.deflicker import Deflicker
+    from ppcartoon.video import cartoonize
 
     predictor = style.predictor(threads)
     with av.open(str(file)) as clip:
@@ -69,9 +68,8 @@ def _prepare(name: str, style: Style, file: Path, threads: int) -> tuple[str, Ca
             for tensor in tensors:
                 predictor.engine(tensor)
             return
-        cartoonize = Deflicker(predictor) if name == DEFLICKERED else lambda frame, _: predictor(frame)
         with contextlib.redirect_stderr(io.StringIO()):  # hides the progress bar
-            pipeline.process(file, target, cartoonize)
+            cartoonize(file, target, predictor, deflicker=name == DEFLICKERED)
 
     def measure() -> float:
         with tempfile.TemporaryDirectory() as work:

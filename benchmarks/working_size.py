@@ -67,16 +67,15 @@ def _prepare_photo(style: Style, file: Path, threads: int, size: int | str) -> t
 
 def _prepare_video(style: Style, file: Path, threads: int, size: int | str) -> tuple[str, Callable[[], float]]:
     """Returns the working size and a function that measures seconds per frame, after a warm-up."""
-    from ppcartoon.video import pipeline
-    from ppcartoon.video.deflicker import Deflicker
+    from ppcartoon.video import cartoonize
+    from ppcartoon.video.pipeline import VideoOptions, with_fixed_size
 
-    options = pipeline.VideoOptions()
-    predictor = pipeline.with_fixed_size(style.predictor(threads, working_size=size), file, options)
+    predictor = with_fixed_size(style.predictor(threads, working_size=size), file, VideoOptions())
 
     def measure() -> float:
         start = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):  # hides the progress bar
-            pipeline.process(file, file.with_name("cartoon.mp4"), Deflicker(predictor), options)
+            cartoonize(file, file.with_name("cartoon.mp4"), predictor)
         return (time.perf_counter() - start) / FRAMES
 
     measure()

@@ -53,6 +53,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="for the drawings, 00.png to 63.png")
     folder = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(COUNT):
-        draw(number).save(folder / f"{number:02d}.png")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(COUNT):
+            draw(number).save(folder / f"{number:02d}.png")
+    except OSError as error:
+        parser.error(f"{error.filename or folder}: cannot be written ({error.strerror})")

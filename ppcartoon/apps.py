@@ -56,6 +56,8 @@ class CartoonLossGANPredictor:
             InputError: the input cannot be read, or its cartoon would replace it.
             OutputError: the cartoon cannot be written.
         """
+        if isinstance(input, (list, tuple)):
+            raise InputError("one image or video is expected, got several; call run once for each")
         path = Path(input) if isinstance(input, (str, os.PathLike)) else None
         is_video = path is not None and find_kind(path) is Kind.VIDEO
         target = self.output_path / f"{path.stem if path else 'result'}{'.mp4' if is_video else '.png'}"

@@ -104,7 +104,7 @@ def manifest() -> dict[str, str]:
         InputError: the list is missing.
     """
     try:
-        lines = (folder() / MANIFEST).read_text().splitlines()
+        lines = (folder() / MANIFEST).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise InputError(f"{folder() / MANIFEST}: {error.strerror}; reinstall ppcartoon, or clone all of it") from error
     return {Path(name).stem: digest for digest, name in (line.split() for line in lines)}
@@ -191,18 +191,21 @@ def _from_paddle(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], dict[s
     except Exception as error:  # damaged files make pickle and NumPy raise any exception
         raise InputError(
             f"{path}: not Paddle's weights of a CartoonLossGAN, with netD and netG or encoder.* and generator.* "
-            f"({error.args[0] if isinstance(error, KeyError) else error})"
+            f"({f'it has no {error.args[0]}' if isinstance(error, KeyError) else error})"
         ) from error
     return tensors, {"format": FORMAT, "network": json.dumps(network), "style": Path(path).stem}
 
 
 def training_networks(path: Path) -> dict[str, dict[str, np.ndarray]] | None:
-    """The state dicts netD and netG of a file of ppgan's trainer; None for any other file."""
+    """The state dicts netD and netG, float32, of a file of ppgan's trainer; None for any other file."""
     try:
         tree = pdparams.parse(read_bytes(path, MAX_BYTES), MAX_BYTES)
+        return {
+            name: {key: np.asarray(tensor, np.float32) for key, tensor in tree[name].items()}
+            for name in ("netD", "netG")
+        }
     except Exception:  # reading the file as weights reports the error
         return None
-    return {name: tree[name] for name in ("netD", "netG")} if {"netD", "netG"} <= tree.keys() else None
 
 
 def _joined(tree: dict[str, object]) -> dict[str, np.ndarray]:

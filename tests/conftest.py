@@ -11,7 +11,6 @@ import pytest
 
 from ppcartoon import weights
 from ppcartoon.inference.predictor import CartoonPredictor
-from ppcartoon.training import checkpoints
 from tests.helpers import baseline_runs, training_runs
 from tests.helpers.animegan_dataset import become_origin
 from tests.helpers.download_server import serving
@@ -69,6 +68,8 @@ def whole(tmp_path_factory) -> tuple[Path, Path]:
 @pytest.fixture
 def copy(whole, tmp_path) -> tuple[Path, Path]:
     """The finished run again, as if it had stopped after step 9, and its config."""
+    from ppcartoon.training import checkpoints
+
     path, run = training_runs.write_config(tmp_path), tmp_path / "output" / "tiny"
     shutil.copytree(whole[1], run)
     checkpoints.path_of(run / "checkpoints", 12).unlink()

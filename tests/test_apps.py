@@ -43,6 +43,11 @@ def test_missing_photo_is_named(tmp_path, app_predictor):
         app_predictor.run(tmp_path / "nothing.jpg")
 
 
+def test_list_of_photos_is_refused(app_predictor):
+    with pytest.raises(InputError, match="one image or video is expected"):
+        app_predictor.run([draw_photo(0, 32)])
+
+
 def test_photo_is_never_replaced_by_its_cartoon(tmp_path, app_predictor):
     photo = tmp_path / "out" / "a.png"
     photo.parent.mkdir()

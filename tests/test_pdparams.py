@@ -109,6 +109,19 @@ def test_run_starts_from_a_checkpoint_of_ppgan_s_trainer_with_its_discriminator(
         np.testing.assert_allclose(new.export()[key], tensor, rtol=1e-5, atol=1e-6)
 
 
+def test_run_starts_from_half_precision_networks(tmp_path):
+    halves = {
+        name: {key: tensor.astype("float16") for key, tensor in state.items()}
+        for name, state in networks(tiny.model()).items()
+    }
+    paddle.save(halves, str(tmp_path / "a.pdparams"))
+    new = tiny.model()
+    fine_tuning.start_from(tmp_path / "a.pdparams", new)
+    for name, state in halves.items():
+        for key, tensor in new.nets[name].state_dict().items():
+            np.testing.assert_array_equal(tensor.numpy(), state[key].numpy().astype(np.float32))
+
+
 class Evil:
     def __reduce__(self):
         return print, ("ran",)
@@ -118,7 +131,7 @@ class Evil:
     "content, reason",
     [
         ({"netG": Evil()}, "it asks for builtins.print"),
-        ({"netG": {"conv.weight": np.zeros(3, np.float32)}}, "netD"),
+        ({"netG": {"conv.weight": np.zeros(3, np.float32)}}, "it has no netD"),
         ({"epoch": 3}, "encoder.0.weight"),
         ([1], "no dictionary"),
         ({"encoder.0.weight": np.array([object()])}, "encoder.* and generator.*"),

@@ -125,7 +125,7 @@ def main(before: Path | None) -> None:
         "A camera that pans over a photo, and the cartoon of this video, deflickered.\n",
         "![clip](gallery/clip.webp)\n",
     ]
-    (DOCS / "gallery.md").write_text("\n".join(page))
+    (DOCS / "gallery.md").write_text("\n".join(page), encoding="utf-8")
     pairs = [each for name in README for each in (shown[name][1], cartoons[name][0])]
     images.write(DOCS / "samples.jpg", images.Picture(contact_sheet(pairs, 300, 4)), quality=90)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from .. import weights
-from ..errors import InputError
+from ..errors import InputError, naming
 from ..inference.engines import paddle_engines
 from ..inference.predictor import CartoonPredictor
 from ..utils.machine import cores
@@ -79,13 +78,10 @@ class GeneratorEngine:
     name = "paddle"
 
     def __init__(self, loaded: Weights, device: str) -> None:
-        if not find_spec("paddle"):
-            raise InputError(
-                f"{loaded.generator_name} runs on Paddle: pip install paddlepaddle==3.2.2, or the GPU build"
-            )
+        with naming(loaded.generator_name):
+            version, self._lock = paddle_engines.paddle().__version__, threading.Lock()
         if device == "gpu" and not paddle_engines.gpu():
             raise InputError(paddle_engines.NO_GPU)
-        version, self._lock = paddle_engines.paddle().__version__, threading.Lock()
         from .generators import load_generator
 
         device = "gpu" if device != "cpu" and paddle_engines.gpu() else "cpu"

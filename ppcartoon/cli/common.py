@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from ..errors import InputError, Interrupted, printable
+from ..errors import DiskFullError, InputError, Interrupted, printable
+from ..utils.files import FULL
+from ..utils.libraries import needs
 from ..utils.timecode import parse_time
 
 EXIT_CODES = (
@@ -36,7 +38,7 @@ def parser(program: str, description: str, examples: str, epilog: str = "") -> a
 def run(
     program: str,
     command: Callable[[], int],
-    install: str,
+    part: str,
     resume: str = "",
     say: Callable[[str], None] | None = None,
 ) -> int:
@@ -45,13 +47,13 @@ def run(
     Args:
         program: the start of the message, such as "ppcartoon train".
         command: returns 0, or 1 if some inputs failed.
-        install: the command that installs missing libraries.
+        part: of the package, a key of `libraries.MODULES`.
         resume: appended to "interrupted": what is finished, and how to continue.
         say: writes the message; None for a line on standard error.
 
     Returns:
         The code of the command; 2 if the request cannot be carried out; 128 plus the number of a signal that ended it;
-        1 if standard output was closed, as `head` does.
+        1 if the disk is full or standard output was closed, as `head` does.
     """
     say = say or (lambda message: tell(program, message))
     end_by_sigterm()
@@ -59,7 +61,8 @@ def run(
         if hasattr(stream, "reconfigure"):  # not in notebooks
             stream.reconfigure(errors="backslashreplace")  # file names may contain any bytes
     try:
-        code = command()
+        with needs(part):
+            code = command()
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -68,14 +71,18 @@ def run(
     except KeyboardInterrupt as error:
         say(str(error) or f"interrupted{resume}")
         return 128 + getattr(error, "number", signal.SIGINT)
-    except ModuleNotFoundError as error:
-        say(f"{error.name} is not installed; this needs: {install}")
     except ImportError as error:  # damaged, or too little memory
         say(f"a library cannot be loaded: {' '.join(str(error).split())}")
     except MemoryError:
         say("not enough memory")
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        say("not enough memory, or too many threads")
     except (InputError, OSError) as error:
         say(" ".join(str(error).split()))
+        if isinstance(error, DiskFullError) or getattr(error, "errno", None) in FULL:
+            return 1
     return 2
 
 

@@ -63,11 +63,13 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def serve_until_stopped() -> int:
-        with listening(args.host, args.port) as address, tempfile.TemporaryDirectory(prefix="ppcartoon-") as folder:
+        # On Windows, files that are still open cannot be removed.
+        temporary = tempfile.TemporaryDirectory(prefix="ppcartoon-", ignore_cleanup_errors=True)
+        with listening(args.host, args.port) as address, temporary as folder:
             serve(args, address, Path(folder).resolve())
         return 0
 
-    return common.run(PROGRAM, serve_until_stopped, "pip install 'ppcartoon[web]'")
+    return common.run(PROGRAM, serve_until_stopped, "the page")
 
 
 def serve(args: argparse.Namespace, address: ListenAddress, folder: Path) -> None:
@@ -94,7 +96,7 @@ def serve(args: argparse.Namespace, address: ListenAddress, folder: Path) -> Non
         uvicorn.Config(app, log_level="critical", access_log=False, ws="none", timeout_graceful_shutdown=1)
     )
     print(f"{', '.join(studio.predictors)}\n{address}", flush=True)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in uvicorn.server.HANDLED_SIGNALS:
         signal.signal(number, lambda *_: None)  # uvicorn handles them, then raises them again
     try:
         server.run(sockets=[address.sock])

@@ -209,7 +209,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", str(cores()))  # Paddle's default is one thread
     warnings.filterwarnings("ignore", r"\s*Non compatible API")  # from Paddle, about APIs that are not used here
-    return common.run(PROGRAM, lambda: _command(args), "what training needs, see README.md")
+    return common.run(PROGRAM, lambda: _command(args), "evaluation")
 
 
 def _command(args: argparse.Namespace) -> int:

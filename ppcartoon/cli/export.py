@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    return common.run(PROGRAM, lambda: export(args), "pip install paddlepaddle==3.2.2, or Paddle's GPU build")
+    return common.run(PROGRAM, lambda: export(args), "cartoons")
 
 
 def export(args: argparse.Namespace) -> int:

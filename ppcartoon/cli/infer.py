@@ -159,9 +159,7 @@ def main(argv: list[str] | None = None) -> int:
     args = p.parse_intermixed_args(argv)
     args.input = [*args.inputs, *args.input]
     resume = "; finished files are complete, --skip-existing continues"
-    return common.run(
-        PROGRAM, lambda: list_styles() if args.list_styles else infer(args), 'pip install "ppcartoon[video]"', resume
-    )
+    return common.run(PROGRAM, lambda: list_styles() if args.list_styles else infer(args), "cartoons", resume)
 
 
 def list_styles() -> int:
@@ -303,18 +301,26 @@ def run_locally(args: argparse.Namespace, predictor_options: dict, where: dict) 
         remark += f", working size {size} (--working-size: smaller is bolder, larger is finer)"
     if demo and failed < len(jobs):
         remark += f"; photos and cartoons together in {printable(overview(jobs, args))}"
-    replaced = sum(os.stat(path).st_mtime_ns != changed for path, changed in older.items())
+    replaced = sum(os.path.isfile(path) and os.stat(path).st_mtime_ns != changed for path, changed in older.items())
     place = jobs[0].target if len(jobs) == 1 else Path(args.output)
     return Outcome(len(todo) - failed, len(jobs) - len(todo), failed, replaced, place, remark)
 
 
 def _unused_flags(args: argparse.Namespace, jobs: list[Job]) -> list[str]:
     """The flags of the command line that change nothing, because no input is of their kind."""
+    from ..images import animated_format
+    from ..video.formats import MUXERS, is_pattern
+
     endings = {job.target.suffix.lower() for job in jobs}
-    kinds = {job.is_video for job in jobs}
-    video_flags = {name: True in kinds for name in ("start", "duration", "codec", "crf", "fps")}
-    useful = video_flags | {
-        "batch_size": False in kinds,
+    videos = [job for job in jobs if job.is_video]
+    is_encoded = bool(endings & {*MUXERS})
+    useful = {
+        "start": bool(videos),
+        "duration": bool(videos),
+        "codec": is_encoded,
+        "crf": is_encoded,
+        "fps": any(is_pattern(job.source) or animated_format(job.source) == "TIFF" for job in videos),
+        "batch_size": len(videos) < len(jobs),
         "recursive": any(os.path.isdir(path) or set(path) & set("*?[") for path in args.input),
         "quality": bool(endings & {".jpg", ".jpeg", ".webp"}),
         "ext": args.ext == "auto" or f".{args.ext}" in endings,
@@ -347,7 +353,7 @@ def videos(predictor: CartoonPredictor, jobs: list[Job], args: argparse.Namespac
         try:
             deflicker = Deflicker(pipeline.with_fixed_size(predictor, job.source, options))
             describe = partial(forecast, job.source, deflicker)
-            report = pipeline.process(job.source, job.target, deflicker, options, describe)
+            report = pipeline.process(job.source, job.target, deflicker.draw, options, describe, deflicker.finish)
             frames += report.frames
             warnings, remarks = report.warnings, report.remarks
         except DiskFullError as error:

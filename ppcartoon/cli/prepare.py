@@ -8,7 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from ..errors import InputError, printable
+from ..errors import InputError, OutputError, printable
 from . import common
 
 PROGRAM = "ppcartoon prepare"
@@ -149,9 +149,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     for quiet in ({"module": "PIL"}, {"message": "Glyph .* missing"}):  # damaged metadata; characters without a glyph
         warnings.filterwarnings("ignore", **quiet)
-    return common.run(
-        PROGRAM, lambda: args.run(args), "pip install '.[train]'", "; run the same command again to resume"
-    )
+    return common.run(PROGRAM, lambda: args.run(args), "training data", "; run the same command again to resume")
 
 
 def download(args: argparse.Namespace) -> int:
@@ -190,6 +188,8 @@ def frames(args: argparse.Namespace) -> int:
     for video in args.videos:
         try:
             report = extract(video, args.output, args.pick, **options)
+        except OutputError:
+            raise
         except InputError as error:
             if len(args.videos) == 1:
                 raise

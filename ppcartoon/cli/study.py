@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     warnings.filterwarnings("ignore", "Glyph .* missing")  # characters that are missing in all fonts
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # warns of requests that wait for a thread
-    return common.run(PROGRAM, lambda: args.run(args), "pip install '.[study]'")
+    return common.run(PROGRAM, lambda: args.run(args), "the user study")
 
 
 def serve(args: argparse.Namespace) -> int:

@@ -13,7 +13,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from tqdm import tqdm
 
 from ..errors import InputError, Interrupted
@@ -114,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
     return common.run(
         PROGRAM,
         lambda: _train(args, options),
-        "pip install '.[train]' paddlepaddle (or Paddle's GPU build), and pip install --no-deps ppgan==2.1.0",
+        "training",
         ", without a checkpoint of the last steps",
         lambda message: log.error(f"{PROGRAM}: {message}"),
     )
@@ -138,6 +137,8 @@ def _train(args: argparse.Namespace, options: list[str]) -> int:
     reads_only = args.evaluate_only or args.print_config
     start = run_folder.locate(args.config_file, options, args.resume, args.source, reads_only)
     if args.print_config:
+        import yaml
+
         print(yaml.safe_dump(start.config.for_ppgan(), sort_keys=False, allow_unicode=True), end="")
         return 0
     run = experiment.Experiment(start, " ".join(["python", *sys.argv]), args.dry_run)

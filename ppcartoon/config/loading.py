@@ -141,6 +141,8 @@ def _parse(text: str) -> Any:
             if isinstance(node, yaml.ScalarNode):
                 if len(node.value) > MAX_LENGTH:
                     raise ValueError(f"a value of more than {MAX_LENGTH} characters")
+                if "\0" in node.value:
+                    raise ValueError("a value with a null character")
             else:
                 nodes += chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
         return loader.construct_document(root) if root else None

@@ -343,7 +343,7 @@ class Export(Section):
 
 
 class Config(Section):
-    epochs: Positive  # filled in with `total_iters` when the data are loaded
+    epochs: Positive | None  # with `total_iters` filled in when the data are loaded
     total_iters: Positive | None = None
     seed: Seed
     output_dir: Text
@@ -363,23 +363,37 @@ class Config(Section):
     def for_ppgan(self) -> dict:
         """The config with all keys, as mappings, with `validate` also as `dataset.test` for ppgan's trainer."""
         train, validate = self.dataset.train, self.validation
-        if validate and not self.dataset.test and isinstance(train, UnpairedCartoonDataset):
-            folders = {"dataroot": ".", "photos": validate.photos, "cartoons": validate.cartoons, "smooth": None}
-            same = {"random_crop": False, "flip": False, "batch_size": validate.batch_size}
+        if validate and not self.dataset.test:
             self = self.model_copy(deep=True)
-            self.dataset.test = train.model_copy(update=folders | same)
+            self.dataset.test = UnpairedCartoonDataset(
+                name="UnpairedCartoonDataset",
+                dataroot=".",
+                photos=validate.photos,
+                cartoons=validate.cartoons,
+                smooth=None,
+                size=train.size,
+                load_size=None,
+                random_crop=False,
+                flip=False,
+                cache_dir=getattr(train, "cache_dir", None),
+                batch_size=validate.batch_size,
+                num_workers=train.num_workers,
+            )
         return self.model_dump()
 
     @model_validator(mode="after")
     def resolve(self) -> Config:
         """Checks keys against each other and fills in those that follow from others."""
         init_steps = getattr(self.model, "init_steps", None)
-        if init_steps is None and self.model.init_epochs > self.epochs:
+        decay_epochs = self.lr_scheduler.decay_epochs
+        if self.total_iters:
+            self.epochs = None  # not used; ppgan's trainer uses `total_iters` only with null
+        elif self.epochs is None:
+            raise ValueError("epochs: null needs total_iters")
+        elif init_steps is None and self.model.init_epochs > self.epochs:
             raise ValueError(f"model.init_epochs {self.model.init_epochs} is more than epochs {self.epochs}")
-        if self.lr_scheduler.decay_epochs > self.epochs:
-            raise ValueError(
-                f"lr_scheduler.decay_epochs {self.lr_scheduler.decay_epochs} is more than epochs {self.epochs}"
-            )
+        elif decay_epochs > self.epochs:
+            raise ValueError(f"lr_scheduler.decay_epochs {decay_epochs} is more than epochs {self.epochs}")
         for name, nets in self.model.NETS.items():
             if getattr(self.optimizer, name).net_names != nets:
                 raise ValueError(f"optimizer: net_names must be [{', '.join(nets)}] for {name}")
@@ -391,7 +405,7 @@ class Config(Section):
             what = "losses and distances" if self.validation else "losses"
             raise ValueError(f"snapshot_config.best: {best} is not among the {what}: {', '.join(names)}")
         self.lr_scheduler.init_epochs, self.lr_scheduler.init_steps = self.model.init_epochs, init_steps
-        self.lr_scheduler.start_epoch = self.epochs - self.lr_scheduler.decay_epochs
+        self.lr_scheduler.start_epoch = self.epochs - decay_epochs if self.epochs else 0
         self.dataset.train.seed = self.seed
         self.dataset.train.other_cartoons = getattr(self.model, "d_steps", 1) - 1
         return self

@@ -328,8 +328,14 @@ PAPER = {  # images in each folder, section IV-A
 
 
 def weights_folder() -> Path:
-    """Where ppgan keeps downloaded weights."""
+    """Where downloaded weights are kept; on Linux ppgan's own folder."""
     return cache_home() / "ppgan"
+
+
+def missing(name: str, path: str | None) -> Path | None:
+    """The file `path` if it does not exist; None for the path that `download(name)` would write."""
+    file = weights_folder() / SOURCES[name].name if path is None else Path(path).expanduser()
+    return None if file.exists() else file
 
 
 def download(name: str, folder: Path | None = None, url: str | None = None, checksum: str | None = None) -> Path:

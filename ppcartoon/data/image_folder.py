@@ -12,7 +12,8 @@ import numpy as np
 
 from .. import images
 from ..errors import InputError
-from ..utils.files import atomic
+from ..utils.companions import is_skipped
+from ..utils.files import atomic, is_hidden
 from ..utils.grid import contact_sheet
 
 ON_SHEET = 600  # images on a contact sheet, at most
@@ -49,9 +50,9 @@ def images_in(folder: Path, recursive: bool = False) -> list[Path]:
 
 
 def _visible(folder: Path, recursive: bool) -> Iterator[Path]:
-    """What a folder contains, without hidden files and folders."""
+    """What a folder contains, without hidden files and folders and known companions of photos."""
     files = (folder.rglob("*") if recursive else folder.iterdir()) if folder.is_dir() else ()
-    return (p for p in files if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    return (p for p in files if not is_skipped(p.relative_to(folder).as_posix()) and not is_hidden(p))
 
 
 class LeftOut(NamedTuple):

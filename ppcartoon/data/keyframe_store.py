@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import InputError, OutputError
+from ..errors import DiskFullError, InputError, OutputError
 
 FILE = ".frames.sqlite"  # its table and column names are part of the file format
 TABLES = """
@@ -152,7 +152,8 @@ def open_store(folder: Path) -> Iterator[KeyframeStore]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise InputError(f"{folder}: another process is writing to it") from error
-        raise OutputError(f"{folder / FILE}: cannot be written ({error})") from error
+        kind = DiskFullError if "disk is full" in str(error) else OutputError
+        raise kind(f"{folder / FILE}: cannot be written ({error})") from error
     except sqlite3.DatabaseError as error:
         raise InputError(f"{folder / FILE}: damaged ({error}); remove it and the frames of its videos") from error
     except OSError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..errors import InputError
+from ..utils.libraries import needs
 
 PALETTE = ((246, 200, 80), (226, 90, 70), (80, 150, 200), (100, 180, 120), (250, 235, 210), (150, 100, 170))
 
@@ -18,12 +18,8 @@ def sample_photos() -> list[Path]:
     Raises:
         InputError: scikit-image is not installed.
     """
-    try:
+    with needs("the sample photos"):
         from skimage import data
-    except ModuleNotFoundError as error:
-        raise InputError(
-            'the sample photos need scikit-image: pip install "ppcartoon[demo]", or use --input'
-        ) from error
     names = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png")
     return [Path(data.data_dir) / name for name in names]
 

@@ -24,6 +24,7 @@ from ..data.cache import cache_folder
 from ..data.image_folder import fingerprint, image_files
 from ..errors import InputError, OutputError
 from ..inference.engines.paddle_engines import Program, save
+from ..models import vgg
 from ..models.vgg import RANDOM, VGG19
 from ..utils.files import atomic
 from ..utils.machine import cores
@@ -72,6 +73,13 @@ def extractor(name: str = "inception", path: Path | None = None) -> Extractor:
     if kind == "vgg19" and layer:
         return VGGFeatures(layer, path)
     raise InputError(f"features {name!r}: unknown; use inception, or vgg19:LAYER such as vgg19:conv3_4")
+
+
+def missing_file(name: str, path: str | None) -> Path | None:
+    """The weights file of `extractor(name, path)` if it does not exist."""
+    if name == "inception":
+        return download.missing("inception", path)
+    return vgg.missing_file(path) if name.startswith("vgg19:") else None
 
 
 class InceptionFeatures:

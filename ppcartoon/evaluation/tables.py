@@ -11,6 +11,7 @@ import numpy as np
 
 from ..data.image_folder import image_files
 from ..errors import InputError
+from ..utils.files import is_legal_name
 from ..utils.tables import Column, markdown_table, write_tables
 from . import features, outputs
 from .compare import RELIABLE, FeatureOptions
@@ -173,7 +174,7 @@ def write(
         InputError: the style cannot be part of a file name; or as in `measure`.
         OutputError: the folder cannot be written to.
     """
-    if not style or Path(style).name != style:
+    if not is_legal_name(style):
         raise InputError(f"--style {style}: cannot be part of a file name")
     extractor = features.extractor(options.name, options.path)
     features_of = partial(

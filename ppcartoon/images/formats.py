@@ -10,6 +10,7 @@ from typing import BinaryIO
 from PIL import Image, ImageFile, TiffImagePlugin
 
 from ..errors import InputError
+from ..utils.libraries import needs
 
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
@@ -67,11 +68,8 @@ class RawImageFile(ImageFile.ImageFile):
 @contextmanager
 def _libraw() -> Iterator[ModuleType]:
     """The module rawpy; its errors in the block become InputErrors, as does its absence."""
-    try:
+    with needs("RAW photos"):
         import rawpy
-    except ImportError as error:
-        kinds = "DNG, NEF, CR2, CR3, ARW, RAF, ORF, RW2, PEF"
-        raise InputError(f'RAW photos ({kinds}) need rawpy: pip install "ppcartoon[raw]"') from error
     try:
         yield rawpy
     except rawpy.LibRawError as error:

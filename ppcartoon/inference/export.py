@@ -6,7 +6,6 @@ to it. All models are loaded from disk and run on photos before any of them repl
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -24,8 +23,8 @@ import safetensors.numpy
 
 from .. import images
 from ..data.samples import draw_photo, sample_photos
-from ..errors import InputError
-from ..utils.files import atomic, temporary_folder
+from ..errors import DiskFullError, InputError
+from ..utils.files import atomic, is_legal_name, output_errors, temporary_folder
 from ..utils.machine import cores
 from ..weights import Weights, require_cartoonizer, save, save_pdparams
 from . import engines, int8, onnx_graph, working_size
@@ -64,12 +63,10 @@ class Exported(NamedTuple):
 
 def possible() -> tuple[list[str], str]:
     """The formats that can be written here, and a line on what the others need; empty if all can be written."""
-    if not importlib.util.find_spec("paddle"):
-        return ["onnx"], "paddle and paddle-lite need Paddle: pip install paddlepaddle==3.2.2, or the GPU build"
     try:
         version = paddle_engines.paddle().__version__
     except InputError as error:
-        return ["onnx"], f"paddle and paddle-lite need Paddle: {error}"
+        return ["onnx"], f"paddle and paddle-lite: {error}"
     for start, kind in NOT_WRITTEN.items():
         if version.startswith(start):
             return [other for other in FORMATS if other != kind], f"Paddle {version} does not write {kind}, 3.2.2 does"
@@ -97,14 +94,19 @@ def export(weights: Weights, folder: Path, formats: Sequence[str]) -> list[Expor
     with temporary_folder(folder) as temporary, ExitStack() as stack:
         results = []
         for kind in dict.fromkeys(formats):
-            program = _write(weights, kind, temporary / kind / name)
-            result = _compare(program, pairs)
+            with output_errors(folder / kind / name):
+                program = _write(weights, kind, temporary / kind / name)
+            path = folder / kind / program.name
+            try:
+                result = _compare(program, pairs)
+            except RuntimeError as error:  # Paddle's writer says nothing
+                raise DiskFullError(f"{path}: cannot be read after it was written; the disk may be full") from error
             if not result.difference <= TOLERANCE:  # also true for NaN
                 raise InputError(
                     f"{program.name}: cartoons by {result.engine} differ by {result.difference:.1e} from ONNX "
                     f"Runtime's, more than {TOLERANCE:.0e}; nothing was written"
                 )
-            results.append(result._replace(path=folder / kind / program.name))
+            results.append(result._replace(path=path))
         for source in sorted(temporary.glob("*/*")):
             shutil.copyfile(source, stack.enter_context(atomic(folder / source.relative_to(temporary))))
     return results
@@ -155,7 +157,8 @@ def export_safetensors(weights: Weights, folder: Path) -> Path:
 
 
 def _file_name(weights: Weights) -> str:
-    return re.sub(r"[^\w-]+|^$", "_", weights.style)
+    name = re.sub(r"[^\w-]+|^$", "_", weights.style)
+    return name if is_legal_name(name) else f"{name}_"
 
 
 def description(weights: Weights) -> dict[str, str]:
@@ -198,6 +201,8 @@ def _save_paddle_in_subprocess(weights: Weights, kind: str, prefix: Path) -> Non
     if result.returncode:
         lines = result.stderr.decode(errors="replace").strip().split("\n")
         reason = lines[-1].strip() or f"exit code {result.returncode}"
+        if system := re.match(r"OSError: \[Errno (\d+)\]", reason):
+            raise OSError(int(system[1]), os.strerror(int(system[1])))
         raise InputError(f"format {kind}: Paddle cannot save it ({reason})")
 
 

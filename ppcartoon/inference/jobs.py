@@ -15,6 +15,8 @@ from typing import NamedTuple
 from ..errors import InputError
 from ..images import WRITABLE, animated_format, opened
 from ..images.formats import RAW_ENDINGS
+from ..utils.companions import is_companion, is_skipped
+from ..utils.files import is_hidden, is_legal_name
 from ..video.formats import ANIMATED_ENDINGS, is_pattern, members, partial
 from ..video.formats import ENDINGS as VIDEO_WRITABLE
 
@@ -24,16 +26,11 @@ IMAGE_ENDINGS = {*WRITABLE, ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".
 IMAGE_ENDINGS |= {".heif", ".hif", ".jxl", *RAW_ENDINGS}
 VIDEO_HEADS = (
     rb".{4}(moov|mdat|wide|ftyp(?!avi[fs]|he[iv][cmsx]|mif1|msf1|crx ))",  # MP4, QuickTime; not AVIF, HEIF, CR3
-    rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI |OggS|FLV\1",  # Matroska and WebM, AVI, Ogg, Flash
-    rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11|\x06\x0e\x2b\x34\x02\x05\1\1",  # WMV, MXF
-    rb"\0\0\1[\xb3\xba]|(G.{187}){3}G|(.{4}G.{187}){3}.{4}G",  # MPEG, its transport stream, and that of camcorders
+    rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI |OggS|FLV\x01",  # Matroska and WebM, AVI, Ogg, Flash
+    rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11|\x06\x0e\x2b\x34\x02\x05\x01\x01",  # WMV, MXF
+    rb"\0\0\x01[\xb3\xba]|(G.{187}){3}G|(.{4}G.{187}){3}.{4}G",  # MPEG, its transport stream, and that of camcorders
 )
 VIDEO_HEAD = re.compile(b"|".join(VIDEO_HEADS), re.DOTALL)
-# What systems and programs put beside photos, in lower case.
-COMPANIONS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "picasa.ini", "zbthumbnail.info"}
-COMPANION_ENDINGS = {".aae", ".cos", ".dop", ".ini", ".json", ".lnk", ".lrprev", ".lrv", ".on1", ".pp3", ".srt", ".thm"}
-COMPANION_ENDINGS |= {".url", ".vtt", ".xml", ".xmp"}
-COMPANION_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
 
 
 class Kind(Enum):
@@ -111,11 +108,11 @@ def plan(
         Job(source, target, skip_existing and os.path.isfile(target), kind.moves_in(target))
         for (source, _), target, kind in zip(sources.values(), targets, kinds)
     ]
-    originals = {os.path.realpath(path) for job in jobs for path in _files_of(job.source)}
+    originals = {_identity(path) for job in jobs for path in _files_of(job.source)} - {None}
     output_in_input = recursive and any(is_below(output, text) for text in inputs)
     for job in jobs:
         written = [*_files_of(job.target), partial(job.target)]
-        if any(os.path.realpath(path) in originals for path in written):
+        if any(_identity(path) in originals for path in written):
             raise InputError(f"{job.target}: would replace an input; choose another --output or a --suffix")
         if output_in_input and not job.skip and os.path.lexists(job.target):
             raise InputError(f"{job.target}: exists inside an input folder; remove it, or keep it by --skip-existing")
@@ -125,19 +122,31 @@ def plan(
 def find_kind(path: Path) -> Kind:
     """What a file, or a pattern for numbered images, is.
 
-    A file that is neither a video nor an image by its content is a video if it has the ending of one.
+    A file that Pillow does not know is a video if it has the ending of one or FFmpeg decodes a frame of it; also if it
+    is a playlist, which the reader of videos refuses by name.
     """
     if is_pattern(path) or VIDEO_HEAD.match(_head(path)):
         return Kind.VIDEO
     if several := animated_format(path):
         return Kind.PAGES if several == "TIFF" else Kind.ANIMATION
-    if path.suffix.lower() in VIDEO_ENDINGS - {".gif"}:
-        try:
-            with opened(path):
-                return Kind.PHOTO
-        except InputError:
-            return Kind.VIDEO
-    return Kind.PHOTO
+    with suppress(InputError), opened(path):
+        return Kind.PHOTO
+    return Kind.VIDEO if path.suffix.lower() in VIDEO_ENDINGS - {".gif"} or _is_for_ffmpeg(path) else Kind.PHOTO
+
+
+def _is_for_ffmpeg(path: Path) -> bool:
+    """Whether FFmpeg, if it is installed, decodes a frame of a file, or the file is a playlist, which it refuses."""
+    with suppress(InputError, ModuleNotFoundError):
+        from ..video.media import reference
+        from ..video.reader import VideoReader
+
+        if not os.path.isfile(path):  # a pipe may never end
+            return False
+        if reference(path):
+            return True
+        with VideoReader(path) as reader:
+            return any(True for _ in reader.frames("frames"))
+    return False
 
 
 def _head(path: Path) -> bytes:
@@ -175,9 +184,17 @@ def _files_of(path: Path) -> list[Path]:
     return list(members(path).values()) if is_pattern(path) else [path]
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """The file that a path leads to, by whatever links and letters; None if there is none."""
+    with suppress(OSError):
+        status = os.stat(path)
+        return status.st_dev, status.st_ino
+    return None
+
+
 def check_suffix(suffix: str) -> None:
     """Raises InputError if `suffix` cannot be part of a file name."""
-    if Path(suffix).name != suffix:
+    if not is_legal_name(f"a{suffix}.png"):
         raise InputError(f"--suffix {suffix!r}: cannot be part of a file name")
 
 
@@ -217,22 +234,6 @@ def is_below(path: str | os.PathLike, folder: str | os.PathLike) -> bool:
     return inner != outer and os.path.commonpath([inner, outer]) == outer
 
 
-def is_companion(name: str) -> bool:
-    """Whether a file name is that of a known companion of photos, such as Thumbs.db or a.xmp."""
-    name = name.lower()
-    return name in COMPANIONS or os.path.splitext(name)[1] in COMPANION_ENDINGS
-
-
-def is_skipped(path: str) -> bool:
-    """Whether a search of a folder leaves out a file, by its path below: hidden, a companion, or in such a folder."""
-    *folders, name = path.split("/")
-    return (
-        is_companion(name)
-        or any(part.startswith(".") for part in (*folders, name))
-        or any(folder.lower() in COMPANION_FOLDERS for folder in folders)
-    )
-
-
 def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename}: {error.strerror}") from error
@@ -240,9 +241,11 @@ def _files(folder: Path, output: Path, recursive: bool) -> Iterator[Path]:
     empty = True
     for parent, folders, names in os.walk(folder, onerror=refuse):
         here = Path(parent)
-        visible = sorted(name for name in folders if recursive and not is_skipped(f"{name}/"))
+        visible = sorted(
+            name for name in folders if recursive and not is_skipped(f"{name}/") and not is_hidden(here / name)
+        )
         folders[:] = [name for name in visible if os.path.realpath(here / name) != os.path.realpath(output)]
-        for path in (here / name for name in sorted(names) if not is_skipped(name)):
+        for path in (here / name for name in sorted(names) if not is_skipped(name) and not is_hidden(here / name)):
             if os.path.isfile(path) or not os.path.exists(path):  # broken links are errors later; pipes are skipped
                 empty = False
                 yield path
@@ -289,9 +292,9 @@ def names(relative: list[str], suffix: str, ext: str, kinds: Sequence[Kind] | No
             wanted = name(path, kind, stem_with_ending(path))
         stem, ending = os.path.splitext(wanted)
         free = wanted
-        while free in taken:  # the same name in several input folders
-            taken[wanted] += 1
-            free = f"{stem}_{taken[wanted]}{ending}"
-        taken[free] = 1
+        while free.casefold() in taken:  # the same name in several input folders, perhaps in other letters
+            taken[wanted.casefold()] += 1
+            free = f"{stem}_{taken[wanted.casefold()]}{ending}"
+        taken[free.casefold()] = 1
         result.append(free)
     return result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
@@ -28,7 +30,7 @@ def enlarge(cartoon: np.ndarray, height: int, width: int) -> np.ndarray:
         return cartoon
     image = Image.fromarray(cartoon)
     sharp = image.filter(SHARPEN)
-    lowest, highest = image.filter(ImageFilter.MinFilter(3)), image.filter(ImageFilter.MaxFilter(3))
+    lowest, highest = (Image.fromarray(_of_3x3(pick, cartoon)) for pick in (np.minimum, np.maximum))
     result = np.empty((height, width, 3), np.uint8)
     rows = max(1, BAND // width)
     for top in range(0, height, rows):  # in bands, so that little more than the result is in memory
@@ -39,3 +41,10 @@ def enlarge(cartoon: np.ndarray, height: int, width: int) -> np.ndarray:
         band = ImageChops.lighter(band, lowest.resize(size, Image.Resampling.BILINEAR, box))
         result[top:bottom] = ImageChops.darker(band, highest.resize(size, Image.Resampling.BILINEAR, box))
     return result
+
+
+def _of_3x3(pick: Callable[[np.ndarray, np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
+    """The minimum or maximum of the 3x3 pixels around each pixel [h, w, 3]; faster than the filters of Pillow."""
+    padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), "edge")
+    rows = pick(pick(padded[:-2], padded[1:-1]), padded[2:])
+    return pick(pick(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])

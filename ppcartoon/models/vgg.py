@@ -117,8 +117,7 @@ def _ppgan_file() -> Path:
 
 def missing_file(path: str | None) -> Path | None:
     """The file of `VGG19(path=path)` if it does not exist."""
-    file = download.weights_folder() / download.SOURCES["vgg19"].name if path is None else Path(path).expanduser()
-    return None if path == RANDOM or file.exists() else file
+    return None if path == RANDOM else download.missing("vgg19", path)
 
 
 def read(path: Path) -> Table:

@@ -21,6 +21,7 @@ from .. import images
 from ..config.schema import Config
 from ..data.cache import center
 from ..data.datasets import EpochSampler, UnpairedCartoonDataset
+from ..data.download import weights_folder
 from ..data.image_folder import image_files
 from ..errors import InputError, naming
 from ..models.base import TrainableModel
@@ -44,7 +45,8 @@ class Experiment:
     Args:
         start: config, folder and checkpoint of the run.
         command: the command line, stored in weights files.
-        dry_run: whether only `summary` is needed; a missing VGG19 is then replaced by a random one of the same size.
+        dry_run: whether only `summary` is needed; nothing is then downloaded, and a missing VGG19 is replaced by a
+            random one of the same size.
 
     Raises:
         InputError: the data, VGG19 or the checkpoint do not fit, or the model cannot train in several processes.
@@ -66,7 +68,7 @@ class Experiment:
         self.data: UnpairedCartoonDataset = DATASETS.get(train.name)(**train.model_dump(exclude=NOT_FOR_DATASET))
         self.sample_photos = sample_photos(self.config, self.data)
         self.sampler = EpochSampler(
-            len(self.data), train.batch_size, self.config.epochs, self.config.seed, self.rank, self.ranks
+            len(self.data), train.batch_size, self.config.epochs or 1, self.config.seed, self.rank, self.ranks
         )
         if self.config.total_iters:
             self._set_total_iters(self.config.total_iters)
@@ -91,7 +93,7 @@ class Experiment:
         self.best: dict[str, float] = {}  # step and value of the best epoch
         self.last_checkpoint = "none"
         validate = self.config.validation
-        self.validation = Validation(validate) if validate and self.rank == 0 else None
+        self.validation = Validation(validate, dry_run) if validate and self.rank == 0 else None
         if start.state:
             self._restore(start)
         elif start.source:
@@ -215,8 +217,12 @@ class Experiment:
             lines.append(
                 f"cost        about {cost.flops / 1e9:,.1f} GFLOP per step, {cost.bytes / 1e6:,.0f} MB of memory"
             )
-        if self.missing_vgg and model.vgg:
-            lines.append(f"missing     VGG19, {self.missing_vgg}; all numbers are as if it were there")
+        missing = {self.missing_vgg} if self.missing_vgg and model.vgg else set()
+        if self.validation:
+            missing |= self.validation.missing
+        for file in sorted(missing):
+            verb = "downloads" if file.parent == weights_folder() else "needs"
+            lines.append(f"missing     {file}, which training {verb}; all numbers are as if it were there")
         return lines + [f"warning     {line}" for line in model.warnings()]
 
     def _epochs(self, steps: int) -> str:

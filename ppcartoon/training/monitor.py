@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import images
-from ..errors import OutputError
-from ..utils.files import atomic
+from ..utils.files import atomic, output_errors
 from ..utils.grid import contact_sheet
 
 METRICS = "metrics.jsonl"
@@ -43,11 +42,9 @@ class TrainingLogger:
 
     def __init__(self, folder: Path, step: int, visualdl: bool) -> None:
         self._folder = folder
-        try:
+        with output_errors(folder / METRICS):
             self.at_start = _cut_metrics(folder / METRICS, step)
             self._metrics = open(folder / METRICS, "a", encoding="utf-8")  # noqa: SIM115
-        except OSError as error:
-            raise OutputError(f"{folder / METRICS}: cannot be written ({error.strerror})") from error
         self._visualdl = None
         if visualdl:
             import visualdl as vdl
@@ -62,11 +59,9 @@ class TrainingLogger:
         Raises:
             OutputError: the file cannot be written, for example because the disk is full.
         """
-        try:
+        with output_errors(self._metrics.name):
             self._metrics.write(json.dumps({"step": step, **more, **values}) + "\n")
             self._metrics.flush()
-        except OSError as error:
-            raise OutputError(f"{self._metrics.name}: cannot be written ({error.strerror})") from error
         if self._visualdl:
             for name, value in values.items():
                 self._visualdl.add_scalar(tag(name), value, step)
@@ -149,11 +144,9 @@ def open_log(folder: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    try:
+    with output_errors(folder / "train.log"):
         folder.mkdir(parents=True, exist_ok=True)
         file = logging.FileHandler(folder / "train.log", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{folder / 'train.log'}: cannot be written ({error.strerror})") from error
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logging.raiseExceptions = False  # on a full disk the writer of metrics raises the error
     logging.getLogger("ppcartoon").addHandler(file)

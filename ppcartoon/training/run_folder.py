@@ -52,8 +52,8 @@ def locate(
         config_file: YAML; None for the config in the resumed run's folder.
         options: "a.b=value" each.
         resume: None for a new run; "auto" for the newest intact checkpoint of the config's run, or a new run if there
-            is none; a run's folder; or a checkpoint. With another `output_dir` than that run's, a new run there
-            continues from the checkpoint, and the other run stays as it is.
+            is none; a run's folder; or a checkpoint. If `output_dir` is another than that run's, or an option, and
+            leads to another folder, a new run there continues from the checkpoint, and the other run stays as it is.
         source: see `Start`; without `resume`. The run has no stage "init" unless an option sets its length.
         reads_only: whether nothing will be written, so that a new run may have the folder of an old one.
 
@@ -70,7 +70,8 @@ def locate(
         settings = loading.load(config_file or folder / CONFIG, options)
         name = config_file.stem if config_file else folder.resolve().name
         new_folder = Path(settings.output_dir).expanduser() / name
-        if settings.output_dir != loading.load(folder / CONFIG).output_dir and new_folder.resolve() != folder.resolve():
+        elsewhere = "output_dir" in _keys(options) or settings.output_dir != loading.load(folder / CONFIG).output_dir
+        if elsewhere and new_folder.resolve() != folder.resolve():
             return _branch(_resumed(settings, folder, options, checkpoint), new_folder)
     elif config_file is None:
         raise InputError("-c: name a config, for example configs/cartoonloss_shinkai.yaml")
@@ -91,10 +92,15 @@ def locate(
 
 def _set_init_steps(settings: Config, options: list[str], steps: int | None) -> None:
     """Sets the length of stage "init" in steps, unless an option sets it."""
-    keys = {option.partition("=")[0] for option in options}
+    keys = _keys(options)
     if "model.init_steps" not in keys:
         steps = None if "model.init_epochs" in keys else steps
         settings.model.init_steps = settings.lr_scheduler.init_steps = steps
+
+
+def _keys(options: list[str]) -> set[str]:
+    """The keys that options set."""
+    return {option.partition("=")[0] for option in options}
 
 
 def _resumed(settings: Config, folder: Path, options: list[str], checkpoint: Path | None) -> Start:

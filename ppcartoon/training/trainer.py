@@ -142,7 +142,7 @@ class Trainer:
             distances = validation.after(epoch, self.model, self.monitor, lambda: bool(self.stop))
         except OutputError:
             raise
-        except (InputError, MemoryError, OSError, RuntimeError) as error:  # the last three: Paddle, out of memory
+        except Exception as error:  # Paddle, NumPy and SciPy raise errors of many types
             reason = printable(" ".join(str(error).split())) or "not enough memory"
             log.warning(f"epoch {epoch} was not validated: {reason}")
             return
@@ -174,12 +174,17 @@ class Trainer:
         self.lock = run_folder.lock(folder)
         for partial in folder.rglob(".*.safetensors"):  # left by a killed process
             partial.unlink()
+        for note in self.notes:
+            log.info(note)
+        validation = self.experiment.validation
+        if validation:
+            validation.prepare()  # if it refuses a photo, the folder is unchanged, and the same command works again
         self._own_checkpoint()
         self.monitor = TrainingLogger(folder, self.model.steps, self.config.enable_visualdl)
         text = yaml.safe_dump(self.config.model_dump(), sort_keys=False, allow_unicode=True)
         with atomic(folder / run_folder.CONFIG) as temporary:
             temporary.write_text(text, encoding="utf-8")
-        for note in self.notes + run_folder.rename_later_checkpoints(folder / "checkpoints", self.model.steps):
+        for note in run_folder.rename_later_checkpoints(folder / "checkpoints", self.model.steps):
             log.info(note)
         for warning in self.model.warnings():
             log.warning(warning)
@@ -189,8 +194,7 @@ class Trainer:
             log.info("mixed precision has no effect on a CPU")
         code_block = f"    {text}".replace("\n", "\n    ")  # of Markdown, by indentation
         self.monitor.text(self.model.steps, "config", code_block)
-        if self.experiment.validation:
-            self.experiment.validation.prepare()
+        if validation:
             epoch, rest = divmod(self.model.steps, self.experiment.steps_per_epoch)
             if epoch and not rest and self.monitor.at_start.isdisjoint(self.config.validation.distances()):
                 self._validate(epoch)  # interrupted before

@@ -18,7 +18,7 @@ from ppgan.metrics.builder import build_metric
 from ..config.schema import Validate
 from ..data.image_folder import image_files
 from ..errors import naming
-from ..evaluation.features import Extractor, decoded_batches, folder_features
+from ..evaluation.features import Extractor, decoded_batches, folder_features, missing_file
 from ..models.base import TrainableModel
 from .monitor import TrainingLogger
 
@@ -30,18 +30,27 @@ class Validation:
 
     Args:
         settings: section `validate` of the config.
+        dry_run: whether nothing will be measured; then nothing is downloaded.
+
+    Attributes:
+        missing: in a dry run, the weights files of features that do not exist.
 
     Raises:
         InputError: a folder is missing or empty, or the features are unknown.
     """
 
-    def __init__(self, settings: Validate) -> None:
+    def __init__(self, settings: Validate, dry_run: bool = False) -> None:
         self.interval, self.batch_size = settings.interval, settings.batch_size
         self.folders = {"cartoon": Path(settings.cartoons).expanduser(), "content": Path(settings.photos).expanduser()}
         for key, folder in zip(("cartoons", "photos"), self.folders.values()):
             with naming(f"validate.{key}"):
                 image_files(folder)
-        self.metrics = {name: build_metric(metric.model_dump()) for name, metric in settings.metrics.items()}
+        wanted = settings.metrics.values()
+        files = [missing_file(metric.features, metric.weights_file) for metric in wanted] if dry_run else []
+        self.missing = {file for file in files if file}
+        self.metrics = {
+            name: build_metric(metric.model_dump()) for name, metric in settings.metrics.items() if not self.missing
+        }
         self.extractors = {metric.extractor for metric in self.metrics.values()}
 
     def prepare(self) -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import stat
+import sys
 import tempfile
 import threading
 import time
@@ -17,11 +18,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from ..errors import DiskFullError, InputError, OutputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 HOST = zlib.crc32(socket.gethostname().encode())  # containers have different names
-TEMPORARY = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{32}(\..*)?")  # host and process
+TEMPORARY = re.compile(r"\.([0-9a-f]{8})-(\d{1,9})-[0-9a-f]{32}(\..*)?")  # host and process
+CACHES = {"win32": "AppData/Local", "darwin": "Library/Caches"}  # in the home folder, by platform
+# In names of files on Windows: characters, the end, and devices.
+ILLEGAL = re.compile(r'[<>:"/\\|?*\0-\x1f]|[. ]$|^((con|prn|aux|nul|com\d|lpt\d)(\..*)?)?$', re.IGNORECASE)
 DAY = 86400  # seconds after which a temporary file of another machine or container is a leftover
 
 _cleaned: set[Path] = set()
@@ -29,11 +35,25 @@ _cleaning = threading.Lock()
 
 
 def cache_home() -> Path:
-    """~/.cache; for a user without a home folder, a folder of this user among the temporary files."""
+    """The user's cache folder; for a user without a home folder, a folder of this user among the temporary files."""
     try:
-        return Path.home() / ".cache"
+        return Path.home() / CACHES.get(sys.platform, ".cache")
     except RuntimeError:
-        return Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
+        user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""  # Windows has temporary files by user
+        return Path(tempfile.gettempdir()) / f"cache{user}"
+
+
+def is_legal_name(name: str) -> bool:
+    """Whether a file can have a name on Linux, macOS and Windows."""
+    return not ILLEGAL.search(name)
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a file or folder is hidden, by a dot in its name, or on Windows by an attribute."""
+    with suppress(OSError):
+        if getattr(path.lstat(), "st_file_attributes", 0) & stat.FILE_ATTRIBUTE_HIDDEN:
+            return True
+    return path.name.startswith(".")
 
 
 @contextmanager
@@ -42,23 +62,37 @@ def atomic(path: Path) -> Iterator[Path]:
 
     Raises:
         OutputError: the file or its folder cannot be written; a DiskFullError if there is no space.
-        InputError: the name is too long, or that of a folder.
+        InputError: the name is too long, or that of a folder; or see `replace`.
     """
     temporary = None
+    with output_errors(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = _temporary(path)
+            yield temporary
+            replace(temporary, path)
+        except FileExistsError as error:
+            raise OutputError(f"{path.parent}: a file is there, where a folder is needed") from error
+        finally:
+            if temporary:
+                remove(temporary)
+
+
+def replace(temporary: Path, path: Path) -> None:
+    """Renames a file, also over an existing one.
+
+    Raises:
+        InputError: the existing file cannot be replaced, on Windows because a program has it open; the message names
+            the file beside it that has the new content.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(path)
-        yield temporary
         os.replace(temporary, path)
-    except FileExistsError as error:
-        raise OutputError(f"{path.parent}: a file is there, where a folder is needed") from error
-    except OSError as error:
-        kind = DiskFullError if error.errno in FULL else OutputError
-        kind = InputError if error.errno in (errno.ENAMETOOLONG, errno.EISDIR) else kind
-        raise kind(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        if temporary:
-            _remove(temporary)
+    except PermissionError as error:
+        new = path.with_name(f"{path.stem}.new{path.suffix}")
+        os.replace(temporary, new)
+        raise InputError(
+            f"{path}: cannot be replaced, perhaps because another program has it open; the new file is {new}"
+        ) from error
 
 
 @contextmanager
@@ -68,18 +102,32 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     Raises:
         OutputError: it cannot be made.
     """
-    try:
+    with output_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
         folder = _temporary(parent / "folder")
         folder.mkdir()
-    except OSError as error:
-        raise OutputError(f"{parent}: cannot be written ({error.strerror or error})") from error
     try:
         yield folder
     finally:
-        _remove(folder)
+        remove(folder)
         with suppress(OSError):
             parent.rmdir()
+
+
+@contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Raises errors of the system in the block, which writes to `path`, as errors that name it.
+
+    Raises:
+        OutputError: it cannot be written; a DiskFullError if there is no space.
+        InputError: the name is too long, or that of a folder.
+    """
+    try:
+        yield
+    except OSError as error:
+        kind = DiskFullError if error.errno in FULL else OutputError
+        kind = InputError if error.errno in (errno.ENAMETOOLONG, errno.EISDIR) else kind
+        raise kind(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def _temporary(path: Path) -> Path:
@@ -98,19 +146,12 @@ def remove_leftovers(folder: Path) -> None:
         for path in folder.iterdir():
             match = TEMPORARY.fullmatch(path.name)
             if match and (_is_gone(int(match[2])) if int(match[1], 16) == HOST else _is_old(path)):
-                _remove(path)
+                remove(path)
 
 
 def _is_gone(process: int) -> bool:
-    if process == os.getpid():  # of an earlier process of this number: this one has written nothing in the folder yet
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return False
+    # With our number: of an earlier process, since this one has written nothing in the folder yet.
+    return process == os.getpid() or not psutil.pid_exists(process)
 
 
 def _is_old(path: Path) -> bool:
@@ -119,7 +160,8 @@ def _is_old(path: Path) -> bool:
     return False
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Removes a file or folder if that is possible."""
     with suppress(OSError):
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 PR_SET_PDEATHSIG = 1
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # that stop a program; Windows lacks SIGHUP, only it has SIGBREAK
+STOPS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 
 
 class Stop:
@@ -39,7 +41,7 @@ def time_of_stop() -> float:
 
 @contextmanager
 def graceful_interrupt(on_first: Callable[[], None] = lambda: None) -> Iterator[Stop]:
-    """Within the block Ctrl-C, SIGTERM and SIGHUP only set the yielded flag; a second Ctrl-C acts as usual.
+    """Within the block Ctrl-C and the others of `STOPS` only set the yielded flag; a second Ctrl-C acts as usual.
 
     Launchers may send SIGTERM twice, so a second one does not abort the shutdown. Outside the main thread signals are
     not handled. A SIGHUP that is ignored, as under nohup, stays ignored.
@@ -59,9 +61,8 @@ def graceful_interrupt(on_first: Callable[[], None] = lambda: None) -> Iterator[
             stop.number, stop.time = number, time.monotonic()
             on_first()
 
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
+    always = (signal.SIGINT, signal.SIGTERM)
+    numbers = [number for number in STOPS if number in always or signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in numbers}
     _latest = stop
     try:
@@ -81,7 +82,7 @@ def signal_when_parent_ends(number: int) -> None:
 def start_worker(_: int) -> None:
     """Initializes a data loader worker: it ends with its parent and ignores signals to the process group."""
     signal_when_parent_ends(signal.SIGKILL)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -44,5 +44,6 @@ def cartoonize(
     if deflicker:
         from .deflicker import Deflicker
 
-        return pipeline.process(source, target, Deflicker(predictor), options)
+        smooth = Deflicker(predictor)
+        return pipeline.process(source, target, smooth.draw, options, finish=smooth.finish)
     return pipeline.process(source, target, lambda rgb, time: predictor(rgb), options)

@@ -22,6 +22,7 @@ from .writer import EncodedWriter, besides_frames, left_out
 GIF_TIME_BASE = Fraction(1, 100)
 GIF_MIN_DELAY = 2  # hundredths of a second between frames: viewers take less for ten
 HAS_TRANSPARENT, DISPOSAL, TO_BACKGROUND = 0b00001, 0b11100, 0b01000  # flags of a GIF frame; the last two: its end
+ALPHA = 0x10  # flag of a WebP file with transparency
 UNUSED = 255  # color of opaque frames, since one is reserved
 
 
@@ -135,7 +136,7 @@ class WebpWriter(_AnimationWriter):
         return filter_chain(frame, ("format", "bgra"))
 
     def adjust(self, packet: av.Packet) -> None:
-        """Corrects the duration of the last frame, which libwebp guesses; the packet is the whole file."""
+        """Corrects what libwebp guesses: the last frame's duration, and whether there is alpha, in the whole file."""
         data, at, last, total = bytearray(packet), 12, 0, 0
         while at < len(data):
             kind, size = struct.unpack_from("<4sI", data, at)
@@ -145,6 +146,7 @@ class WebpWriter(_AnimationWriter):
             at += 8 + size + size % 2
         if last:
             data[last : last + 3] = (self.end - before).to_bytes(3, "little")
+            data[20] |= ALPHA * self.alpha  # libwebp omits it if each frame is opaque, on a transparent canvas
             packet.update(bytes(data))
 
 

@@ -110,6 +110,8 @@ class VideoClip:
             found.append(f"{reader.broken} damaged pieces skipped, the rest is kept")
         if gaps := self._gaps(damaged=True):
             found.append(f"damaged, without frames for {_show_gaps(gaps)}; the rest is kept")
+        if reader.is_cut:
+            found.append("truncated, its last frame may be incomplete")
         end = min(reader.stream_duration or 0, self.time_range.start + self.time_range.duration - reader.offset)
         if reader.decoded_until < end - TOLERANCE:
             until, total = show_time(reader.decoded_until), show_time(reader.stream_duration)

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
+from ..utils.libraries import needs
 
 if TYPE_CHECKING:
     from ..inference.predictor import CartoonPredictor
 
-try:
+with needs("videos"):
     import cv2
-except ModuleNotFoundError as error:
-    raise InputError('videos need OpenCV: pip install "ppcartoon[video]"') from error
 
 TIME_CONSTANT = 0.5  # seconds, of the exponential decay with which LN statistics follow the video between cuts
 MIN_UPDATE = 0.15  # smallest share of new LN statistics; below it they are reused, which is faster than measuring
@@ -67,12 +65,17 @@ class Deflicker:
         Raises:
             InputError: the frame is too large for this machine's memory.
         """
+        return self.finish(self.draw(frame, time), frame)
+
+    def draw(self, frame: np.ndarray, time: float) -> np.ndarray:
+        """The first part of a call, which needs the frames in order; returns RGB uint8 [h, w, 3], not yet enlarged.
+
+        Raises:
+            InputError: the frame is too large for this machine's memory.
+        """
         if self._predictor.working_size == "auto":
             self._predictor = self._predictor.replace(working_size=self._predictor.choose_size([frame]))
-        return self._predictor.finish(self._deflickered(self._predictor.reduce(frame), time), frame)
-
-    def _deflickered(self, frame: np.ndarray, time: float) -> np.ndarray:
-        """The cartoon of a frame at the working size, RGB uint8 [h, w, 3]."""
+        frame = self._predictor.reduce(frame)
         gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         before, self._gray = self._gray, gray
         change = 1.0 if before is None or before.shape != gray.shape else _change(before, gray)
@@ -86,6 +89,10 @@ class Deflicker:
             return cartoon
         self._cartoon = self._average(np.float32(cartoon), before, gray)
         return np.uint8(self._cartoon + 0.5)
+
+    def finish(self, cartoon: np.ndarray, frame: np.ndarray) -> np.ndarray:
+        """The second part: enlarges what `draw` returned to its frame; may run in another thread."""
+        return self._predictor.finish(cartoon, frame)
 
     def _average(self, cartoon: np.ndarray, before: np.ndarray, gray: np.ndarray) -> np.ndarray:
         """Averages the cartoon with the previous one where the gray frames, uint8 [H, W], agree; float32 [H, W, 3]."""

@@ -53,16 +53,23 @@ def choose_codec(target: Path, name: str | None, crf: int | None) -> Codec:
 
     Args:
         target: the file; its suffix selects the container.
-        name: a key of `CODECS`; None for the default of the container.
+        name: a key of `CODECS`; None for the default of the container: the first of its codecs that FFmpeg can encode
+            here. Builds of FFmpeg without code under the GPL have neither H.264 nor H.265.
         crf: quality, 0 is the best; None for the default of the codec.
 
     Raises:
-        InputError: the container cannot hold the codec, or the crf is out of range.
+        InputError: the container cannot hold the codec, FFmpeg cannot encode it here, or the crf is out of range.
     """
+    from av.codec import codecs_available
+
     muxer, names = MUXERS[target.suffix.lower()]
-    name = name or names[0]
+    possible = [each for each in names if CODECS[each].encoder in codecs_available]
+    name = name or (possible or names)[0]
     if name not in names:
         raise InputError(f"{target}: {muxer} holds {' or '.join(names)}, not {name}; choose another --codec")
+    if name not in possible:
+        other = f"; use --codec {' or '.join(possible)}" if possible else ""
+        raise InputError(f"{target}: FFmpeg has no encoder {CODECS[name].encoder} here{other}")
     codec = CODECS[name]
     if muxer == "mp4":  # which has no transparency
         codec = codec._replace(alpha=None)

@@ -111,7 +111,7 @@ class MediaFile:
                 self._file.seek(0)
                 self._container = self._open(max_pixels=str(self._max_pixels))
             except (av.FFmpegError, OSError) as error:
-                if kind := _reference(path):
+                if kind := reference(path):
                     raise InputError(f"{path}: {kind}; it refers to other files, which are not opened") from error
                 raise InputError(f"{path}: not a video that FFmpeg can read ({error.strerror})") from error
             opened.pop_all()
@@ -173,7 +173,7 @@ def _refuse(url: str, flags: int, options: dict[str, str]) -> None:
     raise _Ended from InputError("refers to another file, which is not opened")
 
 
-def _reference(path: Path) -> str:
+def reference(path: Path) -> str:
     """What a file is that refers to other files, by its start; empty for other files."""
     with suppress(OSError), open(path, "rb") as file:
         head = file.read(HEAD)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,7 +17,8 @@ from tqdm import tqdm
 
 from ..errors import InputError, Interrupted, naming
 from ..images import WRITABLE, Picture, animated_format, side_by_side
-from ..utils.files import atomic
+from ..utils.files import atomic, remove, replace
+from ..utils.libraries import needs
 from ..utils.signals import Stop, graceful_interrupt
 from ..utils.threads import prefetch, write_behind
 from ..utils.timecode import show_time
@@ -27,15 +27,14 @@ from .formats import ANIMATED_ENDINGS, ENDINGS, MUXERS, choose_codec, is_pattern
 if TYPE_CHECKING:
     from ..inference.predictor import CartoonPredictor
 
-try:
+with needs("videos"):
     from av import FFmpegError
 
     from .animations import ApngWriter, GifWriter, WebpWriter
     from .clips import AnimatedImage, Clip, ImageSequence, TimeRange, VideoClip, reduced
     from .media import MAX_MEGAPIXELS
+    from .reader import Frame
     from .writer import FrameWriter, ImageSequenceWriter, VideoWriter
-except ModuleNotFoundError as error:
-    raise InputError('videos need PyAV: pip install "ppcartoon[video]"') from error
 
 SAMPLE = 8  # frames from which the working size of a video is chosen
 MEASURED = 4  # frames after which the time for all is estimated, by the fastest: some of them prepare the network
@@ -105,6 +104,7 @@ def process(
     cartoonize_frame: Callable[[np.ndarray, float], np.ndarray],
     options: VideoOptions | None = None,
     describe: Callable[[Estimate], str] | None = None,
+    finish: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda cartoon, frame: cartoon,
 ) -> VideoReport:
     """Cartoonizes a video, with its audio and timestamps, and shows a progress bar.
 
@@ -116,9 +116,11 @@ def process(
             frames/%05d.png.
         target: .mp4, .m4v, .mov, .mkv, .webm, .gif, .webp, .png or .apng, or numbered images; its folder is created.
         cartoonize_frame: called in this thread, in order of time, with a frame, RGB uint8 [H, W, 3], and its time in
-            seconds from `options.start`; returns a cartoon of the same shape.
+            seconds from `options.start`; returns its cartoon, or what `finish` turns into it.
         options: see `VideoOptions`.
         describe: called after the first frames; returns a line that is written to standard error.
+        finish: called in another thread, meanwhile, with what `cartoonize_frame` returned and the frame; returns a
+            cartoon of the frame's shape.
 
     Raises:
         InputError: the source cannot be read, contains no frames, or the options do not fit; nothing is written.
@@ -128,7 +130,7 @@ def process(
     options = options or VideoOptions()
     _check(target, options)
     with (
-        _open_clip(source, options) as clip,
+        open_clip(source, options) as clip,
         tqdm(total=clip.frame_count, desc=source.name, unit="frame", disable=None) as bar,
     ):
 
@@ -136,7 +138,7 @@ def process(
             bar.write("stopping after this frame; press Ctrl-C once more to discard the output", file=sys.stderr)
 
         with graceful_interrupt(announce) as stop:
-            report = _run(clip, source, target, cartoonize_frame, options, stop, bar, describe)
+            report = _run(clip, source, target, cartoonize_frame, options, stop, bar, describe, finish)
     if stop:
         raise Interrupted(f"{target}: stopped after its last frame; it is complete", stop.number)
     return report
@@ -150,7 +152,7 @@ def with_fixed_size(predictor: CartoonPredictor, source: Path, options: VideoOpt
     """
     if predictor.working_size != "auto":
         return predictor
-    with _open_clip(source, options) as clip:
+    with open_clip(source, options) as clip:
         frames = list(clip.sample(SAMPLE))
     return predictor.replace(working_size=predictor.choose_size(frames)) if frames else predictor
 
@@ -168,7 +170,12 @@ def _check(target: Path, options: VideoOptions) -> None:
         raise InputError(f"{target}: unknown video format; use {endings}, or numbered images like %05d.png")
 
 
-def _open_clip(source: Path, options: VideoOptions) -> Clip:
+def open_clip(source: Path, options: VideoOptions) -> Clip:
+    """The time range of a source that `process` reads.
+
+    Raises:
+        InputError: the source cannot be read.
+    """
     time_range = TimeRange(options.start, float("inf") if options.duration is None else options.duration)
     rate = options.fps and Fraction(options.fps).limit_denominator(1001)
     if is_pattern(source):
@@ -209,10 +216,10 @@ def _open_writer(clip: Clip, source: Path, target: Path, options: VideoOptions, 
             saved = target
             if temporary:
                 saved = partial(target)
-                os.replace(temporary, saved)
+                replace(temporary, saved)
             message = f"{saved}: stopped at {show_time(writer.until)}; the part up to there was saved"
             raise Interrupted(message, stop.number)
-    partial(target).unlink(missing_ok=True)
+    remove(partial(target))
 
 
 def _run(
@@ -224,10 +231,19 @@ def _run(
     stop: Stop,
     bar: tqdm,
     describe: Callable[[Estimate], str] | None,
+    finish: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> VideoReport:
     count, existing, seconds, ends = 0, 0, 0.0, []
     with _open_writer(clip, source, target, options, stop) as writer:
-        with write_behind(writer.write) as write, prefetch(reduced(clip.frames(), options.max_size)) as frames:
+
+        def finish_and_write(item: tuple[np.ndarray, Frame]) -> None:
+            drawn, frame = item
+            cartoon = Picture(finish(drawn, frame.rgb), frame.alpha)
+            if options.side_by_side:
+                cartoon = side_by_side(Picture(frame.rgb, frame.alpha), cartoon)
+            writer.write(frame._replace(rgb=cartoon.rgb, alpha=cartoon.alpha))
+
+        with write_behind(finish_and_write) as write, prefetch(reduced(clip.frames(), options.max_size)) as frames:
             for frame in frames:
                 if stop:
                     break
@@ -238,11 +254,8 @@ def _run(
                     continue
                 count += 1
                 with naming(source):
-                    rgb = cartoonize_frame(frame.rgb, frame.time)
-                cartoon = Picture(rgb, frame.alpha)
-                if options.side_by_side:
-                    cartoon = side_by_side(Picture(frame.rgb, frame.alpha), cartoon)
-                write(frame._replace(rgb=cartoon.rgb, alpha=cartoon.alpha))
+                    drawn = cartoonize_frame(frame.rgb, frame.time)
+                write((drawn, frame))
                 if count <= MEASURED:
                     ends.append(perf_counter())
                 if count == MEASURED and describe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -89,6 +90,7 @@ class VideoReader:
         broken: number of packets and frames so far that could not be decoded and were skipped.
         gaps: damaged or long parts so far without frames.
         corrected: number of frames so far whose stored times did not rise.
+        is_cut: whether it is a GIF that ends within a frame.
         has_alpha: whether its format has transparency, which need not be used.
 
     Raises:
@@ -128,10 +130,13 @@ class VideoReader:
         self._first, self.offset, self.decoded_until = starts[0], starts[0] - min(starts), 0.0
         self.gaps: list[Gap] = []
         self.corrected = 0
+        self.is_cut = self._container.format.name == "gif" and _ends_in_a_block(self.path)
         self._damages: list[float] = []  # times at which a part of the file cannot be read
         self._contiguous = self._container.format.name in CONTIGUOUS
         self._in_file_order = bool(self._stream.codec_context.has_b_frames)
         self.stream_duration = _stream_duration(self._stream, self._first)
+        if self._container.format.name == "avi" and self._stream.frames:  # of a truncated file, FFmpeg estimates it
+            self.stream_duration = float(self._stream.frames * self._stream.time_base)
         duration = (self._container.duration or 0) / av.time_base
         self.duration = self.stream_duration or duration or None
         self.rate = self._stream.average_rate or self._stream.codec_context.framerate or Fraction(25)
@@ -287,6 +292,25 @@ def _stream_duration(stream: av.VideoStream, first: float) -> float | None:
     with suppress(ValueError):  # the tag is the time at which the stream ends
         return max(0.0, parse_time(stream.metadata.get("DURATION", "")) - first) or None
     return None
+
+
+def _ends_in_a_block(path: Path) -> bool:
+    """Whether a GIF ends before its last block does; FFmpeg then returns an incomplete frame without an error."""
+    with open(path, "rb") as file:
+
+        def skip_colors(flags: int) -> None:
+            file.seek((6 << (flags & 7)) * (flags >> 7), os.SEEK_CUR)
+
+        skip_colors(file.read(13).ljust(13)[10])
+        while (kind := file.read(1)) in (b"!", b","):  # an extension, a frame
+            if kind == b",":
+                skip_colors(file.read(9).ljust(9)[8])
+            file.seek(1, os.SEEK_CUR)
+            while (length := file.read(1)) > b"\0":
+                file.seek(length[0], os.SEEK_CUR)
+            if not length:
+                return True
+        return False
 
 
 def _duration(frame: av.VideoFrame) -> float:

@@ -120,8 +120,10 @@ class Guard:
         return None
 
     def _in_folder(self, path: object) -> bool:
-        """Whether a path is inside the folder after links and dots are resolved."""
-        return isinstance(path, str) and "\0" not in path and Path(path).resolve().is_relative_to(self.folder)
+        """Whether a path is inside the folder, also after links and dots are resolved."""
+        if not isinstance(path, str) or "\0" in path or not Path(path).is_relative_to(self.folder):
+            return False  # not even looked up: on Windows a path may name another machine
+        return Path(path).resolve().is_relative_to(self.folder)
 
     async def _read(self, receive: Receive) -> tuple[Receive, tuple[int, str] | None]:
         """Reads a small body and checks the files that it names; returns a `receive` that repeats it, and a refusal."""

@@ -186,7 +186,6 @@ class Studio:
                 not exist; or a number is out of range.
         """
         from ..video import pipeline
-        from ..video.clips import TimeRange, VideoClip
         from ..video.deflicker import Deflicker
         from ..video.media import MAX_MEGAPIXELS
 
@@ -194,26 +193,26 @@ class Studio:
         predictor = self._checked(file, style, size, VIDEO_SIZES, working_size)
         predictor = predictor.replace(keep_colors=keep_colors, strength=strength)
         megapixels = min(self.limits.megapixels, MAX_MEGAPIXELS)
-        with VideoClip(file, TimeRange(0, self.limits.seconds), megapixels) as clip:
-            (width, height), total = clip.reader.size, clip.frame_count
-        done = 0
+        options = pipeline.VideoOptions(duration=self.limits.seconds, max_size=int(size), max_megapixels=megapixels)
+        with pipeline.open_clip(file, options) as clip:
+            total = clip.frame_count
+        done, used = 0, 0
 
         def cartoonize(frame: np.ndarray, time: float) -> np.ndarray:
-            nonlocal done
+            nonlocal done, used
             self._check_open()
             if done == MAX_FPS * self.limits.seconds:
                 raise InputError(f"more than {MAX_FPS} frames per second, the limit of this page")
             done += 1
             on_progress(done, total)
-            return deflicker(frame, time)
+            used = max(used, *reduced(*frame.shape[:2], predictor.working_size))
+            return deflicker.draw(frame, time)
 
-        options = pipeline.VideoOptions(duration=self.limits.seconds, max_size=int(size), max_megapixels=megapixels)
         with self._working(self._work):
             predictor = pipeline.with_fixed_size(predictor, file, options)
             deflicker = Deflicker(predictor)
             target = self._new(f"{file.stem}_cartoon.mp4")
-            report = pipeline.process(file, target, cartoonize, options)
-        used = max(reduced(*reduced(height, width, int(size)), predictor.working_size))
+            report = pipeline.process(file, target, cartoonize, options, finish=deflicker.finish)
         remarks = [
             f"{report.frames} frames, {report.seconds:.1f} s, working size {used}",
             *report.warnings,

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ppcartoon import CartoonPredictor
 from ppcartoon.cli import infer
+from ppcartoon.inference import batch
 from tests.helpers.samples import FIXTURES, photo
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -232,7 +233,7 @@ def test_failure_of_all_sample_photos_gives_no_traceback(run, monkeypatch):
 def test_sample_photos_without_scikit_image_give_one_line_on_what_to_install(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
     code, _, err = run()
-    assert code == 2 and 'pip install "ppcartoon[demo]"' in err and err.count("\n") == 1
+    assert code == 2 and "for the sample photos: pip install scikit-image" in err and err.count("\n") == 1
 
 
 def finished():
@@ -281,6 +282,19 @@ def test_replaced_cartoons_are_counted(run):
     assert run("photos/0.png")[0] == 0
     code, out, _ = run("photos")
     assert code == 0 and out.startswith("3 cartoons in output, 1 replaced; ")
+
+
+def test_cartoon_that_another_program_deletes_during_a_run_is_not_counted_as_replaced(run, monkeypatch):
+    run("photos")
+
+    def delete_instead(predictor, jobs, options):
+        for job in jobs:
+            job.target.unlink()
+        return 0
+
+    monkeypatch.setattr(batch, "cartoonize_files", delete_instead)
+    code, out, _ = run("photos")
+    assert code == 0 and out.startswith("3 cartoons in output; ")
 
 
 def test_flags_that_change_nothing_are_named(run):

@@ -127,6 +127,11 @@ def test_video_becomes_numbered_images_and_numbered_images_become_a_video(run):
         assert video.streams.video[0].frames == 4 and video.streams.video[0].average_rate == 10
 
 
+def test_flags_of_encoders_and_of_numbered_images_are_named_where_they_change_nothing(run):
+    code, _, err = run("videos/a.mp4", "-o", "a.gif", "--codec", "vp9", "--crf", "9", "--fps", "3", "--start", "0.1")
+    assert code == 0 and err.startswith("ppcartoon: --codec, --crf, --fps: no effect on these inputs\n")
+
+
 def test_damaged_video_and_audio_file_are_reported_and_the_rest_is_cartoonized(run):
     Image.fromarray(photo(24, 32)).save("videos/b.png")
     Path("videos/c.mp4").write_bytes(Path("videos/a.mp4").read_bytes()[:300])
@@ -170,15 +175,15 @@ def test_invalid_options_are_reported_and_nothing_is_written(run, arguments, mes
     assert outputs() == [] and not set(outputs(".")) - {"videos", "output"}
 
 
-@pytest.mark.parametrize("library, name", [("av", "PyAV"), ("cv2", "OpenCV")])
-def test_missing_library_is_one_line_that_says_what_to_install(run, monkeypatch, library, name):
+@pytest.mark.parametrize("library, package", [("av", "av"), ("cv2", "opencv-python-headless")])
+def test_missing_library_is_one_line_that_says_what_to_install(run, monkeypatch, library, package):
     for module in ("video", *(f"video.{name}" for name in ("clips", "writer", "pipeline", "audio", "deflicker"))):
         monkeypatch.delitem(sys.modules, f"ppcartoon.{module}", raising=False)
     monkeypatch.delattr(ppcartoon, "video", raising=False)
     monkeypatch.setitem(sys.modules, library, None)
     code, _, err = run("-i", "videos/a.mp4")
     assert code == 2 and err.count("\n") == 1
-    assert name in err and 'pip install "ppcartoon[video]"' in err
+    assert err == f"ppcartoon: {library} is not installed; for videos: pip install {package}\n"
 
 
 def test_skip_existing_keeps_existing_cartoons(run):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ppcartoon.cli import common, main
-from ppcartoon.errors import InputError, Interrupted
+from ppcartoon.errors import DiskFullError, InputError, Interrupted
 from tests.helpers import videos
 from tests.helpers.samples import photo
 from tests.helpers.training_runs import ROOT
@@ -133,16 +133,23 @@ def raising(error):
         (lambda: 0, 0, ""),
         (lambda: 1, 1, ""),
         (raising(InputError("a.png: damaged")), 2, "p: a.png: damaged\n"),
-        (raising(OSError(28, "No space left on device", "a.png")), 2, "No space left on device"),
-        (raising(ModuleNotFoundError(name="av")), 2, "p: av is not installed; this needs: pip install av\n"),
+        (raising(OSError(5, "Input/output error", "a.png")), 2, "Input/output error"),
+        (raising(OSError(28, "No space left on device", "a.png")), 1, "No space left on device"),
+        (raising(DiskFullError("a.png: no space")), 1, "p: a.png: no space\n"),
+        (
+            raising(ModuleNotFoundError(name="absent.part")),
+            2,
+            "p: absent is not installed; for videos: pip",
+        ),
         (raising(ImportError("libx: cannot allocate")), 2, "p: a library cannot be loaded: libx: cannot allocate\n"),
         (raising(MemoryError()), 2, "p: not enough memory\n"),
+        (raising(RuntimeError("can't start new thread")), 2, "p: not enough memory, or too many threads\n"),
         (raising(KeyboardInterrupt()), 130, "p: interrupted; continue\n"),
         (raising(Interrupted("stopped at 3", signal.SIGTERM)), 143, "p: stopped at 3\n"),
         (lambda: os.kill(os.getpid(), signal.SIGTERM), 143, "p: interrupted; continue\n"),
     ],
 )
 def test_each_end_has_its_code_and_at_most_one_line(capsys, handlers, end, code, said):
-    assert common.run("p", end, "pip install av", "; continue") == code
+    assert common.run("p", end, "videos", "; continue") == code
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == bool(said)

@@ -89,6 +89,14 @@ def test_other_options_for_a_finished_video_are_one_line(video, tmp_path):
     assert replaced.returncode == 0 and len(pictures(tmp_path / "out")) == 5
 
 
+def test_several_videos_and_a_folder_that_cannot_be_written_are_one_line(video, tmp_path):
+    (tmp_path / "out").touch()
+    other = tmp_path / "other.mkv"
+    other.write_bytes(video.read_bytes())
+    done = call(video, other, "-o", tmp_path / "out")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize("where", ["a file is there", "a damaged database is there"])
 def test_a_folder_that_cannot_be_used_is_one_line(video, tmp_path, where):
     folder = tmp_path / "out"

@@ -10,11 +10,14 @@ import termios
 
 import paddle
 import pytest
+import yaml
 
 from ppcartoon.cli import train
+from ppcartoon.data import download
 from ppcartoon.training import checkpoints, device
 from ppcartoon.utils import machine
 from tests.helpers import training_runs
+from tests.helpers.folders import drawn
 
 pytestmark = pytest.mark.slow
 
@@ -62,9 +65,26 @@ def test_dry_run_names_device_and_missing_vgg19_and_counts_all_else(tmp_path, ca
     whole, without = lines
     assert whole[0] == f"device      CPU, {machine.cpu_name()}, Paddle {paddle.__version__}, float32"
     assert [line for line in without if line not in whole] == [
-        f"missing     VGG19, {missing}; all numbers are as if it were there"
+        f"missing     {missing}, which training needs; all numbers are as if it were there"
     ]
     assert set(whole) < set(without) and any(line.startswith("cost ") for line in without)
+
+
+def test_dry_run_names_the_weights_files_that_training_would_download_and_downloads_none(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    path, root = training_runs.write_config(tmp_path), drawn(tmp_path / "data", photos=3, cartoons=3)
+    section = {"interval": 1, "batch_size": 3, "photos": str(root / "photos"), "cartoons": str(root / "cartoons")}
+    section["metrics"] = {"kid": {"name": "CartoonKID"}, "fid": {"name": "CartoonFID"}}
+    path.write_text(path.read_text() + yaml.safe_dump({"validate": section}))
+    assert train.main(["-c", str(path), "-o", "model.vgg_path=null", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    folder = tmp_path / "home/.cache/ppgan"
+    assert [line for line in lines if line.startswith("missing ")] == [
+        f"missing     {folder / download.SOURCES[name].name}, which training downloads; all numbers are as if it were "
+        "there"
+        for name in ("inception", "vgg19")
+    ]
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

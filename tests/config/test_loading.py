@@ -94,6 +94,7 @@ def test_seed_and_decay_fill_in_the_keys_that_depend_on_them():
         ("lr_scheduler.learning_rate=2e-4", "got '2e-4'; YAML reads this as text: write 2e-4 as 0.0002"),
         ("epochs=0", "epochs: input should be greater than or equal to 1, got 0"),
         ("epochs=1.5", "epochs: "),
+        ("epochs=null", "epochs: null needs total_iters"),
         ("epochs=1", "model.init_epochs 2 is more than epochs 1"),
         ("model=3", "model: input should be a valid dictionary"),
         ("model.gan_mode=hinge", "model.gan_mode: input should be 'vanilla', 'saturating' or 'lsgan', got 'hinge'"),
@@ -201,6 +202,7 @@ def nested(first, follow):
         "epochs: !!timestamp x",
         "epochs: !!int ''",
         "epochs: !!bool x",
+        'output_dir: "a\\0b"',
         "epochs: " + "[" * 5000,
         "- 1\n" * 20_000,
     ],
@@ -234,7 +236,7 @@ def test_base_is_a_regular_file_of_at_most_a_megabyte_and_not_far_away(tmp_path)
         "large": "larger than such a file can be",
         "loop": "loop: ",
         "'a\\0b'": "No such file",
-        '"a\\0b"': "embedded null byte",
+        '"a\\0b"': "a value with a null character",
         "0.yaml": "more than 20 files follow each other",
     }
     for base, reason in reasons.items():
@@ -255,6 +257,13 @@ def test_binary_files_and_folders_are_refused(tmp_path):
             loading.load(path)
 
 
+@pytest.mark.parametrize("epochs", ["1", "null", "40"])
+def test_total_iters_takes_the_place_of_epochs(epochs):
+    c = loading.load(CONFIGS / "cartoonloss_base.yaml", ["total_iters=5", f"epochs={epochs}"])
+    assert c.epochs is None and c.total_iters == 5  # ppgan's trainer uses total_iters only with null
+    assert loading.check(c.model_dump(), "a test") == c
+
+
 def test_invalid_value_under_an_old_key_names_the_current_key():
     tree = loading.load(CONFIGS / "cartoonloss_base.yaml").model_dump()
     tree["optimizer"]["optimizer_D"]["rate"] = -1
@@ -263,11 +272,12 @@ def test_invalid_value_under_an_old_key_names_the_current_key():
         loading.check(tree, "saved")
 
 
-def test_config_for_ppgan_has_the_folders_of_validate_as_its_test_data():
+@pytest.mark.parametrize("config", ["cartoonloss_base.yaml", "demo.yaml"])
+def test_config_for_ppgan_has_the_folders_of_validate_as_its_test_data(config):
     metric = "{name: CartoonKID, features: inception}"
     section = f"validate={{interval: 1, photos: p, cartoons: c, batch_size: 3, metrics: {{kid: {metric}}}}}"
-    tree = loading.load(CONFIGS / "cartoonloss_base.yaml", [section]).for_ppgan()
+    tree = loading.load(CONFIGS / config, [section]).for_ppgan()
     test, train = tree["dataset"]["test"], tree["dataset"]["train"]
     assert [test[key] for key in ("dataroot", "photos", "cartoons", "batch_size")] == [".", "p", "c", 3]
-    assert test.keys() == train.keys() and test["size"] == train["size"]
+    assert test["name"] == "UnpairedCartoonDataset" and test["size"] == train["size"]
     assert loading.check(tree, "a test").for_ppgan() == tree

@@ -76,7 +76,14 @@ def test_a_folder_without_a_data_set_is_one_line(root, capsys):
 
 
 def test_check_says_what_is_left_out_what_is_enlarged_and_what_is_few(root, capsys):
-    for name in ("photos/2023/a.png", "photos/2024/b.png", "photos/.hidden/c.png", "cartoons/more/d.png"):
+    for name in (
+        "photos/2023/a.png",
+        "photos/a.json",
+        "photos/@eaDir/a.png",
+        "photos/2024/b.png",
+        "photos/.hidden/c.png",
+        "cartoons/more/d.png",
+    ):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_bytes((root / "photos/0.png").read_bytes())
     for name in ("a.txt", "b.JXL", "c.jxl", ".d.txt"):

@@ -15,7 +15,7 @@ import pytest
 
 from ppcartoon.data.keyframe_store import FILE, open_store
 from ppcartoon.data.keyframes import extract
-from ppcartoon.errors import InputError, OutputError
+from ppcartoon.errors import DiskFullError, InputError, OutputError
 from tests.helpers import videos
 
 ROOT = Path(__file__).parents[2]
@@ -217,6 +217,13 @@ def test_a_second_process_in_the_same_folder_is_refused(twenty, tmp_path):
         store.begin("other.mkv", {})
         assert refusal(twenty, tmp_path / "out") == f"{tmp_path / 'out'}: another process is writing to it"
     assert extract(twenty, tmp_path / "out", **OPTIONS).counts["kept"] == 12
+
+
+@pytest.mark.parametrize("reason, kind", [("database or disk is full", DiskFullError), ("disk I/O error", OutputError)])
+def test_a_full_disk_is_told_from_other_errors_of_the_database(tmp_path, reason, kind):
+    with pytest.raises(OutputError, match=f"sqlite: cannot be written \\({reason}\\)") as caught, open_store(tmp_path):
+        raise sqlite3.OperationalError(reason)
+    assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize("name", ["out", "out/below"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
+from google.protobuf.message import EncodeError
 
 from ppcartoon import InputError, weights
 from ppcartoon.images import from_network, to_network
@@ -233,14 +234,15 @@ def test_paddle_inference_is_configured_for_a_gpu(tiny_weights, tensorrt):
             getattr(real, name)(*values)
 
 
-def test_auto_on_a_gpu_falls_back_to_a_cpu_engine_if_paddle_is_broken(tiny_weights, monkeypatch):
+def test_auto_on_a_gpu_falls_back_to_a_cpu_engine_if_paddle_is_broken(tiny_weights, tmp_path, monkeypatch):
     monkeypatch.setattr(paddle_engines.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
-    monkeypatch.setitem(sys.modules, "paddle", None)
-    monkeypatch.setattr(paddle_engines.importlib.util, "find_spec", lambda name: True)
+    (tmp_path / "paddle.py").write_text("raise ImportError('libcudnn.so: cannot open shared object file')")
+    monkeypatch.delitem(sys.modules, "paddle", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
     assert engines.create(tiny_weights).name == "openvino"
     with pytest.raises(InputError, match="device gpu: no GPU"):
         engines.create(tiny_weights, device="gpu")
-    with pytest.raises(InputError, match="Paddle is installed but cannot be imported"):
+    with pytest.raises(InputError, match=r"Paddle is installed but cannot be imported: libcudnn\.so"):
         engines.create(tiny_weights, "paddle", "cpu")
 
 
@@ -266,12 +268,12 @@ def test_unavailable_engines_devices_and_precisions_are_refused(tiny_weights, op
 
 
 def test_a_missing_runtime_is_an_error_with_the_pip_command(tiny_weights, monkeypatch):
-    monkeypatch.setattr(paddle_engines.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "paddle", None)
     monkeypatch.setitem(sys.modules, "openvino", None)
     onnx_engines.core.cache_clear()
-    with pytest.raises(InputError, match="Paddle is not installed; pip install"):
+    with pytest.raises(InputError, match=r"^paddle is not installed; for Paddle's engines: pip install paddlepaddle"):
         engines.create(tiny_weights, "paddle")
-    with pytest.raises(InputError, match=r'OpenVINO is not installed: pip install "ppcartoon\[openvino'):
+    with pytest.raises(InputError, match=r"^openvino is not installed; for OpenVINO: pip install openvino$"):
         engines.create(tiny_weights, "openvino")
     assert engines.create(tiny_weights).name == "onnx"
 
@@ -281,6 +283,15 @@ def test_paddle_engines_refuse_tensors_of_the_wrong_shape(tiny_weights, name):
     tensors = tiny_weights.tensors | {"generator.out.weight": np.zeros((3, 9, 1, 1), np.float32)}
     with pytest.raises(InputError, match=r"tensor generator\.out\.weight: \[3, 9, 1, 1\], the network wants"):
         engines.create(dataclasses.replace(tiny_weights, tensors=tensors), name, "cpu")
+
+
+def test_a_network_that_does_not_fit_into_the_memory_is_one_line(tiny_weights, monkeypatch):
+    def fail(engine, model):
+        raise EncodeError("Failed to serialize proto")
+
+    monkeypatch.setattr(onnx_engines.OnnxRuntime, "_compile", fail)
+    with pytest.raises(InputError, match=r"cannot run here \(Failed to serialize proto\); memory may be short"):
+        engines.create(tiny_weights, "onnx", "cpu")
 
 
 def test_the_onnx_engine_imports_neither_paddle_nor_ppgan(tiny_file):

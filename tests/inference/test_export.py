@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -24,8 +26,8 @@ pytestmark = pytest.mark.slow
 TOOL = [sys.executable, Path(__file__).parents[2] / "tools" / "export.py"]
 
 
-def run(*arguments):
-    return subprocess.run([*TOOL, *arguments], capture_output=True, text=True)
+def run(*arguments, **options):
+    return subprocess.run([*TOOL, *arguments], capture_output=True, text=True, **options)
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +124,10 @@ def test_descriptions_keep_special_characters(tiny, tmp_path):
     assert yaml.safe_load(done.path.with_suffix(".yml").read_text(encoding="utf-8"))["attribution"] == odd.attribution
 
 
-def test_a_style_without_a_name_gets_a_file_name(tiny, tmp_path):
-    export.export(dataclasses.replace(tiny, style=""), tmp_path, ["onnx"])
-    assert files(tmp_path) == {"onnx/_.onnx"}
+@pytest.mark.parametrize("style, name", [("", "_"), ("Con", "Con_")])
+def test_a_style_without_a_name_or_with_that_of_a_device_gets_a_file_name(tiny, tmp_path, style, name):
+    export.export(dataclasses.replace(tiny, style=style), tmp_path, ["onnx"])
+    assert files(tmp_path) == {f"onnx/{name}.onnx"}
 
 
 def test_nothing_is_replaced_if_cartoons_differ(tiny, tmp_path, monkeypatch):
@@ -163,11 +166,26 @@ def test_a_failure_of_paddle_is_one_line(tiny, tmp_path, monkeypatch):
     assert files(tmp_path) == set()
 
 
+@pytest.mark.parametrize("size, kind", [(5, "onnx"), (5, "paddle"), (100, "paddle-lite")])
+def test_full_disk_ends_the_command_with_1_names_the_file_and_leaves_none(tiny_file, tmp_path, size, kind):
+    """A limit on file sizes simulates the full disk; writing fails in the same way."""
+    if kind not in export.possible()[0]:
+        pytest.skip(f"this version of Paddle does not write {kind}")
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000 * size, 1000 * size))
+
+    done = run("--weights", tiny_file, "-o", tmp_path / "out", "--format", kind, preexec_fn=limit)
+    assert done.returncode == 1 and done.stderr.startswith(f"ppcartoon export: {tmp_path}/out/{kind}/tiny")
+    assert done.stderr.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
 def test_without_paddle_only_onnx_is_possible_and_a_remark_names_the_rest(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "paddle", None)
     formats, remark = export.possible()
     assert formats == ["onnx"] and "pip install paddlepaddle" in remark
-    with pytest.raises(InputError, match="paddle-lite need Paddle: pip install"):
+    with pytest.raises(InputError, match="paddle-lite: paddle is not installed; for Paddle's engines: pip install"):
         export.export(tiny, tmp_path, ["onnx", "paddle-lite"])
     export.export(tiny, tmp_path, formats)
     assert files(tmp_path) == {"onnx/tiny.onnx"}

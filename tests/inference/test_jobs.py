@@ -8,6 +8,8 @@ from PIL import Image
 
 from ppcartoon import InputError
 from ppcartoon.inference.jobs import plan
+from tests.helpers import videos
+from tests.helpers.bombs import NOT_IMAGES
 
 
 @pytest.fixture
@@ -40,6 +42,12 @@ def test_output_names_are_unique(tree):
         "in/b.tif": "out/b.png",
     }
     assert len(set(targets("in", "other").values())) == 4
+
+
+def test_names_that_differ_in_capitals_alone_do_not_replace_each_other(tree):
+    """On Windows and macOS they are one file."""
+    Image.new("RGB", (8, 8)).save("other/A.PNG")
+    assert targets("in/a.png", "other/A.PNG") == {"in/a.png": "out/a.png", "other/A.PNG": "out/A_2.PNG"}
 
 
 def test_globs_and_files_list_each_file_once(tree):
@@ -146,6 +154,13 @@ def test_an_output_that_would_replace_an_input_through_a_link_is_refused(tree):
         targets("in", output="link")
 
 
+def test_an_output_that_is_an_input_by_another_name_is_refused(tree):
+    """As a.png is A.png on Windows and macOS."""
+    os.link("in/a.png", "in/A.png")
+    with pytest.raises(InputError, match=r"in/A\.png: would replace an input"):
+        targets("in/a.png", output="in/A.png")
+
+
 def test_missing_and_empty_inputs_are_refused(tree):
     with pytest.raises(InputError, match=r"nowhere\*: no such file or folder"):
         targets("nowhere*")
@@ -154,9 +169,10 @@ def test_missing_and_empty_inputs_are_refused(tree):
         targets("empty")
 
 
-def test_a_suffix_with_a_path_is_refused(tree):
+@pytest.mark.parametrize("suffix", ["/../../x", "a:b", "?"])
+def test_a_suffix_that_cannot_be_in_a_file_name_is_refused(tree, suffix):
     with pytest.raises(InputError, match="--suffix"):
-        targets("in", suffix="/../../x")
+        targets("in", suffix=suffix)
 
 
 def write_gif(path, frames):
@@ -212,6 +228,9 @@ def test_content_decides_what_is_a_video_and_its_ending_only_if_the_content_is_u
         "mov": b"\0\0\0\x14ftypqt  ",
         "mkv.dat": b"\x1aE\xdf\xa3",
         "avi.png": b"RIFF\0\0\0\0AVI ",
+        "flv.jpg": b"FLV\1",
+        "mpeg": b"\0\0\1\xba",
+        "mxf.png": b"\6\x0e\x2b\x34\2\5\1\1",
         "ts": (b"G" + bytes(187)) * 5,
         "m2ts.bin": (bytes(4) + b"G" + bytes(187)) * 5,
         "heic": b"\0\0\0\x20ftypheic",
@@ -221,9 +240,17 @@ def test_content_decides_what_is_a_video_and_its_ending_only_if_the_content_is_u
     }
     for name, head in heads.items():
         Path("in", name).write_bytes(head + bytes(400))
-    videos = {job.source.name for job in plan(["in"], Path("out")) if job.is_video}
-    assert videos == {"gif.png", "mp4.jpg", "mov", "mkv.dat", "avi.png", "ts", "m2ts.bin", "unknown.mov", "avif.mp4"}
+    found = {job.source.name for job in plan(["in"], Path("out")) if job.is_video}
+    photos = {"a.jpg", "a.png", "b.tif", "photo.mp4", "heic", "unknown"}
+    assert found == {"gif.png", "avif.mp4", *heads, "unknown.mov"} - photos
     assert targets("in/mp4.jpg", "in/photo.mp4") == {"in/mp4.jpg": "out/mp4.mp4", "in/photo.mp4": "out/photo.png"}
+
+
+@pytest.mark.parametrize("codec, container", [("libx264", "h264"), ("libvpx", "ivf"), ("rawvideo", "yuv4mpegpipe")])
+def test_video_that_only_ffmpeg_knows_needs_no_ending(tree, codec, container):
+    videos.write("in/video", videos.still(videos.BLACK, 0.5), codec, container=container)
+    Path("in/half.jpg").write_bytes(NOT_IMAGES["the first bytes of a JPEG"])
+    assert [job.source.name for job in plan(["in"], Path("out")) if job.is_video] == ["video"]
 
 
 def test_ext_applies_to_photos_or_to_videos(tree):

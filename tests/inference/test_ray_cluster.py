@@ -216,7 +216,10 @@ def test_addresses_without_a_cluster_are_refused(photos, tiny_file, address, mes
     assert not Path("cartoons").exists()
 
 
-def test_a_missing_ray_is_an_error_with_the_pip_command(monkeypatch):
+def test_a_missing_ray_is_an_error_with_the_pip_command(photos, tiny_file, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r'pip install "ppcartoon\[ray\]"'):
+    with pytest.raises(InputError, match=r'^ray is not installed; for a Ray cluster: pip install "ray\[data\]<2\.64"$'):
+        run.run(["photos"], "cartoons", "local", {"weights_file": tiny_file}, BatchOptions())
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r'^pyarrow is not installed; .*: pip install "ray\[data\]<2\.64"$'):
         importlib.reload(run)

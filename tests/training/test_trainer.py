@@ -13,7 +13,7 @@ import yaml
 
 from ppcartoon import CartoonPredictor, weights
 from ppcartoon.config import loading
-from ppcartoon.training import checkpoints
+from ppcartoon.training import checkpoints, run_folder
 from ppcartoon.utils import machine
 from tests.helpers import training_runs
 
@@ -188,6 +188,18 @@ def test_changed_output_folder_makes_a_new_run_and_leaves_the_other_as_it_is(who
     resumed = training_runs.train("--resume", run)
     assert resumed.returncode == 0, resumed.stderr
     assert training_runs.losses(run) == {step: wanted[step] for step in (10, 11, 12)}
+
+
+def test_moved_run_continues_where_it_is_unless_an_option_names_an_output_folder(copy, tmp_path):
+    path, run = copy
+    moved = run.parent.rename(tmp_path / "moved") / run.name
+    assert run_folder.locate(None, [], str(moved)).folder == moved
+    (tmp_path / "link").symlink_to(moved.parent)
+    for option in (f"output_dir={moved.parent}/", f"output_dir={tmp_path / 'link'}"):
+        assert run_folder.locate(path, [option], str(moved)).folder == moved
+    options = [f"output_dir={run.parent}"]
+    (moved / "config.yaml").write_text(yaml.safe_dump(loading.load(path, options).model_dump()))  # has it already
+    assert run_folder.locate(path, options, str(moved)).folder == run
 
 
 def test_run_with_only_damaged_checkpoints_is_refused(copy):

@@ -162,7 +162,10 @@ def test_best_epoch_has_the_lowest_distance_and_its_checkpoint_is_kept(run_here,
     assert state["best"] == {"step": 9, "value": 1.0}
 
 
-@pytest.mark.parametrize("error", [InputError("a.png: not an image"), MemoryError(), RuntimeError("out of\nmemory")])
+@pytest.mark.parametrize(
+    "error",
+    [InputError("a.png: not an image"), MemoryError(), RuntimeError("out of\nmemory"), ValueError("not\nfinite")],
+)
 def test_failed_validation_is_a_line_in_the_log_and_the_run_continues(run_here, monkeypatch, caplog, error):
     seen = []
 
@@ -219,6 +222,14 @@ def test_full_disk_in_a_validation_ends_the_run(run_here, monkeypatch):
 )
 def test_best_is_a_distance_by_default_and_any_loss_or_distance_by_choice(root, tmp_path, options, best):
     assert loading.load(written(tmp_path), options).snapshot_config.best == best
+
+
+def test_run_refused_for_an_unreadable_photo_leaves_no_run_behind(run_here, root, tmp_path):
+    (root / "photos" / "0.png").write_bytes(b"no image")
+    run = run_here()
+    with pytest.raises(InputError, match=r"0\.png: not an image"):
+        run.train()
+    assert run_folder.locate(written(tmp_path), [], None).folder == run.experiment.folder  # not "contains a run"
 
 
 def test_missing_folder_is_refused_before_the_first_step(root, tmp_path):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from ppcartoon.utils import files
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from types import SimpleNamespace
 from ppcartoon.utils import files
 with files.temporary_folder(Path(sys.argv[1])) as folder, files.atomic(Path(sys.argv[1]) / "a.png") as path:
     (folder / "b").touch()
@@ -81,8 +83,9 @@ def test_temporary_folder_leaves_nothing_but_what_was_there(tmp_path):
     "number, kind",
     [(28, DiskFullError), (122, DiskFullError), (27, DiskFullError), (13, OutputError), (36, InputError)],
 )
-def test_full_disk_is_told_from_other_errors(tmp_path, number, kind):
-    with pytest.raises(InputError) as caught, files.atomic(tmp_path / "a"):
+@pytest.mark.parametrize("block", [files.atomic, files.output_errors])
+def test_full_disk_is_told_from_other_errors(tmp_path, block, number, kind):
+    with pytest.raises(InputError, match=r"/a: cannot be written \(") as caught, block(tmp_path / "a"):
         raise OSError(number, os.strerror(number))
     assert type(caught.value) is kind and not list(tmp_path.iterdir())
 
@@ -97,3 +100,44 @@ def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(monkeypatch
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path))
     assert files.cache_home().parent == tmp_path
+
+
+@pytest.mark.parametrize(
+    "platform, folder", [("linux", ".cache"), ("win32", "AppData/Local"), ("darwin", "Library/Caches")]
+)
+def test_cache_is_where_the_system_has_it(monkeypatch, platform, folder):
+    monkeypatch.setattr(sys, "platform", platform)
+    assert files.cache_home() == Path.home() / folder
+
+
+def test_file_that_another_program_has_open_stays_and_the_new_one_is_beside_it(tmp_path, monkeypatch):
+    """On Windows; elsewhere the error is rare."""
+
+    def refuse(source, target):
+        if Path(target).name == "a.png":
+            raise PermissionError(13, "in use")
+        Path(source).rename(target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    (tmp_path / "a.png").write_text("old")
+    message = r"a\.png: cannot be replaced, perhaps because another program has it open; the new file is .*a\.new\.png"
+    with pytest.raises(InputError, match=message) as caught, files.atomic(tmp_path / "a.png") as path:
+        path.write_text("new")
+    assert type(caught.value) is InputError  # others can still be written
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.png": "old", "a.new.png": "new"}
+
+
+@pytest.mark.parametrize("name", ["a", "cone.d", "a.con", "comet", ".a", "a b", "写真", "a..x"])
+def test_names_that_all_systems_allow_are_legal(name):
+    assert files.is_legal_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "con", "NUL.txt", "com1.tar.gz", "a:b", "a/b", "a\\b", "a?", "a\n", "a.", "a "])
+def test_names_that_are_illegal_on_windows_are_found(name):
+    assert not files.is_legal_name(name)
+
+
+def test_files_that_windows_hides_by_an_attribute_are_hidden(tmp_path, monkeypatch):
+    assert files.is_hidden(tmp_path / ".a") and not files.is_hidden(tmp_path)
+    monkeypatch.setattr(Path, "lstat", lambda path: SimpleNamespace(st_file_attributes=0x20 | 0x2))
+    assert files.is_hidden(tmp_path)

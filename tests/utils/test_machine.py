@@ -5,7 +5,9 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from ppcartoon import images
@@ -21,9 +23,8 @@ V1 = "4:memory:{0}\n2:cpu,cpuacct:{0}\n1:name=systemd:/\n0::/\n"
 @pytest.fixture
 def write(tmp_path, monkeypatch):
     """A function that writes the files of control groups, on a machine of 16 cores and 64 GB."""
-    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 64 * GB // 4096}
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
-    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda process: list(range(16)), raising=False)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=64 * GB))
     monkeypatch.setattr(machine, "SELF", tmp_path / "self")
     monkeypatch.setattr(machine, "CGROUPS", tmp_path / "cgroup")
 
@@ -67,8 +68,16 @@ def test_limits_of_control_groups_apply(write, groups, files, cores, memory):
 
 def test_affinity_below_the_quota_applies(write, monkeypatch):
     write("0::/", {"cpu.max": "400000 100000"})
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3})
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda process: [3])
     assert machine.cores() == 1
+
+
+def test_without_affinity_and_limits_all_of_the_machine_is_used(write, monkeypatch):
+    """As on macOS."""
+    monkeypatch.delattr(psutil.Process, "cpu_affinity")
+    monkeypatch.delattr(psutil, "RLIMIT_AS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert (machine.cores(), machine.memory()) == (8, 64 * GB)
 
 
 def test_limit_on_addresses_applies():

@@ -1,12 +1,15 @@
 """Videos in, videos out: timestamps, audio, colors and sizes. The cartoon is the negative, so that pixels are known."""
 
+import threading
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
 
 from ppcartoon import InputError, images
 from ppcartoon.video import cartoonize
-from ppcartoon.video.formats import CODECS
+from ppcartoon.video.formats import CODECS, choose_codec
 from ppcartoon.video.pipeline import VideoOptions, process, with_fixed_size
 from tests.helpers import videos
 from tests.helpers.samples import photo
@@ -270,6 +273,34 @@ class CountingPredictor:
     def with_stats(self, rgb, stats, alpha):
         self.blended_calls += 1
         return rgb, np.zeros(1)
+
+
+def test_without_gpl_encoders_the_default_is_a_free_one(monkeypatch):
+    monkeypatch.setattr("av.codec.codecs_available", {"libvpx-vp9", "libsvtav1", "prores_ks"})
+    assert [choose_codec(Path(f"a{suffix}"), None, None) for suffix in (".mp4", ".mkv")] == [
+        CODECS["vp9"]._replace(alpha=None),
+        CODECS["vp9"],
+    ]
+    assert choose_codec(Path("a.mov"), None, None) == CODECS["prores"]
+    with pytest.raises(InputError, match=r"a.mp4: FFmpeg has no encoder libx264 here; use --codec vp9 or av1"):
+        choose_codec(Path("a.mp4"), "h264", None)
+
+
+def test_frames_are_finished_in_order_in_another_thread(tmp_path):
+    """The network does not wait for enlarging and encoding; side by side shows what `finish` made."""
+    source = videos.write(tmp_path / "a.mp4", [videos.scene(i, 64, 96) for i in range(4)])
+    seen = []
+
+    def finish(drawn, frame):
+        seen.append((threading.current_thread(), float(drawn)))
+        return 255 - frame
+
+    options = VideoOptions(side_by_side=True)
+    process(source, tmp_path / "%d.png", lambda frame, time: np.float64(time), options, finish=finish)
+    finishing, times = zip(*seen)
+    assert times == pytest.approx((0, 1 / 12, 2 / 12, 3 / 12)) and threading.current_thread() not in finishing
+    made = images.read(tmp_path / "1.png").rgb
+    assert made.shape == (64, 192, 3) and (made[:, 96:] == 255 - made[:, :96]).all()
 
 
 @pytest.mark.parametrize("options, expected", [({}, (0, 4)), ({"deflicker": False}, (4, 0))])

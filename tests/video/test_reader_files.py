@@ -1,6 +1,7 @@
 """Files that are not videos, damaged videos, and unusual file names."""
 
 import http.server
+import io
 import threading
 from fractions import Fraction
 from functools import partial
@@ -10,8 +11,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from ppcartoon.errors import InputError
+from ppcartoon.video.clips import TimeRange, VideoClip
 from ppcartoon.video.reader import VideoReader
 from tests.helpers import videos
 
@@ -146,6 +149,24 @@ def test_truncated_video_gives_the_frames_before_its_end(video, tmp_path):
     frames, _ = read(path, "scenes")
     assert [frame.time for frame in frames[:3]] == [0, 0.5, 1] and len(frames) < 8
     assert max(map(difference, frames)) < 4
+
+
+@pytest.mark.parametrize("end, is_cut", [(0.6, True), (1, False), (-1, False)])
+def test_gif_that_ends_within_a_frame_is_told_from_one_without_its_last_byte(tmp_path, end, is_cut):
+    path, data = tmp_path / "a.gif", io.BytesIO()
+    first, *others = (Image.fromarray(videos.scene(seed, 48, 64)) for seed in range(3))
+    first.save(data, "GIF", save_all=True, append_images=others)
+    path.write_bytes(data.getvalue()[: end if end < 0 else int(end * len(data.getvalue()))])
+    with VideoClip(path, TimeRange()) as clip:
+        assert list(clip.frames()) and clip.warnings == ["truncated, its last frame may be incomplete"] * is_cut
+
+
+def test_truncated_avi_is_reported_by_the_number_of_frames_in_its_header(tmp_path):
+    path = videos.write(tmp_path / "a.avi", videos.scenes(1, 2, 3), "mjpeg", "yuvj420p")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    with VideoClip(path, TimeRange()) as clip:
+        assert 10 < len(list(clip.frames())) < 30
+        assert clip.warnings[-1].endswith(" of 0:00:03.00, the part before is kept")
 
 
 @pytest.mark.parametrize("damage", [b"\0", b"\xff", np.random.default_rng(0).bytes(1)], ids=["zeros", "ones", "noise"])

@@ -72,6 +72,16 @@ TARGETS = {"a.gif": {}, "a.webm": {}, "a.mkv": {"codec": "vp9"}, "a.mov": {"code
 TARGETS |= {"a.webp": {}, "a.png": {}, "out_%d.png": {}, "out_%d.webp": {}}
 
 
+def test_opaque_parts_on_a_transparent_canvas_stay_transparent_around_in_webp(tmp_path):
+    """libwebp encodes each frame as an opaque rectangle, and then says that the file has no transparency."""
+    source, target = write_source(tmp_path, "png", drawn(3, opaque=False)), tmp_path / "a.webp"
+    process(source, target, lambda rgb, time: rgb)
+    frames = [np.asarray(picture.alpha) for picture, _ in images.frames(target)]
+    assert all(
+        np.array_equal(alpha, frame[..., 3]) for alpha, frame in zip(frames, drawn(3, opaque=False), strict=True)
+    )
+
+
 @pytest.mark.parametrize("source, target", [*((s, "a.webp") for s in SOURCES), *(("mov", t) for t in TARGETS)])
 def test_transparency_is_kept_where_the_output_can_hold_it(tmp_path, source, target):
     frames = drawn(opaque=source != "gif")  # Pillow writes opaque frames of GIFs so that they stay

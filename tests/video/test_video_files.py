@@ -220,8 +220,8 @@ def test_video_can_be_replaced_by_its_own_cartoon(video, tmp_path):
 def test_missing_pyav_is_one_line_that_says_what_to_install():
     script = "import sys; sys.modules['av'] = None\nimport ppcartoon.inference.jobs\nimport ppcartoon.video.pipeline"
     failed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert failed.stderr.splitlines()[-1] == (
-        'ppcartoon.errors.InputError: videos need PyAV: pip install "ppcartoon[video]"'
+    assert (
+        failed.stderr.splitlines()[-1] == "ppcartoon.errors.InputError: av is not installed; for videos: pip install av"
     )
 
 

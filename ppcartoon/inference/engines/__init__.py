@@ -109,7 +109,12 @@ def _on_cpu(weights: Weights, engine: str, threads: int, precision: str) -> Engi
     if engine == "auto" and importlib.util.find_spec("openvino"):
         with suppress(Exception):  # broken, or built for another CPU: fall back to ONNX Runtime
             return _openvino(weights, threads, precision)
-    return OnnxRuntime(weights, threads)
+    try:
+        return OnnxRuntime(weights, threads)
+    except (InputError, ImportError, MemoryError):
+        raise
+    except Exception as error:  # of ONNX Runtime or protobuf
+        raise InputError(f"ONNX Runtime cannot run here ({error}); memory may be short") from error
 
 
 def _openvino(weights: Weights, threads: int, precision: str) -> OpenVino:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import InputError
+from ...utils.libraries import needs
 from ...weights import Weights
 from .. import int8, onnx_graph
 
@@ -140,10 +141,8 @@ def core() -> openvino.Core:
         InputError: OpenVINO is not installed.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # no reports to Intel; OpenVINO then uses its own stub
-    try:
+    with needs("OpenVINO"):
         import openvino
-    except ImportError as error:
-        raise InputError('OpenVINO is not installed: pip install "ppcartoon[openvino]"') from error
     return openvino.Core()
 
 
@@ -155,6 +154,6 @@ def has_bf16() -> bool:
 def has_vnni() -> bool:
     """Whether the CPU multiplies 8-bit integers in one instruction (avx512_vnni or avx_vnni); known only on Linux."""
     try:
-        return "_vnni" in Path("/proc/cpuinfo").read_text()
+        return "_vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return False

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import InputError
+from ...utils.libraries import needs
 from ...weights import Weights
 from .. import onnx_graph
 from .onnx_engines import OnnxRuntime
@@ -198,8 +199,7 @@ def create(weights: Weights, engine: str, device: str, threads: int, precision: 
     Raises:
         InputError: Paddle, the GPU or TensorRT is not available, or the engine does not support the precision.
     """
-    if not importlib.util.find_spec("paddle"):
-        raise InputError(f"engine {engine}: Paddle is not installed; pip install paddlepaddle==3.2.2, or the GPU build")
+    paddle()
     if device == "gpu" and not gpu():
         raise InputError(NO_GPU)
     device = "gpu" if device != "cpu" and gpu() else "cpu"
@@ -240,14 +240,15 @@ def paddle() -> ModuleType:
     """Imports Paddle without its warnings about compilers.
 
     Raises:
-        InputError: it cannot be imported.
+        InputError: it is not installed or cannot be imported.
     """
     os.environ.setdefault("GLOG_minloglevel", "2")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No ccache found")
         try:
-            return importlib.import_module("paddle")
-        except ImportError as error:  # e.g. setuptools, which Paddle needs but does not declare
+            with needs("Paddle's engines"):
+                return importlib.import_module("paddle")
+        except ImportError as error:
             raise InputError(f"Paddle is installed but cannot be imported: {error}") from error
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import InputError
-from ..jobs import IMAGE_ENDINGS, check_suffix, is_skipped, names, search
+from ...utils.companions import is_skipped
+from ..jobs import IMAGE_ENDINGS, check_suffix, names, search
 from . import storage
 
 

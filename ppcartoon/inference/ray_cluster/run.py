@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import math
 import os
@@ -19,15 +18,15 @@ import numpy as np
 
 from ... import weights
 from ...errors import InputError, OutputError, printable
+from ...utils.libraries import needs
+from ..batch import BatchOptions
 from ..predictor import DEFAULT_STYLE
 
-if not all(importlib.util.find_spec(name) for name in ("ray", "pyarrow")):
-    raise InputError('a cluster needs Ray: pip install "ppcartoon[ray]"')
-import pyarrow as pa
+with needs("a Ray cluster"):
+    import pyarrow as pa
 
-from ..batch import BatchOptions
-from .jobs import plan
-from .worker import Worker
+    from .jobs import plan
+    from .worker import Worker
 
 THREADS = 4  # per worker: several workers are faster than one with many threads
 TRIES = 3  # of a task whose worker dies
@@ -126,8 +125,9 @@ def _connected(address: str) -> Iterator[None]:
         settings["include_dashboard"] = False
     elif address != "auto":
         _check_reachable(address)
-    import ray
-    from ray.exceptions import RayError
+    with needs("a Ray cluster"):
+        import ray
+        from ray.exceptions import RayError
 
     handler = signal.getsignal(signal.SIGTERM)
     try:
@@ -137,7 +137,8 @@ def _connected(address: str) -> Iterator[None]:
         raise InputError(f"Ray at {address}: {str(error).splitlines()[0]}") from error
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)  # Ray has replaced it
-    with open(os.devnull, "w") as null, redirect_stdout(null):  # Ray prints a message for each worker that dies
+    # Ray prints a message for each worker that dies.
+    with open(os.devnull, "w", encoding="utf-8") as null, redirect_stdout(null):
         try:
             yield
         except RayError as error:
