@@ -36,7 +36,7 @@ def test_help_and_version_load_only_the_standard_library(argument):
     report = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
     done = python(f"{report}sys.argv = ['ppcartoon', '{argument}']; from {module} import {function} as run; run()")
     loaded = {name.partition(".")[0] for name in done.stderr.split()}
-    assert loaded - sys.stdlib_module_names <= {"ppcartoon", "shtab"} | loaded_at_startup()
+    assert loaded - sys.stdlib_module_names <= {"ppcartoon"} | loaded_at_startup()
     assert done.stdout
 
 
