@@ -16,6 +16,7 @@ from .common import Style, format_number, median_range, ratio_range
 WARM_UP = 2
 HEIGHT, WIDTH, PHOTOS = 384, 512, 4  # photos on which precisions are compared
 ENGINES = {
+    "openvino-int8": ("openvino", "int8"),
     "openvino-bf16": ("openvino", "bf16"),
     "openvino-fp32": ("openvino", "fp32"),
     "onnx": ("onnx", "fp32"),
@@ -35,7 +36,7 @@ def measure(
 
     Args:
         style: the measured style.
-        names: engines from `NAMES`, one per row; None for all that this CPU supports.
+        names: engines from `NAMES`, one per row; None for all that this CPU and the style support.
         sizes: heights and widths in pixels, multiples of 4.
         batches: batch sizes.
         rounds: measurements of each engine.
@@ -44,7 +45,7 @@ def measure(
     Raises:
         InputError: an engine is not available.
     """
-    names = names or harness.run_once(_supported)
+    names = names or harness.run_once(_supported, style)
     with tempfile.TemporaryDirectory() as folder:
         file = harness.run_once(common.write_onnx, style, Path(folder)) if "plain-onnx" in names else None
         for size in sizes:
@@ -57,10 +58,11 @@ def measure(
         yield from markdown_table(["engine", f"PSNR to fp32 in dB, {PHOTOS} photos of {WIDTH}x{HEIGHT}"], rows)
 
 
-def _supported() -> list[str]:
-    from ppcartoon.inference.engines.onnx_engines import has_bf16
+def _supported(style: Style) -> list[str]:
+    from ppcartoon.inference.engines.onnx_engines import has_bf16, has_vnni
 
-    return [name for name in NAMES if has_bf16() or not name.endswith("bf16")]
+    runs = {"openvino-bf16": has_bf16(), "openvino-int8": has_vnni() and style.load().int8}
+    return [name for name in NAMES if runs.get(name, True)]
 
 
 def _prepare(

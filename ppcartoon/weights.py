@@ -3,7 +3,7 @@
 A file holds the tensors of a `networks.Cartoonizer`, E and G with spectral normalization folded in, or of a baseline's
 generator. Its metadata are strings: format ("ppcartoon"), style, network (JSON: the arguments of the Cartoonizer, or
 name and arguments of the generator), command (that trained it), attribution, licence, config (JSON: that of the
-training run), and optionally edge_target and levels (JSON, see `Weights`).
+training run), and optionally edge_target, levels and int8 (JSON, see `Weights`).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ BASELINES = {  # generators by name, and the allowed values of their arguments
     "CartoonGANGenerator": {"channels": range(1, 129), "blocks": range(17)},
     "ResnetGenerator": {"input_nc": (3,), "output_nc": (3,), "ngf": range(1, 129), "n_blocks": range(17)},
 }
+MAX_ACTIVATION = 1e9
 MAX_BYTES = 1 << 30  # fifty times the paper's network
 PADDLE_METADATA = "ppcartoon"  # key of the metadata in a .pdparams file
 
@@ -55,6 +56,8 @@ class Weights:
             `ppcartoon.inference.working_size`; None for the default.
         levels: two luma values of the cartoons, black < white in 0..255, that become 0 and 255, see
             `ppcartoon.inference.levels`; None for no correction.
+        int8: lowest and highest value, at most 0 and above 0, of the input of each convolution that can run in int8, by
+            the convolution's name, see `ppcartoon.inference.int8`; None if the style was not calibrated.
     """
 
     tensors: dict[str, np.ndarray]
@@ -66,6 +69,7 @@ class Weights:
     config: str = "unknown"
     edge_target: float | None = None
     levels: Sequence[int] | None = None
+    int8: dict[str, Sequence[float]] | None = None
 
     @property
     def generator_name(self) -> str | None:
@@ -156,6 +160,7 @@ def load(path: Path, sha256: str | None = None) -> Weights:
         **{key: metadata.get(key, "unknown") for key in TEXTS},
         edge_target=_optional(path, metadata, "edge_target", _is_share),
         levels=_optional(path, metadata, "levels", _are_levels),
+        int8=_optional(path, metadata, "int8", lambda value: _are_ranges(value, tensors)),
     )
 
 
@@ -234,6 +239,16 @@ def _are_levels(value: object) -> bool:
     return type(value) is list and [type(x) for x in value] == [int, int] and 0 <= value[0] < value[1] <= 255
 
 
+def _are_ranges(value: object, tensors: dict[str, np.ndarray]) -> bool:
+    return type(value) is dict and all(
+        f"{name}.weight" in tensors
+        and type(pair) is list
+        and [type(x) for x in pair] == [float, float]
+        and -MAX_ACTIVATION < pair[0] <= 0 < pair[1] < MAX_ACTIVATION
+        for name, pair in value.items()
+    )
+
+
 def _network(path: Path, text: str) -> dict[str, dict]:
     """Parses the network's arguments from JSON; allows only known networks and plausible widths."""
     try:
@@ -296,7 +311,7 @@ def _metadata(weights: Weights) -> dict[str, str]:
     metadata = {"format": FORMAT, "network": json.dumps(weights.network)}
     for key in TEXTS:  # a command line may contain control characters
         metadata[key] = "".join(c if c.isprintable() else " " for c in getattr(weights, key))
-    numbers = {"edge_target": weights.edge_target, "levels": weights.levels}
+    numbers = {"edge_target": weights.edge_target, "levels": weights.levels, "int8": weights.int8}
     return metadata | {key: json.dumps(value) for key, value in numbers.items() if value is not None}
 
 

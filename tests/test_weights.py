@@ -137,22 +137,25 @@ def test_old_file_without_the_depthwise_argument_has_common_convolutions(tmp_pat
     assert weights.load(path).network["generator"] == {"in_channels": 8, "channels": 4, "depthwise": False}
 
 
-def test_edge_target_and_levels_are_optional_and_kept(tmp_path, tiny_weights, tiny_file):
+def test_edge_target_levels_and_int8_are_optional_and_kept(tmp_path, tiny_weights, tiny_file):
     old = weights.load(tiny_file)
-    assert old.edge_target is None and old.levels is None
-    weights.save(tmp_path / "bold.safetensors", dataclasses.replace(tiny_weights, edge_target=0.2, levels=(18, 244)))
+    assert old.edge_target is None and old.levels is None and old.int8 is None
+    values = {"edge_target": 0.2, "levels": (18, 244), "int8": {"generator.out": [0.0, 2.5]}}
+    weights.save(tmp_path / "bold.safetensors", dataclasses.replace(tiny_weights, **values))
     bold = weights.load(tmp_path / "bold.safetensors")
-    assert bold.edge_target == 0.2 and [*bold.levels] == [18, 244]
+    assert bold.edge_target == 0.2 and [*bold.levels] == [18, 244] and bold.int8 == {"generator.out": [0.0, 2.5]}
 
 
 @pytest.mark.parametrize(
     "key, text",
     [
         *(("edge_target", text) for text in ("0.0", "1.5", "NaN", "bold", "[0.1]")),
+        *(("int8", text) for text in ("[]", '{"conv": [-1.0, 1.0]}', '{"generator.out": 1.0}')),
+        *(("int8", f'{{"generator.out": {pair}}}') for pair in ("[1.0, 2.0]", "[-1.0, NaN]", "[0.0, 1e99]", "[0, 1]")),
         *(("levels", text) for text in ("[200, 20]", "[0, 256]", "[0, 0.5]", "[1]", "20", "black")),
     ],
 )
-def test_invalid_edge_target_or_levels_are_refused(tmp_path, tiny_weights, key, text):
+def test_invalid_edge_target_levels_or_int8_are_refused(tmp_path, tiny_weights, key, text):
     path = tmp_path / "invalid.safetensors"
     metadata = {"format": "ppcartoon", "network": json.dumps(tiny_weights.network), key: text}
     path.write_bytes(safetensors.numpy.save(tiny_weights.tensors, metadata))

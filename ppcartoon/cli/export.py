@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from . import common
+
+if TYPE_CHECKING:
+    from .. import weights
 
 PROGRAM = "ppcartoon export"
 EXAMPLES = """
 ppcartoon export -o exported                     all formats that this machine can write
 ppcartoon export -w mine.safetensors --format onnx
+ppcartoon export -w mine.safetensors --precision int8 --calibrate photos
 """
 FORMATS = ("onnx", "paddle", "paddle-lite", "pdparams")
 
@@ -32,6 +39,11 @@ def parser() -> argparse.ArgumentParser:
         help="paddle: .json, for Paddle 3; paddle-lite: .pdmodel, for Paddle Lite and Paddle 2; pdparams: weights for "
         "paddle.load (default: all but pdparams)",
     )  # fmt: skip
+    p.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="int8: ONNX for OpenVINO, quantized")
+    p.add_argument(
+        "--calibrate", type=Path, metavar="DIR",
+        help="measure the value ranges for int8 on photos; also writes a weights file that contains them",
+    )  # fmt: skip
     return p
 
 
@@ -46,6 +58,10 @@ def export(args: argparse.Namespace) -> int:
     from ..inference import export as exporter
 
     loaded = weights.load(args.weights) if args.weights else weights.load_style(args.style)
+    if args.precision == "int8":
+        return export_int8(args, loaded)
+    if args.calibrate:
+        raise InputError("--calibrate is for --precision int8")
     formats, remark = exporter.possible()  # imports Paddle, which installs its own SIGTERM handler
     common.end_by_sigterm()
     asked = args.format or formats
@@ -56,4 +72,19 @@ def export(args: argparse.Namespace) -> int:
         print(f"{exporter.export_pdparams(loaded, args.output)}: for paddle.load")
     if remark and not args.format:
         print(f"left out: {remark}")
+    return 0
+
+
+def export_int8(args: argparse.Namespace, loaded: weights.Weights) -> int:
+    from ..inference import export as exporter
+    from ..inference import int8
+
+    if args.format not in (None, ["onnx"]):
+        raise InputError("--precision int8 writes --format onnx only")
+    if args.calibrate:
+        loaded = dataclasses.replace(loaded, int8=int8.calibrate(loaded, args.calibrate))
+    file = exporter.export_int8(loaded, args.output)
+    print(f"{file.path}: {len(loaded.int8)} convolutions in int8, PSNR {file.psnr:.0f} dB to fp32")
+    if args.calibrate:
+        print(f"{exporter.export_safetensors(loaded, args.output)}: for --weights")
     return 0

@@ -33,7 +33,7 @@ ppcartoon - < photo.jpg > cartoon.png            one image, through pipes
 ppcartoon                                        sample photos, and all of them in output/overview.png
 """
 ENGINES = ("auto", "openvino", "onnx", "paddle", "tensorrt", "paddle-dygraph")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PRECISIONS = ("auto", "fp32", "bf16", "int8", "fp16")
 ENDINGS = ("auto", "png", "jpg", "webp", "mp4", "mkv", "mov", "webm", "gif")
 CODECS = ("h264", "h265", "vp9", "av1", "prores")
 PIPE = "-"
@@ -118,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
     )
     advanced.add_argument(
         "--precision", choices=PRECISIONS, default="auto",
-        help="auto: bf16 if the CPU supports it and the results agree with fp32, else fp32",
+        help="auto: bf16 or int8, whichever the CPU is made for, if the results agree with fp32, else fp32",
     )  # fmt: skip
     advanced.add_argument(
         "--batch-size",

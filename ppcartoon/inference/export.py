@@ -25,8 +25,8 @@ from ..data.samples import draw_photo, sample_photos
 from ..errors import DiskFullError, InputError
 from ..utils.files import atomic, is_legal_name, output_errors, temporary_folder
 from ..utils.machine import cores
-from ..weights import Weights, require_cartoonizer, save_pdparams
-from . import engines, onnx_graph, onnx_messages, working_size
+from ..weights import Weights, require_cartoonizer, save, save_pdparams
+from . import engines, int8, onnx_graph, onnx_messages, working_size
 from .engines import paddle_engines
 
 # Endings of the program files: ONNX; Paddle 3; Paddle Lite and Paddle 2, which Paddle 3 can read, too.
@@ -41,6 +41,7 @@ WORKING_SIZE = (
 LEVELS = "stretch the luma of the cartoon, of 255, from {} to 0 and from {} to 255; this is not part of the model"
 # 1/8 of an 8-bit step. Engines differ by 2e-6, an LN with an epsilon of 1e-6 by 6e-3, bfloat16 by 1e-2.
 TOLERANCE = 1e-3
+INT8_PSNR = 30.0  # dB between int8 and fp32 on any photos; a wrong graph gets less than 20
 
 
 class Exported(NamedTuple):
@@ -96,9 +97,15 @@ def export(weights: Weights, folder: Path, formats: Sequence[str]) -> list[Expor
                 program = _write(weights, kind, temporary / kind / name)
             path = folder / kind / program.name
             try:
-                results.append(_compare(program, pairs)._replace(path=path))
+                result = _compare(program, pairs)
             except RuntimeError as error:  # Paddle's writer says nothing
                 raise DiskFullError(f"{path}: cannot be read after it was written; the disk may be full") from error
+            if not result.difference <= TOLERANCE:  # also true for NaN
+                raise InputError(
+                    f"{program.name}: cartoons by {result.engine} differ by {result.difference:.1e} from ONNX "
+                    f"Runtime's, more than {TOLERANCE:.0e}; nothing was written"
+                )
+            results.append(result._replace(path=path))
         for source in sorted(temporary.glob("*/*")):
             shutil.copyfile(source, stack.enter_context(atomic(folder / source.relative_to(temporary))))
     return results
@@ -113,6 +120,38 @@ def export_pdparams(weights: Weights, folder: Path) -> Path:
     """
     path = folder / "pdparams" / f"{_file_name(weights)}.pdparams"
     save_pdparams(path, require_cartoonizer(weights))
+    return path
+
+
+def export_int8(weights: Weights, folder: Path) -> Exported:
+    """Writes a calibrated style as onnx/STYLE.int8.onnx into a folder, for OpenVINO; ONNX Runtime runs it in fp32.
+
+    Raises:
+        InputError: the style is not calibrated, or its cartoons differ too much from those in fp32.
+        OutputError: the file cannot be written.
+    """
+    if not weights.int8:
+        raise InputError(f"{weights.style}: not calibrated for int8: use --calibrate DIR with a folder of photos")
+    path = folder / "onnx" / f"{_file_name(weights)}.int8.onnx"
+    model = int8.quantize(onnx_graph.build(weights), weights.int8)
+    onnx_messages.set_metadata(model, description(weights))
+    reference = engines.create(weights, "onnx", "cpu")
+    with atomic(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+        result = _compare(temporary, [(photos, reference(photos)) for photos in _photos()])
+        if not result.psnr >= INT8_PSNR:  # also true for NaN
+            raise InputError(f"{path.name}: int8 is too far from fp32 ({result.psnr:.0f} dB); nothing was written")
+    return result._replace(path=path)
+
+
+def export_safetensors(weights: Weights, folder: Path) -> Path:
+    """Writes the weights as safetensors/STYLE.safetensors into a folder; returns its path.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    path = folder / "safetensors" / f"{_file_name(weights)}.safetensors"
+    save(path, weights)
     return path
 
 
@@ -194,20 +233,11 @@ def _photos() -> list[np.ndarray]:
 
 
 def _compare(program: Path, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Exported:
-    """Runs a program on photos and compares its cartoons with the expected ones.
-
-    Raises:
-        InputError: they differ by more than `TOLERANCE`.
-    """
+    """Runs a program on photos and compares its cartoons with the expected ones."""
     run, engine = _open(program)
     outputs = np.concatenate([np.ravel(run(photos)) for photos, _ in pairs])
     expected = np.concatenate([np.ravel(cartoons) for _, cartoons in pairs])
     largest = float(np.abs(outputs - expected).max())
-    if not largest <= TOLERANCE:  # also true for NaN
-        raise InputError(
-            f"{program.name}: cartoons by {engine} differ by {largest:.1e} from ONNX Runtime's, more than "
-            f"{TOLERANCE:.0e}; nothing was written"
-        )
     return Exported(program, engine, largest, images.psnr(outputs, expected, 2))
 
 

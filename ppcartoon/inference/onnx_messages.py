@@ -38,7 +38,7 @@ FIELDS = {  # number and type of each; in a list: repeated
 TYPES = {int: Field.TYPE_INT64, float: Field.TYPE_FLOAT, str: Field.TYPE_STRING, bytes: Field.TYPE_BYTES}
 ATTRIBUTES = {float: ("f", 1), int: ("i", 2), str: ("s", 3), list: ("ints", 7)}  # field, and AttributeType
 FLOAT = 1
-DATA_TYPES = {"float32": FLOAT, "int64": 7}
+DATA_TYPES = {"float32": FLOAT, "uint8": 2, "int8": 3, "int64": 7}
 
 
 def _messages() -> dict[str, type]:
@@ -68,8 +68,14 @@ def node(kind: str, inputs: Sequence[str], outputs: Sequence[str], **attributes:
 
 
 def tensor(name: str, value: np.ndarray) -> TensorProto:
-    """A constant of a graph: float32 or int64, of any shape."""
+    """A constant of a graph, of any shape and a type in `DATA_TYPES`."""
     return TensorProto(name=name, dims=value.shape, data_type=DATA_TYPES[value.dtype.name], raw_data=value.tobytes())
+
+
+def array(constant: TensorProto) -> np.ndarray:
+    """The values of a constant that `tensor` made, read-only."""
+    (dtype,) = (name for name, number in DATA_TYPES.items() if number == constant.data_type)
+    return np.frombuffer(constant.raw_data, dtype).reshape(constant.dims)
 
 
 def float_value(name: str, *shape: int | str) -> ValueInfoProto:

@@ -13,7 +13,7 @@ from benchmarks.common import Style
 from ppcartoon import images
 from ppcartoon.errors import InputError
 from ppcartoon.inference import engines as inference_engines
-from ppcartoon.inference.engines.onnx_engines import has_bf16
+from ppcartoon.inference.engines.onnx_engines import has_bf16, has_vnni
 from ppcartoon.inference.tiling import spans
 from tests.helpers.samples import photo
 
@@ -93,10 +93,17 @@ def test_long_option_sets_sizes_and_counts(monkeypatch, tiny_file):
 
 
 def test_bf16_is_measured_if_the_cpu_supports_it(style):
-    assert ("openvino-bf16" in engines._supported()) == has_bf16()
+    assert ("openvino-bf16" in engines._supported(style)) == has_bf16()
     if has_bf16():
         assert all(35 < value < 90 for value in engines._psnr_to_fp32("openvino-bf16", style, 1))
     assert min(engines._psnr_to_fp32("onnx", style, 1)) == np.inf
+
+
+def test_int8_is_measured_if_the_cpu_has_vnni_and_the_style_is_calibrated(style):
+    assert "openvino-int8" not in engines._supported(style)
+    shipped = common.Style("peppercarrot")
+    assert ("openvino-int8" in engines._supported(shipped)) == has_vnni()
+    assert all(36 < value < 60 for value in engines._psnr_to_fp32("openvino-int8", shipped, 2))
 
 
 def test_plain_onnx_runtime_runs_the_same_network(style, tmp_path):

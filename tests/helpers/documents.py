@@ -138,7 +138,7 @@ def create_example_files(folder: Path, tiny: Weights) -> Path:
     for name in ("shipped", "more", "frames", "photos", "drawings"):
         (folder / name).mkdir()
     for name in ("mine", "shinkai"):
-        save(folder / f"{name}.safetensors", tiny)
+        save(folder / f"{name}.safetensors", replace(tiny, style=name))
     save(folder / "shipped/peppercarrot.safetensors", replace(tiny, style="peppercarrot"))
     sums = subprocess.check_output(["sha256sum", "peppercarrot.safetensors"], cwd=folder / "shipped")
     (folder / "shipped/SHA256SUMS").write_bytes(sums)

@@ -138,6 +138,7 @@ def test_auto_precision_is_bf16_only_if_supported_and_accurate(tiny_weights, mon
 
     monkeypatch.setattr(engines, "OpenVino", Engine)
     monkeypatch.setattr(engines, "has_bf16", lambda: supported)
+    monkeypatch.setattr(engines, "has_vnni", lambda: False)
     monkeypatch.setattr(engines, "agreement", lambda one, other: psnr)
     engines.create(tiny_weights, device="cpu")
     assert created[-1] == precision
@@ -145,6 +146,19 @@ def test_auto_precision_is_bf16_only_if_supported_and_accurate(tiny_weights, mon
     assert created[-1] == "fp32"
     engines.create(tiny_weights, "openvino", precision="bf16")
     assert created[-1] == "bf16"
+
+
+@pytest.mark.parametrize("bf16, vnni, psnr, precision", [
+    (False, True, 38.0, "int8"), (False, True, 37.9, "fp32"), (False, False, 99.0, "fp32"), (True, True, 99.0, "bf16"),
+])  # fmt: skip
+def test_auto_precision_is_int8_if_the_cpu_has_vnni_but_no_bf16(tiny_weights, monkeypatch, bf16, vnni, psnr, precision):
+    monkeypatch.setattr(engines, "OpenVino", lambda weights, threads, precision: precision)
+    monkeypatch.setattr(engines, "has_bf16", lambda: bf16)
+    monkeypatch.setattr(engines, "has_vnni", lambda: vnni)
+    monkeypatch.setattr(engines, "agreement", lambda one, other: psnr)
+    calibrated = dataclasses.replace(tiny_weights, int8={"generator.out": [-1.0, 1.0]})
+    assert engines._openvino(calibrated, 1, "auto") == precision
+    assert engines._openvino(tiny_weights, 1, "auto") == ("bf16" if bf16 else "fp32")
 
 
 def test_agreement_is_psnr():
@@ -242,6 +256,8 @@ def test_auto_on_a_gpu_falls_back_to_a_cpu_engine_if_paddle_is_broken(tiny_weigh
         ({"precision": "fp16"}, "precision fp16 is for GPUs"),
         ({"engine": "onnx", "precision": "bf16"}, "engine onnx computes in fp32: use --engine openvino"),
         ({"engine": "paddle", "precision": "bf16"}, "engine paddle computes in fp32: omit --precision bf16"),
+        ({"engine": "onnx", "precision": "int8"}, "engine onnx computes in fp32: use --engine openvino for int8"),
+        ({"precision": "int8"}, "tiny is not calibrated: ppcartoon export --precision int8 --calibrate DIR"),
         ({"engine": "tensorrt"}, "engine tensorrt: needs a GPU"),
     ],
 )

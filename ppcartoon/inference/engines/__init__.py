@@ -17,10 +17,10 @@ from ...errors import InputError
 from ...utils.machine import cores
 from ...weights import Weights
 from . import paddle_engines
-from .onnx_engines import OnnxRuntime, OpenVino, has_bf16
+from .onnx_engines import OnnxRuntime, OpenVino, has_bf16, has_vnni
 
 Network = Callable[[np.ndarray], np.ndarray]
-MIN_PSNR = 38.0  # dB between bf16 and fp32; below it, precision "auto" is fp32
+MIN_PSNR = 38.0  # dB between bf16 or int8 and fp32; below it, precision "auto" is fp32
 
 
 class Engine(Protocol):
@@ -55,7 +55,7 @@ class Engine(Protocol):
 
 
 NAMES = ("auto", OpenVino.name, OnnxRuntime.name, *paddle_engines.NAMES)
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PRECISIONS = ("auto", "fp32", "bf16", "int8", "fp16")
 
 
 def create(
@@ -74,8 +74,10 @@ def create(
             GPU; "paddle-dygraph".
         device: "auto" (a GPU if Paddle finds one), "cpu" or "gpu".
         threads: CPU threads, all cores by default; "paddle-dygraph" reads OMP_NUM_THREADS instead.
-        precision: "fp32"; "bf16", for OpenVINO on CPUs that support it; "fp16", for Paddle Inference on a GPU; "auto":
-            bf16 with OpenVINO if the CPU supports it and cartoons reach `MIN_PSNR` against fp32, else fp32.
+        precision: "fp32"; "bf16", for OpenVINO on CPUs that support it; "int8", for OpenVINO and styles that are
+            calibrated, see `ppcartoon.inference.int8`; "fp16", for Paddle Inference on a GPU; "auto":
+            with OpenVINO bf16 if the CPU supports it, else int8 if the CPU has VNNI and the style is calibrated, but
+            fp32 if a cartoon does not reach `MIN_PSNR` against fp32.
 
     Raises:
         InputError: the engine, device or precision is unknown or not available.
@@ -90,14 +92,14 @@ def create(
     if device == "gpu":
         raise InputError(paddle_engines.NO_GPU)
     if precision == "fp16":
-        raise InputError("precision fp16 is for GPUs: use bf16 or fp32 on a CPU")
-    if precision == "bf16" and engine == OnnxRuntime.name:
-        raise InputError("engine onnx computes in fp32: use --engine openvino for bf16")
+        raise InputError("precision fp16 is for GPUs: use bf16, int8 or fp32 on a CPU")
+    if precision in ("bf16", "int8") and engine == OnnxRuntime.name:
+        raise InputError(f"engine onnx computes in fp32: use --engine openvino for {precision}")
     return _on_cpu(weights, engine, threads or cores(), precision)
 
 
 def _on_cpu(weights: Weights, engine: str, threads: int, precision: str) -> Engine:
-    if engine == OpenVino.name or precision == "bf16":
+    if engine == OpenVino.name or precision in ("bf16", "int8"):
         try:
             return _openvino(weights, threads, precision)
         except RuntimeError as error:
@@ -116,10 +118,13 @@ def _on_cpu(weights: Weights, engine: str, threads: int, precision: str) -> Engi
 
 
 def _openvino(weights: Weights, threads: int, precision: str) -> OpenVino:
-    if precision == "bf16" or (precision == "auto" and has_bf16()):
-        bf16 = OpenVino(weights, threads, "bf16")
-        if precision == "bf16" or agreement(bf16, OnnxRuntime(weights, threads)) >= MIN_PSNR:
-            return bf16
+    if precision != "auto":
+        return OpenVino(weights, threads, precision)
+    reduced = "bf16" if has_bf16() else "int8" if has_vnni() and weights.int8 else None
+    if reduced:
+        candidate = OpenVino(weights, threads, reduced)
+        if agreement(candidate, OnnxRuntime(weights, threads)) >= MIN_PSNR:
+            return candidate
     return OpenVino(weights, threads, "fp32")
 
 

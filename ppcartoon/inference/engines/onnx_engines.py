@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from ...errors import InputError
 from ...utils.libraries import needs
 from ...weights import Weights
-from .. import onnx_graph
+from .. import int8, onnx_graph
 from ..onnx_messages import ModelProto
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class OpenVino(_OnnxEngine):
     """OpenVINO on the CPU.
 
     Raises:
-        InputError: OpenVINO is not installed, or the precision is "bf16" and the CPU does not support it.
+        InputError: OpenVINO is not installed, the CPU does not support bf16, or the style is not calibrated for int8.
     """
 
     name = "openvino"
@@ -103,17 +104,24 @@ class OpenVino(_OnnxEngine):
         self._core = core()
         if precision == "bf16" and not has_bf16():
             raise InputError("precision bf16: this CPU does not support it: use --precision fp32")
+        if precision == "int8" and not weights.int8:
+            raise InputError(
+                f"precision int8: {weights.style} is not calibrated: ppcartoon export --precision int8 --calibrate DIR"
+            )
+        self._ranges = weights.int8 if precision == "int8" else {}
         self._settings = {
-            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+            "INFERENCE_PRECISION_HINT": "bf16" if has_bf16() and precision != "fp32" else "f32",
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
             "CPU_RUNTIME_CACHE_CAPACITY": "128",  # layers kept by input size; the default of 5000 uses much memory
         }
-        self.bytes_per_pixel = {"fp32": 22.5, "bf16": 11.5}[precision]
+        self.bytes_per_pixel = {"fp32": 22.5, "bf16": 11.5, "int8": 19.5}[precision]
         self.description = f"OpenVINO in {precision} on {threads} CPU threads"
         super().__init__(weights)
 
     def _compile(self, model: ModelProto) -> Callable[..., Outputs]:
+        if self._ranges:
+            model = int8.quantize(model, self._ranges)
         compiled = self._core.compile_model(self._core.read_model(model.SerializeToString()), "CPU", self._settings)
         request = compiled.create_infer_request()
 
@@ -141,3 +149,11 @@ def core() -> openvino.Core:
 def has_bf16() -> bool:
     """Whether the CPU supports bf16 (avx512_bf16 or AMX), according to OpenVINO."""
     return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def has_vnni() -> bool:
+    """Whether the CPU multiplies 8-bit integers in one instruction (avx512_vnni or avx_vnni); known only on Linux."""
+    try:
+        return "_vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
