@@ -50,12 +50,12 @@ class Style(NamedTuple):
         return weights.load(self.weights_file) if self.weights_file else weights.load_style(self.name)
 
     def predictor(
-        self, threads: int, tile: int | str = "auto", working_size: int | Literal["auto"] = 0
+        self, threads: int, tile: int | str = "auto", working_size: int | Literal["auto"] = 0, **engine: str
     ) -> CartoonPredictor:
-        """A predictor with the default engine for CPUs, by default at full resolution."""
+        """A predictor on the CPU, by default with the default engine and at full resolution."""
         from ppcartoon.inference.predictor import CartoonPredictor
 
-        options = {"device": "cpu", "threads": threads, "tile": tile, "working_size": working_size}
+        options = {"device": "cpu", "threads": threads, "tile": tile, "working_size": working_size, **engine}
         return CartoonPredictor(self.name, weights_file=self.weights_file, **options)
 
     def infer_options(self) -> list[str]:

@@ -18,6 +18,7 @@ from ppcartoon.utils.tables import markdown_table
 
 from . import common, harness
 from .common import Style, format_number, median_range, ratio_range
+from .engines import ENGINES
 
 if TYPE_CHECKING:
     from ppcartoon.inference.engines import Network
@@ -27,7 +28,6 @@ COUNT, HEIGHT, WIDTH = 12, 384, 512
 FOLDER, ENGINE, PLAIN = "ppcartoon, whole folder", "engine alone, on tensors", f"{common.PLAIN}, file by file"
 NAMES = (FOLDER, ENGINE, PLAIN)
 INFER = Path(__file__).parents[1] / "tools/infer.py"
-COLD, WARM = "new process, from launch to exit", "same image in a running process"
 
 
 def measure(style: Style, rounds: int, threads: int) -> Iterator[str]:
@@ -126,23 +126,38 @@ def _file_by_file(files: list[Path], model: Path, threads: int) -> Callable[[Pat
     return cartoonize
 
 
-def measure_startup(style: Style, rounds: int, threads: int) -> Iterator[str]:
-    """Measures the startup time, the difference between a new and a running process; yields lines of Markdown."""
+def measure_startup(style: Style, names: list[str] | None, rounds: int, threads: int) -> Iterator[str]:
+    """Measures the startup time, the difference between a new and a running process; yields lines of Markdown.
+
+    Args:
+        style: the measured style.
+        names: engines from `engines.ENGINES`, others are ignored; None for the default one and ONNX Runtime, which is
+            the one without extras.
+        rounds: measurements of each engine.
+        threads: threads of each engine.
+    """
+    chosen = {name: ENGINES[name] for name in names or () if name in ENGINES} or {
+        "default": ("auto", "auto"),
+        "onnx": ENGINES["onnx"],
+    }
     with tempfile.TemporaryDirectory() as work:
         harness.run_once(write_photos, Path(work), 1, HEIGHT, WIDTH)
-        variants = [(name, style, Path(work) / "00.jpg", threads) for name in (COLD, WARM)]
-        cold, warm = (result.measurements for result in harness.run(_prepare_startup, variants, rounds, threads))
+        file = Path(work) / "00.jpg"
+        variants = [(is_new, style, file, *each, threads) for each in chosen.values() for is_new in (True, False)]
+        seconds = [result.measurements for result in harness.run(_prepare_startup, variants, rounds, threads)]
     rows = [
-        [COLD, median_range(cold)],
-        [WARM, median_range(warm)],
-        ["startup, the difference", median_range([new - running for new, running in zip(cold, warm)])],
+        [name, median_range(cold), median_range(warm), median_range([new - old for new, old in zip(cold, warm)])]
+        for name, cold, warm in zip(chosen, seconds[::2], seconds[1::2])
     ]
-    yield from markdown_table([f"one JPEG file, {WIDTH}x{HEIGHT}", "s, median (range)"], rows)
+    header = [f"one JPEG file, {WIDTH}x{HEIGHT}, s", "new process, from launch to exit", "running process", "startup"]
+    yield from markdown_table(header, rows)
 
 
-def _prepare_startup(name: str, style: Style, file: Path, threads: int) -> tuple[None, Callable[[], float]]:
+def _prepare_startup(
+    is_new: bool, style: Style, file: Path, engine: str, precision: str, threads: int
+) -> tuple[None, Callable[[], float]]:
     """Returns a function that measures seconds, after a warm-up that puts all files into the system's cache."""
-    cartoonize = _new_process(style, file, threads) if name == COLD else _running_process(style, file, threads)
+    cartoonize = (_new_process if is_new else _running_process)(style, file, engine, precision, threads)
 
     def measure() -> float:
         start = time.perf_counter()
@@ -153,10 +168,10 @@ def _prepare_startup(name: str, style: Style, file: Path, threads: int) -> tuple
     return None, measure
 
 
-def _new_process(style: Style, file: Path, threads: int) -> Callable[[], None]:
+def _new_process(style: Style, file: Path, engine: str, precision: str, threads: int) -> Callable[[], None]:
     command = [sys.executable, INFER, "-i", file, "-o", file.parent / "cold", *style.infer_options()]
-    command += ["--working-size", "0"]
-    command += ["--device", "cpu", "--threads", str(threads)]
+    command += ["--working-size", "0", "--device", "cpu", "--threads", str(threads)]
+    command += ["--engine", engine, "--precision", precision]
 
     def cartoonize() -> None:
         done = subprocess.run(command, capture_output=True, text=True)
@@ -166,8 +181,8 @@ def _new_process(style: Style, file: Path, threads: int) -> Callable[[], None]:
     return cartoonize
 
 
-def _running_process(style: Style, file: Path, threads: int) -> Callable[[], None]:
+def _running_process(style: Style, file: Path, engine: str, precision: str, threads: int) -> Callable[[], None]:
     from ppcartoon import images
 
-    predictor = style.predictor(threads)
+    predictor = style.predictor(threads, engine=engine, precision=precision)
     return lambda: images.write(file.parent / "warm.jpg", images.Picture(predictor(images.read(file).rgb)))

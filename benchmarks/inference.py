@@ -23,7 +23,7 @@ SECTIONS = {
     "video": lambda args, style: chain(
         video.measure(style, args.rounds, args.threads), video.measure_flicker(style, args.threads)
     ),
-    "start": lambda args, style: folder.measure_startup(style, args.rounds, args.threads),
+    "start": lambda args, style: folder.measure_startup(style, args.engines, args.rounds, args.threads),
     "memory": lambda args, style: memory.measure(style, args.images, args.threads),
 }
 LONG = {"sizes": [256, 512], "megapixels": [0.25, 1, 4, 16, 64], "images": 5000}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import data, inference
+from benchmarks import inference
 from ppcartoon import InputError
 from ppcartoon.utils.machine import cores
 
@@ -31,6 +31,8 @@ if __name__ == "__main__":
         if args.command == "infer":
             lines = inference.measure(args)
         elif args.command == "data":
+            from benchmarks import data  # imports OpenCV
+
             lines = data.measure(args.images, args.rounds)
         else:
             from benchmarks import training_step  # imports Paddle

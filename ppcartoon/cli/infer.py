@@ -7,13 +7,14 @@ import io
 import os
 import sys
 import time
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import __version__
 from ..errors import DiskFullError, InputError, OutputError, naming, printable
+from ..utils.libraries import needs
 from . import common
 
 if TYPE_CHECKING:
@@ -135,14 +136,28 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     advanced.add_argument("--ray", metavar="ADDRESS", help="run on a Ray cluster: auto, local or host:port")
     p.add_argument("--version", action="version", version=__version__)
-    with suppress(ImportError):
-        import shtab
+    p.add_argument(
+        "--print-completion", action=_PrintCompletion, metavar="SHELL",
+        help="print a completion script for a shell, such as bash or zsh",
+    )  # fmt: skip
+    return p
 
-        shtab.add_argument_to(p, "--print-completion", help="print a completion script for a shell")
-        for action in p._actions:
+
+class _PrintCompletion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, namespace: object, shell: str, option: str) -> None:
+        try:
+            with needs("cartoons"):
+                import shtab  # slow to import, and photos do not need it
+        except InputError as error:
+            parser.error(str(error))
+        self.choices = shtab.SUPPORTED_SHELLS
+        if shell not in self.choices:
+            parser.error(f"argument {option}: {shell} is not one of {', '.join(self.choices)}")
+        for action in parser._actions:
             if action.dest in ("inputs", "input", "output", "weights"):
                 action.complete = shtab.FILE
-    return p
+        print(shtab.complete(parser, shell))
+        parser.exit()
 
 
 def _working_size(text: str) -> int | str:

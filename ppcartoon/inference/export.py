@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import onnx
 import safetensors.numpy
 
 from .. import images
@@ -27,7 +26,7 @@ from ..errors import DiskFullError, InputError
 from ..utils.files import atomic, is_legal_name, output_errors, temporary_folder
 from ..utils.machine import cores
 from ..weights import Weights, require_cartoonizer, save, save_pdparams
-from . import engines, int8, onnx_graph, working_size
+from . import engines, int8, onnx_graph, onnx_messages, working_size
 from .engines import paddle_engines
 
 # Endings of the program files: ONNX; Paddle 3; Paddle Lite and Paddle 2, which Paddle 3 can read, too.
@@ -135,10 +134,10 @@ def export_int8(weights: Weights, folder: Path) -> Exported:
         raise InputError(f"{weights.style}: not calibrated for int8: use --calibrate DIR with a folder of photos")
     path = folder / "onnx" / f"{_file_name(weights)}.int8.onnx"
     model = int8.quantize(onnx_graph.build(weights), weights.int8)
-    onnx.helper.set_model_props(model, description(weights))
+    onnx_messages.set_metadata(model, description(weights))
     reference = engines.create(weights, "onnx", "cpu")
     with atomic(path) as temporary:
-        onnx.save_model(model, temporary)
+        temporary.write_bytes(model.SerializeToString())
         result = _compare(temporary, [(photos, reference(photos)) for photos in _photos()])
         if not result.psnr >= INT8_PSNR:  # also true for NaN
             raise InputError(f"{path.name}: int8 is too far from fp32 ({result.psnr:.0f} dB); nothing was written")
@@ -182,8 +181,8 @@ def _write(weights: Weights, kind: str, prefix: Path) -> Path:
     program.parent.mkdir()
     if kind == "onnx":
         model = onnx_graph.build(weights)
-        onnx.helper.set_model_props(model, description(weights))
-        onnx.save_model(model, program)
+        onnx_messages.set_metadata(model, description(weights))
+        program.write_bytes(model.SerializeToString())
     else:
         _save_paddle_in_subprocess(weights, kind, prefix)
         lines = (f"{key}: {json.dumps(text, ensure_ascii=False)}\n" for key, text in description(weights).items())

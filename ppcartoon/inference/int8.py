@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from .. import images
 from ..errors import InputError
 from ..weights import Weights
-from . import onnx_graph, working_size
+from . import onnx_graph, onnx_messages, working_size
+from .onnx_messages import ModelProto, NodeProto
 
 Ranges = Mapping[str, Sequence[float]]
 PHOTOS = 40  # for calibration, at most
@@ -27,18 +26,18 @@ MIN_PSNR = 40.0  # dB between int8 and fp32 on each calibration photo; other pho
 TINY = np.float32(1e-30)
 
 
-def quantize(model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
+def quantize(model: ModelProto, ranges: Ranges) -> ModelProto:
     """A model of `onnx_graph` with convolutions in int8, as pairs of QuantizeLinear and DequantizeLinear.
 
     Args:
         model: is not changed.
         ranges: lowest and highest value of the input of each convolution, by name; others stay in floating point.
     """
-    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    tensors = {tensor.name: onnx_messages.array(tensor) for tensor in model.graph.initializer}
     nodes, added = [], {"tiny": TINY}
 
     def node(kind: str, *inputs: str, **attributes: int) -> str:
-        nodes.append(helper.make_node(kind, inputs, [f"{inputs[0]}.{kind}"], **attributes))
+        nodes.append(onnx_messages.node(kind, inputs, [f"{inputs[0]}.{kind}"], **attributes))
         return nodes[-1].output[0]
 
     for each in model.graph.node:
@@ -56,14 +55,14 @@ def quantize(model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
         tensors[weight] = np.int8(np.rint(tensors[weight] / scales[:, None, None, None]))
         added[f"{name}.scales"] = scales
         weight = node("DequantizeLinear", weight, f"{name}.scales", axis=0)
-        nodes.append(helper.make_node("Conv", [image, weight, *bias], [f"{each.output[0]}.int8"]))
+        nodes.append(onnx_messages.node("Conv", [image, weight, *bias], [f"{each.output[0]}.int8"]))
         nodes[-1].attribute.extend(each.attribute)
-        nodes.append(helper.make_node("Add", [f"{each.output[0]}.int8", "tiny"], each.output))
-    result = onnx.ModelProto()
+        nodes.append(onnx_messages.node("Add", [f"{each.output[0]}.int8", "tiny"], each.output))
+    result = ModelProto()
     result.CopyFrom(model)
     del result.graph.node[:], result.graph.initializer[:]
     result.graph.node.extend(nodes)
-    result.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in (tensors | added).items())
+    result.graph.initializer.extend(onnx_messages.tensor(k, v) for k, v in (tensors | added).items())
     return result
 
 
@@ -111,32 +110,32 @@ def _photos(folder: Path) -> list[np.ndarray]:
     return [images.to_network(images.pad(photo)[None]) for photo in photos]
 
 
-def _ranges(model: onnx.ModelProto, photos: Sequence[np.ndarray]) -> dict[str, list[float]]:
+def _ranges(model: ModelProto, photos: Sequence[np.ndarray]) -> dict[str, list[float]]:
     """Mean over the photos of the lowest and highest value of the input of each convolution, by name; all contain 0.
 
     The first and the last convolution are left out: they are cheap, and their steps would be visible on skies.
     """
-    measured = onnx.ModelProto()
+    measured = ModelProto()
     measured.CopyFrom(model)
     inputs = dict([(name, node.input[0]) for node in model.graph.node if (name := _convolution(node))][1:-1])
     del measured.graph.output[:]
     for name, image in inputs.items():
         for kind in ("ReduceMin", "ReduceMax"):
             output = f"{name}.{kind}"
-            measured.graph.node.append(helper.make_node(kind, [image], [output], keepdims=0))
-            measured.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, ()))
+            measured.graph.node.append(onnx_messages.node(kind, [image], [output], keepdims=0))
+            measured.graph.output.append(onnx_messages.float_value(output))
     run = _compile(measured)
     means = np.mean([run(photo) for photo in photos], 0).reshape(-1, 2).tolist()
     ranges = {name: [min(low, 0.0), max(high, 0.0)] for name, (low, high) in zip(inputs, means)}
     return {name: [float(f"{x:.4g}") for x in pair] for name, pair in ranges.items() if pair[0] < pair[1]}
 
 
-def _convolution(node: onnx.NodeProto) -> str:
+def _convolution(node: NodeProto) -> str:
     """The name of a convolution in the weights; empty for any other node."""
     return node.input[1].removesuffix(".weight") if node.op_type == "Conv" else ""
 
 
-def _compile(model: onnx.ModelProto) -> Callable[[np.ndarray], list[np.ndarray]]:
+def _compile(model: ModelProto) -> Callable[[np.ndarray], list[np.ndarray]]:
     """Compiles a model with ONNX Runtime, which computes pairs of QuantizeLinear and DequantizeLinear exactly."""
     import onnxruntime
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import InputError
 from ..weights import Weights, require_cartoonizer
+from . import onnx_messages
+from .onnx_messages import ModelProto, NodeProto, TensorProto, ValueInfoProto, float_value
 
 EPSILON = 1e-5
 
@@ -28,21 +28,21 @@ class Nodes:
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
         self.unused = set(weights.tensors)
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: dict[str, onnx.TensorProto] = {}
+        self.nodes: list[NodeProto] = []
+        self.initializers: dict[str, TensorProto] = {}
         self.norms = 0
 
     def node(self, kind: str, *inputs: str, output: str | None = None, **attributes: object) -> str:
         output = output or f"{kind}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        self.nodes.append(onnx_messages.node(kind, inputs, [output], **attributes))
         return output
 
     def constant(self, name: str, value: np.ndarray) -> str:
-        self.initializers.setdefault(name, numpy_helper.from_array(np.asarray(value), name))
+        self.initializers.setdefault(name, onnx_messages.tensor(name, value))
         return name
 
     def integers(self, *values: int) -> str:
-        return self.constant("integers_" + "_".join(map(str, values)), np.array(values))
+        return self.constant("integers_" + "_".join(map(str, values)), np.array(values, np.int64))
 
     def tensor(self, name: str, *shape: int) -> np.ndarray:
         value = self.weights.tensors.get(name)
@@ -121,7 +121,7 @@ class Folded(Nodes):
         shift = self.tensor(f"{norm}.bias", cout) - mean * scale
         x = self.conv(x, conv, cin, cout, k, s, groups)
         weight = self.weights.tensors[f"{conv}.weight"] * scale[:, None, None, None]
-        self.initializers[f"{conv}.weight"] = numpy_helper.from_array(np.float32(weight), f"{conv}.weight")
+        self.initializers[f"{conv}.weight"] = onnx_messages.tensor(f"{conv}.weight", np.float32(weight))
         self.nodes[-1].input.append(self.constant(f"{conv}.bias", np.float32(shift)))
         return x
 
@@ -174,7 +174,7 @@ class Blended(Given, Measuring):
     def fast_statistics(self, x: str) -> tuple[str, str]:
         """Mean and variance of x, each [N, 1, 1, 1], as E[x^2] - E[x]^2, without a temporary feature map."""
         mean, row = self.mean(x), self.node("ReduceL2", x, self.integers(3))  # [N, C, H, 1]
-        width = self.node("Cast", self.node("Shape", x, start=3, end=4), to=onnx.TensorProto.FLOAT)
+        width = self.node("Cast", self.node("Shape", x, start=3, end=4), to=onnx_messages.FLOAT)
         square = self.node("Div", self.mean(self.node("Mul", row, row), (2, 1)), width)
         return mean, self.node("Relu", self.node("Sub", square, self.node("Mul", mean, mean)))
 
@@ -204,7 +204,7 @@ OPSET = 18
 KINDS = {"own": Nodes, "measured": Measuring, "given": Given, "blended": Blended, "pooled": Pooled}
 
 
-def build(weights: Weights, kind: Literal["own", "measured", "given", "blended", "pooled"] = "own") -> onnx.ModelProto:
+def build(weights: Weights, kind: Literal["own", "measured", "given", "blended", "pooled"] = "own") -> ModelProto:
     """The ONNX model of a style.
 
     Args:
@@ -222,16 +222,16 @@ def build(weights: Weights, kind: Literal["own", "measured", "given", "blended",
     cartoon = _cartoonizer(g)
     inputs, outputs = [_image("image")], [cartoon]
     if kind in ("given", "blended"):
-        inputs.append(_value("given", "S", g.norms, 2))
+        inputs.append(float_value("given", "S", g.norms, 2))
     if kind == "blended":
-        inputs.append(_value("alpha", 1))
+        inputs.append(float_value("alpha", 1))
     if isinstance(g, Measuring):
         g.add_statistics_output()
-        outputs.append(_value("statistics", "N", g.norms, 2))
+        outputs.append(float_value("statistics", "N", g.norms, 2))
     return _model(g, inputs, outputs[-1:] if kind == "pooled" else outputs)
 
 
-def with_fixed_stats(weights: Weights, stats: np.ndarray) -> onnx.ModelProto:
+def with_fixed_stats(weights: Weights, stats: np.ndarray) -> ModelProto:
     """The ONNX model of a style with LN statistics [L, 2] built in: convolutions only, hence faster.
 
     Raises:
@@ -242,7 +242,7 @@ def with_fixed_stats(weights: Weights, stats: np.ndarray) -> onnx.ModelProto:
     return _model(g, [_image("image")], [cartoon])
 
 
-def _cartoonizer(g: Nodes) -> onnx.ValueInfoProto:
+def _cartoonizer(g: Nodes) -> ValueInfoProto:
     """Appends all nodes of G(E(x)); returns its output."""
     network, style = require_cartoonizer(g.weights).network, g.weights.style
     encoder, generator = network["encoder"], network["generator"]
@@ -255,21 +255,21 @@ def _cartoonizer(g: Nodes) -> onnx.ValueInfoProto:
     return _image("cartoon")
 
 
-def _model(g: Nodes, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
-    graph = helper.make_graph(g.nodes, "cartoonizer", inputs, outputs, list(g.initializers.values()))
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="ppcartoon"
-    )
-    helper.set_model_props(model, {key: getattr(g.weights, key) for key in ("style", "attribution", "licence")})
+def _model(g: Nodes, inputs: list[ValueInfoProto], outputs: list[ValueInfoProto]) -> ModelProto:
+    graph = {
+        "name": "cartoonizer",
+        "node": g.nodes,
+        "initializer": g.initializers.values(),
+        "input": inputs,
+        "output": outputs,
+    }
+    model = ModelProto(ir_version=8, producer_name="ppcartoon", graph=graph, opset_import=[{"version": OPSET}])
+    onnx_messages.set_metadata(model, {key: getattr(g.weights, key) for key in ("style", "attribution", "licence")})
     return model
 
 
-def _image(name: str) -> onnx.ValueInfoProto:
-    return _value(name, "N", 3, "H", "W")
-
-
-def _value(name: str, *shape: int | str) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+def _image(name: str) -> ValueInfoProto:
+    return float_value(name, "N", 3, "H", "W")
 
 
 def _encoder(g: Nodes, c: int) -> tuple[str, int]:

@@ -18,8 +18,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
-
 from ..errors import DiskFullError, InputError, OutputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -150,6 +148,8 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _is_gone(process: int) -> bool:
+    import psutil  # slow to import, and --help does not need it
+
     # With our number: of an earlier process, since this one has written nothing in the folder yet.
     return process == os.getpid() or not psutil.pid_exists(process)
 

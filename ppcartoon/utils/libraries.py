@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from ..errors import InputError
 
 MODULES = {
-    "cartoons": ("numpy", "onnx", "onnxruntime", "PIL", "pillow_heif", "psutil", "safetensors", "shtab", "tqdm"),
+    "cartoons": ("numpy", "onnxruntime", "PIL", "pillow_heif", "google", "psutil", "safetensors", "shtab", "tqdm"),
     "the sample photos": ("skimage",),
     "OpenVINO": ("openvino",),
     "videos": ("av", "cv2"),
@@ -28,6 +28,7 @@ MODULES = {
 PACKAGES = {  # names that pip knows, where they differ from the module's
     "PIL": "Pillow",
     "cv2": "opencv-python-headless",
+    "google": "protobuf",
     "pillow_heif": "pillow-heif",
     "pyarrow": '"ray[data]<2.64"',
     "ray": '"ray[data]<2.64"',

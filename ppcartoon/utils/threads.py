@@ -6,10 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing.pool import ThreadPool
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .machine import cores
+
+if TYPE_CHECKING:
+    from multiprocessing.pool import ThreadPool
 
 T = TypeVar("T")
 
@@ -20,6 +22,8 @@ def threads(count: int | None = None) -> Iterator[ThreadPool]:
 
     Threads that still run OpenCV code when Python exits would abort the process.
     """
+    from multiprocessing.pool import ThreadPool  # slow to import, and photos do not need it
+
     pool = ThreadPool(count or cores())
     try:
         yield pool

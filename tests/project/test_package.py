@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 import ppcartoon
 from ppcartoon import weights
@@ -36,8 +37,18 @@ def test_help_and_version_load_only_the_standard_library(argument):
     report = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
     done = python(f"{report}sys.argv = ['ppcartoon', '{argument}']; from {module} import {function} as run; run()")
     loaded = {name.partition(".")[0] for name in done.stderr.split()}
-    assert loaded - sys.stdlib_module_names <= {"ppcartoon", "shtab"} | loaded_at_startup()
+    assert loaded - sys.stdlib_module_names <= {"ppcartoon"} | loaded_at_startup()
     assert done.stdout
+
+
+def test_a_photo_loads_no_library_that_it_does_not_need(tiny_file, tmp_path):
+    """This keeps the start fast, and the base installation small."""
+    Image.linear_gradient("L").save(tmp_path / "photo.png")
+    words = ["-i", str(tmp_path / "photo.png"), "-o", str(tmp_path / "out"), "-w", str(tiny_file), "--engine", "onnx"]
+    code = f"from ppcartoon.cli.main import main; main({words}); import sys; print(*sys.modules, file=sys.stderr)"
+    loaded = set(python(code).stderr.split())
+    assert "onnxruntime" in loaded
+    assert not {"onnx", "openvino", "paddle", "cv2", "av", "pillow_heif", "shtab", "multiprocessing.pool"} & loaded
 
 
 def loaded_at_startup() -> set[str]:

@@ -16,9 +16,9 @@ from ...errors import InputError
 from ...utils.libraries import needs
 from ...weights import Weights
 from .. import int8, onnx_graph
+from ..onnx_messages import ModelProto
 
 if TYPE_CHECKING:
-    import onnx
     import openvino
 
 Outputs = tuple[np.ndarray, ...]
@@ -32,7 +32,7 @@ class _OnnxEngine:
         self._lock = threading.Lock()
         self._own = self._compile(onnx_graph.build(weights))
 
-    def _compile(self, model: onnx.ModelProto) -> Callable[..., Outputs]:
+    def _compile(self, model: ModelProto) -> Callable[..., Outputs]:
         """Compiles a graph into a function from its inputs, by name, to its outputs."""
         raise NotImplementedError
 
@@ -79,7 +79,7 @@ class OnnxRuntime(_OnnxEngine):
         self.description = f"ONNX Runtime on {threads} CPU threads"
         super().__init__(weights)
 
-    def _compile(self, model: onnx.ModelProto) -> Callable[..., Outputs]:
+    def _compile(self, model: ModelProto) -> Callable[..., Outputs]:
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported
         import onnxruntime
 
@@ -119,7 +119,7 @@ class OpenVino(_OnnxEngine):
         self.description = f"OpenVINO in {precision} on {threads} CPU threads"
         super().__init__(weights)
 
-    def _compile(self, model: onnx.ModelProto) -> Callable[..., Outputs]:
+    def _compile(self, model: ModelProto) -> Callable[..., Outputs]:
         if self._ranges:
             model = int8.quantize(model, self._ranges)
         compiled = self._core.compile_model(self._core.read_model(model.SerializeToString()), "CPU", self._settings)
