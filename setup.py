@@ -40,6 +40,9 @@ setup(
         "demo": ["scikit-image>=0.22"],
         "openvino": [f"openvino>=2025.0; {NO_INTEL_MAC}"],
         "video": ["av>=17,<19", "opencv-python-headless>=4.11"],
+        # Builds of onnxruntime, of which only one may be installed: docs/inference.md, "GPUs".
+        "cuda": ["onnxruntime-gpu[cuda,cudnn]>=1.21; sys_platform != 'darwin'"],
+        "directml": ["onnxruntime-directml>=1.21; sys_platform == 'win32'"],
         "raw": [f"rawpy>=0.24; {NO_INTEL_MAC}"],
         "ray": ["ray[data]>=2.40,<2.64"],
         "study": ["flask>=3.0", "matplotlib", "opencv-python-headless>=4.11", "scipy", "waitress>=3.0"],

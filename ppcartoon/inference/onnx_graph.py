@@ -6,6 +6,9 @@ the order in which they run.
 
 LN computes its statistics over the whole image. So the tiles of a large image must share statistics, and the frames of
 a video flicker less if statistics change slowly. Hence the kinds of graph.
+
+In fp16, for GPUs, convolutions and feature maps are float16. Statistics are measured in float32, since squares of
+features overflow float16; so are the scale and shift that LN makes of them, and inputs and outputs.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ class Nodes:
         self.nodes: list[NodeProto] = []
         self.initializers: dict[str, TensorProto] = {}
         self.norms = 0
+        self.half = False  # fp16
 
     def node(self, kind: str, *inputs: str, output: str | None = None, **attributes: object) -> str:
         output = output or f"{kind}_{len(self.nodes)}"
@@ -40,6 +44,14 @@ class Nodes:
     def constant(self, name: str, value: np.ndarray) -> str:
         self.initializers.setdefault(name, onnx_messages.tensor(name, value))
         return name
+
+    def narrowed(self, x: str) -> str:
+        """A float32 value as a feature map or a factor of one: in float16 if the graph is in fp16."""
+        return self.node("Cast", x, to=onnx_messages.FLOAT16) if self.half else x
+
+    def widened(self, x: str) -> str:
+        """A feature map in float32."""
+        return self.node("Cast", x, to=onnx_messages.FLOAT) if self.half else x
 
     def integers(self, *values: int) -> str:
         return self.constant("integers_" + "_".join(map(str, values)), np.array(values, np.int64))
@@ -53,7 +65,8 @@ class Nodes:
         return value
 
     def conv(self, x: str, name: str, cin: int, cout: int, k: int = 3, s: int = 1, groups: int = 1) -> str:
-        weight = self.constant(f"{name}.weight", self.tensor(f"{name}.weight", cout, cin // groups, k, k))
+        tensor = self.tensor(f"{name}.weight", cout, cin // groups, k, k)
+        weight = self.constant(f"{name}.weight", np.float16(tensor) if self.half else tensor)
         return self.node("Conv", x, weight, kernel_shape=[k, k], strides=[s, s], pads=self.padding(k), group=groups)
 
     def padding(self, k: int) -> list[int]:
@@ -76,10 +89,11 @@ class Nodes:
         variance = self.node("Add", variance, self.constant("epsilon", np.float32(EPSILON)))
         scale = self.node("Div", weight, self.node("Sqrt", variance))
         shift = self.node("Sub", bias, self.node("Mul", mean, scale))
-        return self.node("Add", self.node("Mul", x, scale), shift)
+        return self.node("Add", self.node("Mul", x, self.narrowed(scale)), self.narrowed(shift))
 
     def statistics(self, x: str) -> tuple[str, str]:
         """Mean and variance to normalize x by: its own over C, H and W, each [N, 1, 1, 1]."""
+        x = self.widened(x)
         mean = self.mean(x)
         centered = self.node("Sub", x, mean)
         return mean, self.mean(self.node("Mul", centered, centered))
@@ -173,6 +187,7 @@ class Blended(Given, Measuring):
 
     def fast_statistics(self, x: str) -> tuple[str, str]:
         """Mean and variance of x, each [N, 1, 1, 1], as E[x^2] - E[x]^2, without a temporary feature map."""
+        x = self.widened(x)
         mean, row = self.mean(x), self.node("ReduceL2", x, self.integers(3))  # [N, C, H, 1]
         width = self.node("Cast", self.node("Shape", x, start=3, end=4), to=onnx_messages.FLOAT)
         square = self.node("Div", self.mean(self.node("Mul", row, row), (2, 1)), width)
@@ -204,7 +219,9 @@ OPSET = 18
 KINDS = {"own": Nodes, "measured": Measuring, "given": Given, "blended": Blended, "pooled": Pooled}
 
 
-def build(weights: Weights, kind: Literal["own", "measured", "given", "blended", "pooled"] = "own") -> ModelProto:
+def build(
+    weights: Weights, kind: Literal["own", "measured", "given", "blended", "pooled"] = "own", half: bool = False
+) -> ModelProto:
     """The ONNX model of a style.
 
     Args:
@@ -214,11 +231,13 @@ def build(weights: Weights, kind: Literal["own", "measured", "given", "blended",
             `given`. "blended": image, given, alpha [1] -> cartoon, statistics; each LN normalizes by alpha * the
             statistics of its input + (1 - alpha) * given, and "statistics" are these. "pooled": image -> statistics
             [1, L, 2] over all images of the batch, without padding, so that borders do not count.
+        half: compute in fp16, apart from the statistics.
 
     Raises:
         InputError: a tensor is missing, unknown or of the wrong shape; or the weights are a baseline's.
     """
     g = KINDS[kind](weights)
+    g.half = half
     cartoon = _cartoonizer(g)
     inputs, outputs = [_image("image")], [cartoon]
     if kind in ("given", "blended"):
@@ -246,10 +265,10 @@ def _cartoonizer(g: Nodes) -> ValueInfoProto:
     """Appends all nodes of G(E(x)); returns its output."""
     network, style = require_cartoonizer(g.weights).network, g.weights.style
     encoder, generator = network["encoder"], network["generator"]
-    z, channels = ENCODERS[encoder["name"]](g, encoder["channels"])
+    z, channels = ENCODERS[encoder["name"]](g, g.narrowed("image"), encoder["channels"])
     if channels != generator["in_channels"]:
         raise InputError(f"{style}: encoder gives {channels} channels, generator takes {generator['in_channels']}")
-    g.node("Tanh", _generator(g, z, **generator), output="cartoon")
+    g.node("Tanh", g.widened(_generator(g, z, **generator)), output="cartoon")
     if g.unused:
         raise InputError(f"{style}: the network does not have these tensors: {sorted(g.unused)[:3]}")
     return _image("cartoon")
@@ -272,15 +291,15 @@ def _image(name: str) -> ValueInfoProto:
     return float_value(name, "N", 3, "H", "W")
 
 
-def _encoder(g: Nodes, c: int) -> tuple[str, int]:
-    x = g.lrelu(g.conv("image", "encoder.0", 3, c))
+def _encoder(g: Nodes, image: str, c: int) -> tuple[str, int]:
+    x = g.lrelu(g.conv(image, "encoder.0", 3, c))
     x = g.lrelu(g.conv(x, "encoder.2", c, 2 * c, s=2))
     x = g.lrelu(g.conv_norm(x, "encoder.4", "encoder.5", 2 * c, 4 * c))
     return g.lrelu(g.conv(x, "encoder.7", 4 * c, 4 * c, s=2)), 4 * c
 
 
-def _n_layer_encoder(g: Nodes, c: int) -> tuple[str, int]:
-    x = g.lrelu(g.conv("image", "encoder.0", 3, c, k=4, s=2))
+def _n_layer_encoder(g: Nodes, image: str, c: int) -> tuple[str, int]:
+    x = g.lrelu(g.conv(image, "encoder.0", 3, c, k=4, s=2))
     return g.lrelu(g.conv_norm(x, "encoder.2", "encoder.3", c, 2 * c, k=4, s=2)), 2 * c
 
 

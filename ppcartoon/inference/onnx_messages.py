@@ -37,8 +37,8 @@ FIELDS = {  # number and type of each; in a list: repeated
 }  # fmt: skip
 TYPES = {int: Field.TYPE_INT64, float: Field.TYPE_FLOAT, str: Field.TYPE_STRING, bytes: Field.TYPE_BYTES}
 ATTRIBUTES = {float: ("f", 1), int: ("i", 2), str: ("s", 3), list: ("ints", 7)}  # field, and AttributeType
-FLOAT = 1
-DATA_TYPES = {"float32": FLOAT, "uint8": 2, "int8": 3, "int64": 7}
+FLOAT, FLOAT16 = 1, 10
+DATA_TYPES = {"float32": FLOAT, "uint8": 2, "int8": 3, "int64": 7, "float16": FLOAT16}
 
 
 def _messages() -> dict[str, type]:

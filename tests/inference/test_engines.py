@@ -250,7 +250,8 @@ def test_auto_on_a_gpu_falls_back_to_a_cpu_engine_if_paddle_is_broken(tiny_weigh
     "options, message",
     [
         ({"engine": "tensorflow"}, "'tensorflow': unknown, choose from auto, openvino"),
-        ({"engine": "onnx", "device": "gpu"}, "engine onnx runs on the CPU"),
+        ({"engine": "onnx", "device": "gpu"}, "device gpu: no GPU"),
+        ({"device": "gpu", "precision": "int8"}, "precision int8 is for CPUs: use fp16 or fp32 on a GPU"),
         ({"device": "gpu"}, "device gpu: no GPU"),
         ({"precision": "fp8"}, "'fp8': unknown, choose from auto, fp32"),
         ({"precision": "fp16"}, "precision fp16 is for GPUs"),

@@ -32,7 +32,7 @@ def required(lines):
 
 def test_each_part_names_the_requirements_of_its_extra():
     assert packages("cartoons") == required(SETUP.install_requires)
-    assert {*EXTRAS.values(), "test"} == SETUP.extras_require.keys()
+    assert {*EXTRAS.values(), "cuda", "directml", "test"} == SETUP.extras_require.keys()
     for part, extra in EXTRAS.items():
         assert packages(part) == required(SETUP.extras_require[extra]), part
     for part in ("training data", "evaluation"):

@@ -6,6 +6,7 @@ H and W are multiples of 4. An engine may be called from several threads at the 
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
@@ -16,11 +17,12 @@ from ... import images
 from ...errors import InputError
 from ...utils.machine import cores
 from ...weights import Weights
-from . import paddle_engines
+from . import gpu_engines, paddle_engines
 from .onnx_engines import OnnxRuntime, OpenVino, has_bf16, has_vnni
 
+LOCATION = re.compile(r"^\S+:\d+ .*?\) ")  # in ONNX Runtime's sources, before some of its messages
 Network = Callable[[np.ndarray], np.ndarray]
-MIN_PSNR = 38.0  # dB between bf16 or int8 and fp32; below it, precision "auto" is fp32
+MIN_PSNR = 38.0  # dB to fp32 on the CPU that bf16, int8 and GPUs must reach
 
 
 class Engine(Protocol):
@@ -69,15 +71,15 @@ def create(
 
     Args:
         weights: the weights of the network.
-        engine: "auto": the fastest that works, on a CPU OpenVINO if it is installed, else ONNX Runtime, on a GPU
-            Paddle; "openvino"; "onnx"; "paddle": Paddle Inference; "tensorrt": Paddle Inference with TensorRT, on a
-            GPU; "paddle-dygraph".
-        device: "auto" (a GPU if Paddle finds one), "cpu" or "gpu".
+        engine: "auto": the fastest that works, on a GPU Paddle, ONNX Runtime or OpenVINO, whichever is first in finding
+            one, on a CPU OpenVINO if it is installed, else ONNX Runtime; "openvino"; "onnx"; "paddle": Paddle
+            Inference; "tensorrt": TensorRT on a GPU, in Paddle Inference or ONNX Runtime; "paddle-dygraph".
+        device: "auto" (with engine "auto" and Paddle's engines a GPU if one works), "cpu" or "gpu".
         threads: CPU threads, all cores by default; "paddle-dygraph" reads OMP_NUM_THREADS instead.
         precision: "fp32"; "bf16", for OpenVINO on CPUs that support it; "int8", for OpenVINO and styles that are
-            calibrated, see `ppcartoon.inference.int8`; "fp16", for Paddle Inference on a GPU; "auto":
-            with OpenVINO bf16 if the CPU supports it, else int8 if the CPU has VNNI and the style is calibrated, but
-            fp32 if a cartoon does not reach `MIN_PSNR` against fp32.
+            calibrated, see `ppcartoon.inference.int8`; "fp16", on a GPU; "auto": with OpenVINO bf16 if the CPU supports
+            it, else int8 if the CPU has VNNI and the style is calibrated; with ONNX Runtime and OpenVINO on a GPU fp16;
+            but fp32 if a cartoon does not reach `MIN_PSNR` against fp32.
 
     Raises:
         InputError: the engine, device or precision is unknown or not available.
@@ -85,17 +87,54 @@ def create(
     for value, known, what in ((engine, NAMES, "engine"), (precision, PRECISIONS, "precision")):
         if value not in known:
             raise InputError(f"{what} {value!r}: unknown, choose from {', '.join(known)}")
-    if device == "gpu" and engine in (OnnxRuntime.name, OpenVino.name):
-        raise InputError(f"engine {engine} runs on the CPU: use --engine paddle for a GPU")
-    if engine in paddle_engines.NAMES or (engine == "auto" and device != "cpu" and paddle_engines.gpu()):
-        return paddle_engines.create(weights, engine, device, threads or cores(), precision)
-    if device == "gpu":
-        raise InputError(paddle_engines.NO_GPU)
+    threads = threads or cores()
+    if engine in ("auto", gpu_engines.TENSORRT) and device != "cpu":
+        on_paddle = paddle_engines.gpu()
+    else:
+        on_paddle = engine in paddle_engines.NAMES
+    if on_paddle:
+        return paddle_engines.create(weights, engine, device, threads, precision)
+    failures: dict[str, str] = {}
+    if device == "gpu" or engine == gpu_engines.TENSORRT or engine == device == "auto":
+        if precision not in ("bf16", "int8"):
+            found, failures = _on_gpu(weights, engine, threads, precision)
+            if found:
+                return _with_remark(found, failures)
+        elif device == "gpu":
+            raise InputError(f"precision {precision} is for CPUs: use fp16 or fp32 on a GPU")
+    if device == "gpu" or engine == gpu_engines.TENSORRT:
+        raise InputError(gpu_engines.refusal(engine, failures))
     if precision == "fp16":
         raise InputError("precision fp16 is for GPUs: use bf16, int8 or fp32 on a CPU")
     if precision in ("bf16", "int8") and engine == OnnxRuntime.name:
         raise InputError(f"engine onnx computes in fp32: use --engine openvino for {precision}")
-    return _on_cpu(weights, engine, threads or cores(), precision)
+    return _with_remark(_on_cpu(weights, engine, threads, precision), failures)
+
+
+def _with_remark(engine: Engine, failures: dict[str, str]) -> Engine:
+    """The engine, whose description says what was tried before it."""
+    if failures:
+        engine.description += f", not {gpu_engines.tell(failures)}"
+    return engine
+
+
+def _on_gpu(weights: Weights, engine: str, threads: int, precision: str) -> tuple[Engine | None, dict[str, str]]:
+    """The first engine on a GPU without Paddle whose cartoon agrees with the CPU's, and why others do not work."""
+    failures: dict[str, str] = {}
+    for name, make in gpu_engines.candidates(engine).items():
+        for each in ("fp16", "fp32") if precision == "auto" else (precision,):
+            try:
+                candidate = make(weights, threads, each)
+                psnr = agreement(candidate, OnnxRuntime(weights, threads))
+            except Exception as error:  # each runtime raises others
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                failures[name] = LOCATION.sub("", reason)[:150]
+                continue
+            if psnr >= MIN_PSNR:
+                failures.pop(name, None)
+                return candidate, failures
+            failures[name] = f"its cartoon differs from the CPU's, {psnr:.0f} dB"
+    return None, failures
 
 
 def _on_cpu(weights: Weights, engine: str, threads: int, precision: str) -> Engine:

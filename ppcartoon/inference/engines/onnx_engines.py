@@ -1,4 +1,4 @@
-"""CPU engines that run the ONNX graphs: ONNX Runtime and OpenVINO."""
+"""Engines that run the ONNX graphs on a CPU: ONNX Runtime and OpenVINO."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from .. import int8, onnx_graph
 from ..onnx_messages import ModelProto
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    import onnxruntime
     import openvino
 
 Outputs = tuple[np.ndarray, ...]
@@ -27,10 +30,12 @@ Outputs = tuple[np.ndarray, ...]
 class _OnnxEngine:
     """Base class of the ONNX engines; each graph is compiled when it is first needed."""
 
+    _half = False  # graphs in fp16
+
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
         self._lock = threading.Lock()
-        self._own = self._compile(onnx_graph.build(weights))
+        self._own = self._compile(onnx_graph.build(weights, half=self._half))
 
     def _compile(self, model: ModelProto) -> Callable[..., Outputs]:
         """Compiles a graph into a function from its inputs, by name, to its outputs."""
@@ -38,15 +43,15 @@ class _OnnxEngine:
 
     @cached_property
     def _measured(self) -> Callable[..., Outputs]:
-        return self._compile(onnx_graph.build(self._weights, "measured"))
+        return self._compile(onnx_graph.build(self._weights, "measured", self._half))
 
     @cached_property
     def _given(self) -> Callable[..., Outputs]:
-        return self._compile(onnx_graph.build(self._weights, "given"))
+        return self._compile(onnx_graph.build(self._weights, "given", self._half))
 
     @cached_property
     def _blended(self) -> Callable[..., Outputs]:
-        return self._compile(onnx_graph.build(self._weights, "blended"))
+        return self._compile(onnx_graph.build(self._weights, "blended", self._half))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self._own(image=images)[0]
@@ -65,7 +70,7 @@ class _OnnxEngine:
         return lambda images: run(image=images)[0]
 
     def pooled_stats(self, samples: np.ndarray) -> np.ndarray:
-        run = self._compile(onnx_graph.build(self._weights, "pooled"))
+        run = self._compile(onnx_graph.build(self._weights, "pooled", self._half))
         return run(image=samples)[0][0]
 
 
@@ -80,15 +85,15 @@ class OnnxRuntime(_OnnxEngine):
         super().__init__(weights)
 
     def _compile(self, model: ModelProto) -> Callable[..., Outputs]:
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.enable_mem_pattern = False  # else memory use doubles, and is not freed
-        options.log_severity_level = 3  # errors only
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+        session = self._session(model, ["CPUExecutionProvider"])
         return lambda **inputs: session.run(None, inputs)
+
+    def _session(self, model: ModelProto, providers: list, **settings: int) -> onnxruntime.InferenceSession:
+        options = runtime().SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.enable_mem_pattern = False  # else memory use doubles, and is not freed; DirectML needs this
+        options.log_severity_level = 3  # errors only
+        return runtime().InferenceSession(model.SerializeToString(), options, providers, **settings)
 
 
 class OpenVino(_OnnxEngine):
@@ -98,7 +103,7 @@ class OpenVino(_OnnxEngine):
         InputError: OpenVINO is not installed, the CPU does not support bf16, or the style is not calibrated for int8.
     """
 
-    name = "openvino"
+    name, _device = "openvino", "CPU"
 
     def __init__(self, weights: Weights, threads: int, precision: str) -> None:
         self._core = core()
@@ -122,7 +127,9 @@ class OpenVino(_OnnxEngine):
     def _compile(self, model: ModelProto) -> Callable[..., Outputs]:
         if self._ranges:
             model = int8.quantize(model, self._ranges)
-        compiled = self._core.compile_model(self._core.read_model(model.SerializeToString()), "CPU", self._settings)
+        compiled = self._core.compile_model(
+            self._core.read_model(model.SerializeToString()), self._device, self._settings
+        )
         request = compiled.create_infer_request()
 
         def run(**inputs: np.ndarray) -> Outputs:
@@ -131,6 +138,14 @@ class OpenVino(_OnnxEngine):
                 return tuple(output.copy() for output in outputs.to_tuple())
 
         return run
+
+
+def runtime() -> ModuleType:
+    """The module onnxruntime."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported
+    import onnxruntime
+
+    return onnxruntime
 
 
 @cache

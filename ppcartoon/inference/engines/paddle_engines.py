@@ -194,7 +194,7 @@ NAMES = (PaddleInference.name, TENSORRT, PaddleDygraph.name)
 
 
 def create(weights: Weights, engine: str, device: str, threads: int, precision: str) -> PaddleDygraph | PaddleInference:
-    """Same as `engines.create`, for "auto" on a GPU and for the engines in `NAMES`.
+    """Same as `engines.create`, for "auto" on a GPU that Paddle can use and for the engines in `NAMES`.
 
     Raises:
         InputError: Paddle, the GPU or TensorRT is not available, or the engine does not support the precision.
