@@ -6,22 +6,31 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ppcartoon.errors import InputError
 from ppcartoon.utils.tables import markdown_table
 
 from . import common, harness
 from .common import Style, format_number, median_range, ratio_range
 
+if TYPE_CHECKING:
+    from ppcartoon.inference.engines import Engine
+
 WARM_UP = 2
 HEIGHT, WIDTH, PHOTOS = 384, 512, 4  # photos on which precisions are compared
-ENGINES = {
-    "openvino-int8": ("openvino", "int8"),
-    "openvino-bf16": ("openvino", "bf16"),
-    "openvino-fp32": ("openvino", "fp32"),
-    "onnx": ("onnx", "fp32"),
-    "paddle": ("paddle", "fp32"),
-    "paddle-dygraph": ("paddle-dygraph", "fp32"),
+OPTIONS = ("engine", "device", "precision")
+ENGINES = {  # values of the options
+    "gpu-fp16": ("auto", "gpu", "fp16"),
+    "gpu-fp32": ("auto", "gpu", "fp32"),
+    "openvino-int8": ("openvino", "cpu", "int8"),
+    "openvino-bf16": ("openvino", "cpu", "bf16"),
+    "openvino-fp32": ("openvino", "cpu", "fp32"),
+    "onnx": ("onnx", "cpu", "fp32"),
+    "paddle": ("paddle", "cpu", "fp32"),
+    "paddle-dygraph": ("paddle-dygraph", "cpu", "fp32"),
 }
 REFERENCES = {"plain-onnx": common.PLAIN, "paddlegan": common.PADDLEGAN}
 NAMES = (*ENGINES, *REFERENCES)
@@ -36,7 +45,7 @@ def measure(
 
     Args:
         style: the measured style.
-        names: engines from `NAMES`, one per row; None for all that this CPU and the style support.
+        names: engines from `NAMES`, one per row; None for all that this machine and the style support.
         sizes: heights and widths in pixels, multiples of 4.
         batches: batch sizes.
         rounds: measurements of each engine.
@@ -52,7 +61,7 @@ def measure(
             for batch in batches:
                 variants = [(name, style, file, size, batch, threads) for name in names]
                 yield from _table(names, size, batch, harness.run(_prepare, variants, rounds, threads))
-    reduced = [name for name in names if name in ENGINES and ENGINES[name][1] != "fp32"]
+    reduced = [name for name in names if name in ENGINES and ENGINES[name][2] != "fp32"]
     if reduced:
         rows = ([name, median_range(harness.run_once(_psnr_to_fp32, name, style, threads))] for name in reduced)
         yield from markdown_table(["engine", f"PSNR to fp32 in dB, {PHOTOS} photos of {WIDTH}x{HEIGHT}"], rows)
@@ -62,7 +71,21 @@ def _supported(style: Style) -> list[str]:
     from ppcartoon.inference.engines.onnx_engines import has_bf16, has_vnni
 
     runs = {"openvino-bf16": has_bf16(), "openvino-int8": has_vnni() and style.load().int8}
+    runs |= {name: _runs(name, style) for name in ("gpu-fp16", "gpu-fp32")}
     return [name for name in NAMES if runs.get(name, True)]
+
+
+def _runs(name: str, style: Style) -> bool:
+    with suppress(InputError):
+        return bool(_create(name, style, None))
+    return False
+
+
+def _create(name: str, style: Style, threads: int | None, precision: str = "") -> Engine:
+    from ppcartoon.inference import engines
+
+    engine, device, own = ENGINES[name]
+    return engines.create(style.load(), engine, device, threads, precision or own)
 
 
 def _prepare(
@@ -71,11 +94,8 @@ def _prepare(
     """Returns the description of the engine and a function that measures the seconds per image."""
     import numpy as np
 
-    from ppcartoon.inference import engines
-
     if name in ENGINES:
-        engine, precision = ENGINES[name]
-        network = engines.create(style.load(), engine, "cpu", threads, precision)
+        network = _create(name, style, threads)
         description = network.description
     else:
         network = common.plain_onnx_runtime(file, threads) if name == "plain-onnx" else common.paddlegan_network()
@@ -116,9 +136,7 @@ def _table(names: list[str], size: int, batch: int, results: list[harness.Result
 def _psnr_to_fp32(name: str, style: Style, threads: int) -> list[float]:
     """PSNR in dB between an engine's cartoons of photos and the same engine's in fp32."""
     from ppcartoon.images import from_network, psnr, to_network
-    from ppcartoon.inference import engines
 
-    engine, precision = ENGINES[name]
-    reduced, full = (engines.create(style.load(), engine, "cpu", threads, each) for each in (precision, "fp32"))
+    reduced, full = _create(name, style, threads), _create(name, style, threads, "fp32")
     inputs = [to_network(photo[None]) for photo in common.photos(PHOTOS, HEIGHT, WIDTH)]
     return [psnr(from_network(reduced(x)), from_network(full(x))) for x in inputs]

@@ -18,7 +18,7 @@ from ppcartoon.utils.tables import markdown_table
 
 from . import common, harness
 from .common import Style, format_number, median_range, ratio_range
-from .engines import ENGINES
+from .engines import ENGINES, OPTIONS
 
 if TYPE_CHECKING:
     from ppcartoon.inference.engines import Network
@@ -137,13 +137,13 @@ def measure_startup(style: Style, names: list[str] | None, rounds: int, threads:
         threads: threads of each engine.
     """
     chosen = {name: ENGINES[name] for name in names or () if name in ENGINES} or {
-        "default": ("auto", "auto"),
+        "default": ("auto", "cpu", "auto"),
         "onnx": ENGINES["onnx"],
     }
     with tempfile.TemporaryDirectory() as work:
         harness.run_once(write_photos, Path(work), 1, HEIGHT, WIDTH)
         file = Path(work) / "00.jpg"
-        variants = [(is_new, style, file, *each, threads) for each in chosen.values() for is_new in (True, False)]
+        variants = [(is_new, style, file, each, threads) for each in chosen.values() for is_new in (True, False)]
         seconds = [result.measurements for result in harness.run(_prepare_startup, variants, rounds, threads)]
     rows = [
         [name, median_range(cold), median_range(warm), median_range([new - old for new, old in zip(cold, warm)])]
@@ -154,10 +154,10 @@ def measure_startup(style: Style, names: list[str] | None, rounds: int, threads:
 
 
 def _prepare_startup(
-    is_new: bool, style: Style, file: Path, engine: str, precision: str, threads: int
+    is_new: bool, style: Style, file: Path, engine: tuple[str, str, str], threads: int
 ) -> tuple[None, Callable[[], float]]:
     """Returns a function that measures seconds, after a warm-up that puts all files into the system's cache."""
-    cartoonize = (_new_process if is_new else _running_process)(style, file, engine, precision, threads)
+    cartoonize = (_new_process if is_new else _running_process)(style, file, engine, threads)
 
     def measure() -> float:
         start = time.perf_counter()
@@ -168,10 +168,10 @@ def _prepare_startup(
     return None, measure
 
 
-def _new_process(style: Style, file: Path, engine: str, precision: str, threads: int) -> Callable[[], None]:
+def _new_process(style: Style, file: Path, engine: tuple[str, str, str], threads: int) -> Callable[[], None]:
     command = [sys.executable, INFER, "-i", file, "-o", file.parent / "cold", *style.infer_options()]
-    command += ["--working-size", "0", "--device", "cpu", "--threads", str(threads)]
-    command += ["--engine", engine, "--precision", precision]
+    command += ["--working-size", "0", "--threads", str(threads)]
+    command += [f"--{name}={value}" for name, value in zip(OPTIONS, engine)]
 
     def cartoonize() -> None:
         done = subprocess.run(command, capture_output=True, text=True)
@@ -181,8 +181,8 @@ def _new_process(style: Style, file: Path, engine: str, precision: str, threads:
     return cartoonize
 
 
-def _running_process(style: Style, file: Path, engine: str, precision: str, threads: int) -> Callable[[], None]:
+def _running_process(style: Style, file: Path, engine: tuple[str, str, str], threads: int) -> Callable[[], None]:
     from ppcartoon import images
 
-    predictor = style.predictor(threads, engine=engine, precision=precision)
+    predictor = style.predictor(threads, **dict(zip(OPTIONS, engine)))
     return lambda: images.write(file.parent / "warm.jpg", images.Picture(predictor(images.read(file).rgb)))

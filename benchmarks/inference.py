@@ -19,7 +19,7 @@ SECTIONS = {
     ),
     "folder": lambda args, style: folder.measure(style, args.rounds, args.threads),
     "tiles": lambda args, style: tiles.measure(style, args.megapixels, args.rounds, args.threads),
-    "size": lambda args, style: working_size.measure(style, args.rounds, args.threads),
+    "size": lambda args, style: working_size.measure(style, args.working_sizes, args.rounds, args.threads),
     "video": lambda args, style: chain(
         video.measure(style, args.rounds, args.threads), video.measure_flicker(style, args.threads)
     ),
@@ -36,7 +36,7 @@ def add_options(p: argparse.ArgumentParser) -> None:
     style = p.add_mutually_exclusive_group()
     style.add_argument("-s", "--style", default="peppercarrot", help="a shipped style (default: peppercarrot)")
     style.add_argument("-w", "--weights", type=Path, metavar="FILE", help="a .safetensors weights file of your own")
-    p.add_argument("--engines", nargs="+", choices=engines.NAMES, help="(default: all that this CPU supports)")
+    p.add_argument("--engines", nargs="+", choices=engines.NAMES, help="(default: all that this machine supports)")
     p.add_argument(
         "--sizes",
         nargs="+",
@@ -62,10 +62,22 @@ def add_options(p: argparse.ArgumentParser) -> None:
         help="photo sizes for section tiles (default: 0.25 1 4)",
     )
     p.add_argument(
+        "--working-sizes",
+        nargs="+",
+        type=_size,
+        metavar="auto|PIXELS",
+        default=["auto"],
+        help="for section size, compared with full resolution (default: auto)",
+    )
+    p.add_argument(
         "--images", type=int, metavar="N", default=300, help="number of images for section memory (default: 300)"
     )
     long = " ".join(f"--{name} {' '.join(map(str, v)) if isinstance(v, list) else v}" for name, v in LONG.items())
     p.add_argument("--long", action="store_true", help=f"the same as {long}")
+
+
+def _size(text: str) -> int | str:
+    return text if text == "auto" else int(text)
 
 
 def measure(args: argparse.Namespace) -> Iterator[str]:

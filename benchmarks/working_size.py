@@ -1,4 +1,4 @@
-"""Time and memory of a large photo and of a video, drawn at the working size and at full resolution."""
+"""Time and memory of a large photo and of a video, drawn at working sizes and at full resolution."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import io
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ppcartoon.utils.tables import markdown_table
@@ -20,8 +20,14 @@ MEGAPIXELS = 24
 FRAMES, HEIGHT, WIDTH = 8, 1080, 1920
 
 
-def measure(style: Style, rounds: int, threads: int) -> Iterator[str]:
+def measure(style: Style, chosen: Sequence[int | str], rounds: int, threads: int) -> Iterator[str]:
     """Measures from file to file; yields lines of Markdown.
+
+    Args:
+        style: the measured style.
+        chosen: working sizes in pixels or "auto"; full resolution is added.
+        rounds: measurements of each size.
+        threads: CPU threads.
 
     Raises:
         ModuleNotFoundError: PyAV or OpenCV is not installed.
@@ -31,13 +37,13 @@ def measure(style: Style, rounds: int, threads: int) -> Iterator[str]:
         harness.run_once(write_photo, photo, MEGAPIXELS)
         harness.run_once(write_pan, video, FRAMES, HEIGHT, WIDTH)
         header = ["", "working size", "s, median (range)", "speedup over full resolution", "peak memory in MB"]
-        rows = _rows(f"photo of {MEGAPIXELS} MP, JPEG to JPEG", _prepare_photo, (style, photo, threads), rounds)
-        rows += _rows(f"frame of a {WIDTH}x{HEIGHT} video", _prepare_video, (style, video, threads), rounds)
+        rows = _rows(f"photo of {MEGAPIXELS} MP, JPEG to JPEG", _prepare_photo, (style, photo, threads), chosen, rounds)
+        rows += _rows(f"frame of a {WIDTH}x{HEIGHT} video", _prepare_video, (style, video, threads), chosen, rounds)
     yield from markdown_table(header, rows)
 
 
-def _rows(what: str, prepare: Callable, arguments: tuple, rounds: int) -> list[list[str]]:
-    results = harness.run(prepare, [(*arguments, size) for size in ("auto", 0)], rounds, arguments[-1])
+def _rows(what: str, prepare: Callable, arguments: tuple, chosen: Sequence[int | str], rounds: int) -> list[list[str]]:
+    results = harness.run(prepare, [(*arguments, size) for size in (*chosen, 0)], rounds, arguments[-1])
     full = results[-1].measurements
     return [
         [

@@ -118,7 +118,8 @@ def parser() -> argparse.ArgumentParser:
     )
     advanced.add_argument(
         "--precision", choices=PRECISIONS, default="auto",
-        help="auto: bf16 or int8, whichever the CPU is made for, if the results agree with fp32, else fp32",
+        help="auto: bf16 or int8, whichever the CPU is made for, or fp16 on a GPU, if the results agree with fp32, "
+        "else fp32",
     )  # fmt: skip
     advanced.add_argument(
         "--batch-size",

@@ -38,7 +38,7 @@ class CartoonPredictor:
         engine: "auto", "openvino", "onnx", "paddle", "tensorrt" or "paddle-dygraph", see
             `ppcartoon.inference.engines.create`.
         device: "auto", "cpu" or "gpu".
-        precision: "auto", "fp32", "bf16" or "fp16", see there.
+        precision: "auto", "fp32", "bf16", "int8" or "fp16", see there.
         threads: CPU threads, all cores by default.
         batch_size: how many images of one size run through the network together, for GPUs.
         working_size: longer side in pixels at which the network sees a photo, and from which the cartoon is enlarged to

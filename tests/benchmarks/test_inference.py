@@ -210,8 +210,8 @@ def test_formats_of_numbers_and_ratios():
 def test_photo_and_video_are_compared_with_full_resolution(style, monkeypatch):
     for name, value in {"MEGAPIXELS": 0.5, "FRAMES": 3, "HEIGHT": 360, "WIDTH": 480}.items():
         monkeypatch.setattr(working_size, name, value)
-    rows = rows_of(working_size.measure(style, 1, 1))
-    assert [row[0].split(" ")[0] for row in rows] == ["photo", "photo", "frame", "frame"]
-    assert [row[1] for row in rows[1::2]] == ["full", "full"]
-    assert all(320 <= int(row[1]) <= 1024 for row in rows[::2])
-    assert all(row[3].startswith("1.00 ") for row in rows[1::2])
+    rows = rows_of(working_size.measure(style, ["auto", 64], 1, 1))
+    assert [row[0].split(" ")[0] for row in rows] == ["photo"] * 3 + ["frame"] * 3
+    assert [row[1] for row in rows[1::3] + rows[2::3]] == ["64", "64", "full", "full"]
+    assert all(320 <= int(row[1]) <= 1024 for row in rows[::3])
+    assert all(row[3].startswith("1.00 ") for row in rows[2::3])
