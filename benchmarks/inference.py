@@ -64,7 +64,7 @@ def add_options(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--working-sizes",
         nargs="+",
-        type=_size,
+        type=pixels_or_auto,
         metavar="auto|PIXELS",
         default=["auto"],
         help="for section size, compared with full resolution (default: auto)",
@@ -76,7 +76,7 @@ def add_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--long", action="store_true", help=f"the same as {long}")
 
 
-def _size(text: str) -> int | str:
+def pixels_or_auto(text: str) -> int | str:
     return text if text == "auto" else int(text)
 
 

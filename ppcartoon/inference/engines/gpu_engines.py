@@ -8,7 +8,7 @@ import io
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout, suppress
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import packages_distributions
 from typing import TYPE_CHECKING
 
@@ -66,8 +66,7 @@ class OnnxRuntimeGpu(_OnGpu, OnnxRuntime):
         provider, settings = PROVIDERS[self._provider]
         providers = [(provider, settings), "CPUExecutionProvider"]
         if self._provider in ("TensorRT", "CUDA"):
-            with redirect_stdout(io.StringIO()):
-                runtime().preload_dlls()  # NVIDIA's libraries, from their Python packages
+            load_nvidia_libraries()
         if self._provider == "TensorRT":
             # ONNX Runtime names the engines that it keeps by the graph without its weights.
             digest = hashlib.sha256(model.SerializeToString()).hexdigest()[:16]
@@ -97,6 +96,13 @@ class OpenVinoGpu(_OnGpu, OpenVino):
         self._settings = {"INFERENCE_PRECISION_HINT": "f16" if precision == "fp16" else "f32"}
         self.description = f"OpenVINO in {precision} on the GPU"
         super(OpenVino, self).__init__(weights)
+
+
+@cache
+def load_nvidia_libraries() -> None:
+    """Loads CUDA and cuDNN from their Python packages, for ONNX Runtime, which would print what it does not find."""
+    with redirect_stdout(io.StringIO()):
+        runtime().preload_dlls()
 
 
 def candidates(engine: str) -> dict[str, Create]:
