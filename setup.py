@@ -29,7 +29,7 @@ setup(
         "numpy>=1.24",
         "onnxruntime>=1.18",
         "Pillow>=11.3",
-        "pillow-heif>=1.0",
+        "pillow-heif>=1.7",
         "protobuf>=4.25",
         "psutil>=5.9",
         "safetensors>=0.4.3",

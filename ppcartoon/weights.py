@@ -333,7 +333,8 @@ def fold(discriminator: dict[str, np.ndarray], generator: dict[str, np.ndarray])
         if name.endswith("_orig"):
             name = name.removesuffix("_orig")
             u, v = discriminator[f"{name}_u"], discriminator[f"{name}_v"]
-            tensor = tensor / (u @ tensor.reshape(len(u), -1) @ v)
+            with np.errstate(all="ignore"):  # u and v of a damaged file; refused as not finite
+                tensor = tensor / (u @ tensor.reshape(len(u), -1) @ v)
         tensors[name] = tensor
     return tensors
 

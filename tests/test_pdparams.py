@@ -145,6 +145,15 @@ def test_other_pickles_are_refused_without_being_run(tmp_path, capsys, content, 
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.filterwarnings("error")
+def test_zeroed_spectral_norm_is_refused(tmp_path):
+    nets = {name: dict(net) for name, net in networks(tiny.model()).items()}
+    nets["netD"] |= {name: 0 * tensor for name, tensor in nets["netD"].items() if name.endswith("_u")}
+    paddle.save(nets, str(tmp_path / "a.pdparams"))
+    with pytest.raises(InputError, match=r"a.pdparams: .*finite"):
+        weights.load(tmp_path / "a.pdparams")
+
+
 def test_truncated_file_is_refused(tmp_path, tiny_weights):
     path = tmp_path / "cut.pdparams"
     weights.save_pdparams(path, tiny_weights)

@@ -71,7 +71,7 @@ def test_image_runs_the_console_script_without_root_rights(lines):
     assert json.loads(instructions["ENTRYPOINT"]) == ["ppcartoon"]
     assert json.loads(instructions["CMD"])[0] == "demo"
     assert instructions["USER"].isdigit() and int(instructions["USER"]) > 0
-    assert [word for word, _ in lines][-6:] == "USER WORKDIR EXPOSE HEALTHCHECK ENTRYPOINT CMD".split()
+    assert [word for word, _ in lines][-6:] == ["USER", "WORKDIR", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"]
     assert any("/opt/ppcartoon/bin:" in rest for word, rest in lines if word == "ENV")
 
 
