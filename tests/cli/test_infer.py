@@ -102,7 +102,7 @@ def test_memory_error_fails_the_photo_and_not_the_run(run, monkeypatch):
         (["-i", "photos", "-o", "photos"], "would replace an input"),
         (["-i", "photos", "-o", "photos/0.png/x"], "photos/0.png"),
         (["-i", "photos", "-o", "/proc/nowhere"], "/proc/nowhere"),
-        (["-i", "photos", "--engine", "onnx", "--device", "gpu"], "engine onnx runs on the CPU"),
+        (["-i", "photos", "--engine", "onnx", "--device", "gpu"], "device gpu: no GPU that Paddle, ONNX Runtime"),
     ],
 )
 def test_impossible_requests_give_one_line_and_exit_code_2(run, arguments, message):
