@@ -60,7 +60,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "The module venv is missing; install it, for example: apt install python3-venv"; exit 1; }
 
 $(VENV)/.demo: requirements/demo.txt | $(VENV)/bin/python
-	$(VENV)/$(INSTALL) --only-binary :all: -r requirements/demo.txt
+	@$(VENV)/$(INSTALL) --only-binary :all: -r requirements/demo.txt || { echo "Not all pinned packages could be installed. If one has no wheel for this Python: make clean, then make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 1; }
 	@touch $@
 
 $(VENV)/.test: requirements/test.txt requirements/ppgan.txt | $(VENV)/bin/python
