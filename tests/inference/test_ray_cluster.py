@@ -148,10 +148,10 @@ def test_an_output_that_cannot_be_written_is_fatal(photos, tiny_file):
 
 
 def test_a_worker_without_a_predictor_reports_the_error_for_each_job(photos, tiny_file):
-    worker = run.Worker({"engine": "onnx", "device": "gpu"}, tiny_file.read_bytes(), BatchOptions())
+    worker = run.Worker({"engine": "onnx", "precision": "bf16"}, tiny_file.read_bytes(), BatchOptions())
     jobs, _ = cluster_jobs.plan(["photos"], "made", recursive=False, suffix="", ext="auto", skip_existing=False)
-    assert {(row["fatal"], row["message"][:31]) for row in worker(jobs).to_pylist()} == {
-        (True, "engine onnx runs on the CPU: us")
+    assert {(row["fatal"], row["message"][:32]) for row in worker(jobs).to_pylist()} == {
+        (True, "engine onnx computes in fp32: us")
     }
 
 
