@@ -137,7 +137,7 @@ def _convolution(node: NodeProto) -> str:
 
 def _compile(model: ModelProto) -> Callable[[np.ndarray], list[np.ndarray]]:
     """Compiles a model with ONNX Runtime, which computes pairs of QuantizeLinear and DequantizeLinear exactly."""
-    import onnxruntime
+    from .engines.onnx_engines import runtime  # which imports this module
 
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = runtime().InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return lambda photo: session.run(None, {"image": photo})
