@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..utils import server
-from ..utils.files import temporary_folder
+from ..utils.files import temporary_folder, user_folder
 from . import common
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ EXAMPLES = """
 ppcartoon demo                                   http://127.0.0.1:7860
 ppcartoon demo -w mine.safetensors --max-pixels 50
 """
+GPU_BATCH = 8  # photos
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,7 +88,6 @@ def serve(
     json_logs: bool = False,
     public_url: str = "",
     trusted_proxies: Sequence[str] = (),
-    batch_size: int = 1,
 ) -> int:
     """Serves the page and the API until Ctrl-C or SIGTERM.
 
@@ -99,7 +98,6 @@ def serve(
         json_logs: whether the log is in JSON.
         public_url: at which browsers see the service, such as https://example.org/cartoons; empty: where it listens.
         trusted_proxies: addresses whose X-Forwarded-For and -Proto are believed.
-        batch_size: photos that run through the network together.
 
     Returns:
         The exit code.
@@ -123,10 +121,10 @@ def serve(
     logger.setLevel(logging.INFO)
     with (
         server.listening(args.host, args.port) as address,
-        temporary_folder(Path(tempfile.gettempdir()) / "ppcartoon") as folder,
+        temporary_folder(user_folder("ppcartoon")) as folder,
     ):
         counts = metrics.Metrics()
-        studio = Studio(predictors(args.style, args.weights, args.device, batch_size), limits)
+        studio = Studio(predictors(args.style, args.weights, args.device), limits)
         jobs = Jobs(studio, folder.resolve(), counts.end)
         counts.watch(jobs)
         examples = [*example_photos(), *filter(None, [example_video(folder)])] if page else []
@@ -151,10 +149,10 @@ def split_url(url: str) -> tuple[str, str, str]:
     return f"{parts.scheme}://{parts.netloc}", parts.hostname, parts.path.rstrip("/")
 
 
-def predictors(
-    styles: list[str], files: list[Path], device: str = "auto", batch_size: int = 1
-) -> dict[str, CartoonPredictor]:
+def predictors(styles: list[str], files: list[Path], device: str = "auto") -> dict[str, CartoonPredictor]:
     """Predictors by style name: those of weights files, then shipped styles; without either, all shipped styles.
+
+    On a GPU, photos that wait run through the network together.
 
     Raises:
         InputError: weights cannot be used, or two styles have the same name.
@@ -167,6 +165,8 @@ def predictors(
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{name}: several styles have this name; rename your file")
-    options = {"device": device, "batch_size": batch_size}
-    loaded = [CartoonPredictor(weights_file=file, **options) for file in files]
-    return dict(zip(names, loaded + [CartoonPredictor(style, **options) for style in styles]))
+    loaded = [CartoonPredictor(weights_file=file, device=device) for file in files]
+    loaded += [CartoonPredictor(style, device=device) for style in styles]
+    for predictor in loaded:
+        predictor.batch_size = GPU_BATCH if predictor.engine.on_gpu else 1
+    return dict(zip(names, loaded))

@@ -12,7 +12,7 @@ PROGRAM = "ppcartoon serve"
 EXAMPLES = """
 ppcartoon serve                                  http://127.0.0.1:7860/docs describes the API
 ppcartoon serve --public-url https://example.org/cartoons --trust-proxy 127.0.0.1
-ppcartoon serve --api-keys keys.txt --device gpu --batch-size 8
+ppcartoon serve --api-keys keys.txt --device gpu
 """
 MIN_KEY = 16  # characters
 
@@ -26,10 +26,6 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--api-keys", type=Path, metavar="FILE",
         help="accept only requests with one of the keys in FILE, one a line; without the page",
-    )  # fmt: skip
-    p.add_argument(
-        "--batch-size", type=common.whole_number(1, 256), default=1, metavar="N",
-        help="photos that run through the network together if they wait, on a GPU (default: 1)",
     )  # fmt: skip
     proxy = p.add_argument_group("behind a proxy")
     proxy.add_argument(
@@ -60,7 +56,6 @@ def serve(args: argparse.Namespace) -> int:
         json_logs=True,
         public_url=args.public_url,
         trusted_proxies=args.trust_proxy,
-        batch_size=args.batch_size,
     )
 
 

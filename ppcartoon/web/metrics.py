@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import time
+from datetime import datetime, timezone
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -43,14 +43,13 @@ class Metrics:
         self._jobs.labels(job.kind, job.state).inc()
         self._waited.labels(job.kind).observe(waited)
         self._ran.labels(job.kind).observe(ran)
-        facts = {"job": job.kind, "outcome": job.state, "style": job.options.style, "bytes": job.bytes}
+        facts = {"request": job.request, "kind": job.kind, "outcome": job.state, "style": job.options.style}
+        facts |= {"bytes": job.bytes, "waited": round(waited, 2), "ran": round(ran, 2)}
         if job.made:
             facts |= {"size": f"{job.made.width}x{job.made.height}", "working_size": job.made.working_size}
         if job.kind == "video":
             facts |= {"frames": job.done}
-        log.info(
-            "job", extra={"facts": facts | {"waited": round(waited, 2), "ran": round(ran, 2), "request": job.request}}
-        )
+        log.info("job", extra={"facts": facts})
 
     def text(self) -> bytes:
         return generate_latest(self._registry)
@@ -70,12 +69,6 @@ class JsonLines(logging.Formatter):
     """A line of JSON for each record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        return json.dumps(
-            {
-                "time": f"{moment}.{int(record.msecs):03}Z",
-                "level": record.levelname.lower(),
-                "event": record.getMessage(),
-            }
-            | getattr(record, "facts", {})
-        )
+        moment = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        common = {"time": moment, "level": record.levelname.lower(), "event": record.getMessage()}
+        return json.dumps(common | getattr(record, "facts", {}))

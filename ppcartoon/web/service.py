@@ -237,9 +237,12 @@ def create_app(
         job.watchers += 1
         try:
             last = None
-            while not (last and job.is_over):
-                if (now := jobs.status(job)) != last:
+            while True:
+                over, now = job.is_over, jobs.status(job)
+                if now != last:
                     yield (last := now)
+                if over:
+                    break
                 await asyncio.sleep(POLL)
         finally:
             job.watchers -= 1
