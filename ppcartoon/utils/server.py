@@ -60,9 +60,3 @@ def listening(host: str, port: int) -> Iterator[ListenAddress]:
         address, port = sock.getsockname()[:2]
         local = ipaddress.ip_address(address).is_loopback
         yield ListenAddress(sock, f"[{address}]" if ":" in address else address, port, local)
-
-
-def serve(app, address, *, trusted_proxies=(), root_path="") -> None:
-    import uvicorn
-
-    uvicorn.run(app, fd=address.sock.fileno(), log_level="info", access_log=False, root_path=root_path)

@@ -120,8 +120,8 @@ class Job:
 
     def result_name(self, suffix: str) -> str:
         """A legal file name for the result."""
-        stem = ILLEGAL.sub("_", PurePath(self.name.replace("\\", "/")).stem)[:LONGEST_NAME].strip(". ")
-        return f"{stem or self.kind}_cartoon{suffix}"
+        stem = PurePath(self.name.replace("\\", "/")).stem.strip(". ")[:LONGEST_NAME]
+        return f"{ILLEGAL.sub('_', stem) if stem else self.kind}_cartoon{suffix}"
 
     def check(self) -> None:
         """Raises Canceled after it was canceled."""

@@ -335,8 +335,8 @@ def create_app(
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}"}, 400)
+        first = error.errors()[0]  # whose place is "query", the name of the option, and more
+        return JSONResponse({"error": f"{first['loc'][1]}: {first['msg']}"}, 400)
 
     @app.exception_handler(InputError)
     async def wrong(request: Request, error: InputError) -> JSONResponse:
