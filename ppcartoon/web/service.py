@@ -22,7 +22,6 @@ from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 from .. import __version__
@@ -345,10 +344,6 @@ def create_app(
     @app.exception_handler(TooManyJobsError)
     async def too_many(request: Request, error: TooManyJobsError) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 429, {"Retry-After": str(RETRY)})
-
-    @app.exception_handler(ClientDisconnect)
-    async def gone(request: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=400)  # nobody reads it
 
     if page:
 
