@@ -89,7 +89,7 @@ export class Panel {
     const {item} = session;
     const target = this.target;
     const made = session.movie && JSON.stringify(item.movie) === JSON.stringify(session.movieOptions(item));
-    $("make").hidden = !item.video || (made && !session.movie.error && !session.movie.cancelled);
+    $("make").hidden = !item.video || (made && !session.movie.error && !session.movie.canceled);
     $("make").textContent = item.trim ? `Make the video (${(item.trim.end - item.trim.start).toFixed(1)} s)` : "Make the video";
     $("download").hidden = !target?.done || (item.video && view !== "movie");
     $("download-facts").textContent = target?.done ? this.facts(target) : "";
