@@ -288,6 +288,11 @@ async def docs() -> FileResponse:
     return FileResponse(PAGE / "docs.html")
 
 
+@operation.get("/docs.js", include_in_schema=False)
+async def script_of_docs() -> FileResponse:
+    return FileResponse(PAGE / "docs.js")
+
+
 @page.get("/page.json")
 async def about(request: Request, jobs: AllJobs) -> dict[str, Any]:
     """What the page needs to know."""
