@@ -154,11 +154,13 @@ def test_voter_whose_browser_rejects_the_cookie_is_told(app):
     assert "allow cookies" in client.get(address).text
 
 
-def test_forged_cookie_leads_to_the_start_page(app, voter):
+def test_forged_cookie_leads_to_the_start_page(app, voter, votes):
+    photo = images(page(voter))[0].rpartition("/")[2]
     assert "Set-Cookie" not in voter.post("/start").headers
     ((name, value),) = voter.cookies.items()
     number, _, signature = value.partition(".")
-    for forged in (number, f"{number}.", f"{number}.{signature[:-3]}AAA", f".{signature}", f"{number}0.{signature}"):
+    of_a_token = f"{number}/{votes.current_set(number, 4).id}/.{photo}"
+    for forged in (number, f"{number}.", f"{number}.{signature[:-3]}AAA", f"{number}0.{signature}", of_a_token):
         stranger = visitor(app)
         stranger.cookies.set(name, forged)
         assert 'action="/start"' in page(stranger)

@@ -73,9 +73,13 @@ class Pages:
     def _sign(self, text: str) -> str:
         return hmac.new(self.votes.secret, text.encode(), hashlib.sha256).hexdigest()[:32]
 
+    def _cookie_of(self, voter: str) -> str:
+        return f"{voter}.{self._sign(f'cookie/{voter}')}"
+
     def _voter(self, request: Request) -> str | None:
-        voter, _, signature = request.cookies.get(self.cookie, "").partition(".")
-        return voter if hmac.compare_digest(signature.encode(), self._sign(voter).encode()) else None
+        cookie = request.cookies.get(self.cookie, "")
+        voter = cookie.partition(".")[0]
+        return voter if hmac.compare_digest(cookie.encode(), self._cookie_of(voter).encode()) else None
 
     def _token(self, voter: str, shown: Set, method: str) -> str:
         return self._sign(f"{voter}/{shown.id}/{method}")
@@ -109,8 +113,8 @@ class Pages:
     def start(self, request: Request) -> Response:
         response = RedirectResponse("/?started", 303, HEADERS)
         if self._voter(request) is None:
-            voter = secrets.token_hex(16)
-            response.set_cookie(self.cookie, f"{voter}.{self._sign(voter)}", COOKIE_AGE, httponly=True, samesite="lax")
+            cookie = self._cookie_of(secrets.token_hex(16))
+            response.set_cookie(self.cookie, cookie, COOKIE_AGE, httponly=True, samesite="lax")
         return response
 
     async def vote(self, request: Request) -> Response:
@@ -225,7 +229,7 @@ def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 def _not_saved(request: Request, error: Exception) -> Response:
-    log.error(printable(f"{request.url.path}: {error}"))
+    log.error(printable(f"{request.scope['path']}: {error}"))
     text = "Your vote was not saved. Please try again in a moment."
     return _error_page(HTTPStatus.SERVICE_UNAVAILABLE, text, "Something went wrong")
 
