@@ -39,7 +39,7 @@ class Browser:
         from selenium.webdriver.support.wait import WebDriverWait
 
         self.driver, self.address, self.folder = driver, address, folder
-        self.wait = WebDriverWait(driver, 8, 0.05)
+        self.wait = WebDriverWait(driver, 30, 0.05)
         self.cdp("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
 
     def cdp(self, command, **arguments):
@@ -359,6 +359,19 @@ def test_a_video_is_previewed_trimmed_made_compared_and_downloaded(browser, clip
     assert browser.element("#duo input").get_attribute("aria-valuetext") == "50 % photo, 50 % cartoon"
     browser.see("#play").click()
     browser.until(lambda: browser.js("return document.querySelector('#movie').ended"))
+
+
+def test_an_animation_is_a_video_whose_original_browsers_do_not_play(browser, tmp_path):
+    first, *others = map(Image.fromarray, videos.scenes(1, 2))
+    first.save(tmp_path / "moving.gif", save_all=True, append_images=others, duration=80)
+    browser.choose(tmp_path / "moving.gif")
+    browser.until(lambda: browser.find("#views"))
+    assert browser.result("moving.gif").shape == (180, 320, 3)
+    browser.element("#views [value=video]").click()
+    assert browser.see("#unplayable") and not browser.find("#player") and not browser.find("#trim")
+    browser.see("#make").click()
+    browser.see("#transport")
+    browser.until(lambda: browser.find("#duo.alone"))
 
 
 def test_a_video_shows_its_progress_and_is_canceled(browser, clip):

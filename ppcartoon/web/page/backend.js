@@ -23,7 +23,7 @@ export async function about() {
  * @param {Handle} [options.source] the earlier cartoon.
  * @param {AbortSignal} [options.signal] stops the upload.
  * @returns {Promise<Handle>} {id, name}
- * @throws {Error} with a sentence for the visitor.
+ * @throws {Error} with a sentence for the visitor; `gone` is true if the earlier cartoon does not exist any more.
  */
 export async function begin(file, {source, signal, workingSize, keepColors, ...options}) {
   const query = parameters({
@@ -96,7 +96,8 @@ async function answer(request) {
   });
   if (response.ok) return response;
   const {error} = await response.json().catch(() => ({}));
-  throw new Error(sentence(error ?? `the service answered with an error (${response.status})`));
+  const message = sentence(error ?? `the service answered with an error (${response.status})`);
+  throw Object.assign(new Error(message), {gone: response.status === 404});
 }
 
 /** A message of the service, as a sentence. */

@@ -30,16 +30,14 @@ export class Lane {
 
   stopUnlessWanted() {
     if (!this.current || this.current.cartoon.ended) return;
-    const {item, cartoon, abort} = this.current;
+    const {item, cartoon} = this.current;
     const wanted = this.tasks.some((task) => task.item.cartoon(task.options) === cartoon);
     const repeatable = item.file || item.finished.length; // otherwise the file would be gone with its only job
-    if (!wanted && (repeatable || !this.session.items.includes(item))) abort.abort();
+    if (!wanted && (repeatable || !this.session.items.includes(item))) this.cancel();
   }
 
-  /** Cancels the cartoon in progress for the visitor; it is not begun again by itself. */
+  /** Ends the cartoon in progress. If it is marked as canceled, it is not begun again. */
   cancel() {
-    if (!this.current) return;
-    this.current.cartoon.canceled = true;
     this.current.abort.abort();
   }
 

@@ -46,8 +46,9 @@ class Page {
     const {version, examples = [], videos, videos_missing: missing} = this.about;
     $("version").textContent = version;
     $("privacy").textContent = PRIVACY;
-    $("docs").hidden = !backend.can.service;
-    if (!videos && missing) $("privacy").textContent += ` ${missing}`;
+    const can = {...backend.can, videos};
+    for (const part of document.querySelectorAll("[data-if]")) part.hidden = !can[part.dataset.if];
+    if (missing) $("privacy").textContent += ` ${missing}`;
     $("examples-area").hidden = !examples.length;
     $("examples").append(...examples.map((example) => this.example(example)));
   }
@@ -124,17 +125,15 @@ class Page {
   }
 
   cancel() {
-    const {item} = this.session;
-    const {cartoon} = this.stage;
+    const cartoon = this.session.item.add(this.stage.options);
     const lane = this.lanes.find(({current}) => current?.cartoon === cartoon);
-    if (lane) lane.cancel();
-    else item.add(this.session.options(item)).canceled = true;
+    cartoon.canceled = true;
+    lane?.cancel();
     this.update();
   }
 
   again() {
-    const {item} = this.session;
-    item.forget(this.stage.view === "movie" ? item.movie : this.session.options(item));
+    this.session.item.forget(this.stage.options);
     this.update();
   }
 

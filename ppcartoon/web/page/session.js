@@ -23,7 +23,8 @@ export class Cartoon {
   /** Whether there is nothing left to do for it. */
   get ended() {
     return this.done || this.canceled || this.error !== "";
-  }}
+  }
+}
 
 /** A photo or video, and its cartoons by their options. */
 export class Item {
@@ -54,15 +55,16 @@ export class Item {
     this.made.delete(JSON.stringify(options));
   }
 
-  /** Begins a cartoon: with the file that an earlier one has, or by sending the file. */
+  /** Begins a cartoon: with the file that an earlier one has, or by sending the file (again, if that one is gone). */
   async begin(options, signal) {
     if (this.source) {
       try {
         return await backend.begin(null, {...options, source: this.source, signal});
       } catch (error) {
-        if (!this.file || signal.aborted) throw error;
+        if (!error.gone || !this.file) throw error;
       }
     }
+    if (!this.file) throw new Error("This file is no longer here. Choose it again.");
     return backend.begin(this.file, {...options, signal});
   }
 

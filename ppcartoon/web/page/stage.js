@@ -14,7 +14,7 @@ export class Stage {
    * @param {function(): void} onChange called when the stage changed the session.
    */
   constructor(session, onChange) {
-    Object.assign(this, {session, onChange, urls: new WeakMap()});
+    Object.assign(this, {session, onChange});
     this.picture = new Picture($("before"), $("after"), (ratio) => $("compare").style.setProperty("--ratio", ratio));
     this.trimmer = new Trimmer(session.limits.seconds, (part) => this.trim(part));
     this.duo = new Duo();
@@ -29,10 +29,15 @@ export class Stage {
     return item.view === "movie" && !item.movie ? "preview" : item.view;
   }
 
-  /** The cartoon that this view shows; undefined if there is none yet. */
-  get cartoon() {
+  /** Options of the cartoon that this view shows; undefined for "video". */
+  get options() {
     const {session} = this;
-    return {preview: session.cartoon, movie: session.movie}[this.view];
+    return {preview: session.options(session.item), movie: session.item.movie}[this.view];
+  }
+
+  /** The cartoon that this view shows; undefined if it is not begun. */
+  get cartoon() {
+    return this.session.item.cartoon(this.options);
   }
 
   look(view) {
@@ -41,9 +46,7 @@ export class Stage {
   }
 
   trim(part) {
-    const {item} = this.session;
-    if (!item?.trim) item.frame = part.start;
-    item.trim = part;
+    this.session.item.trim = part;
     this.onChange();
   }
 
@@ -96,23 +99,24 @@ export class Stage {
   }
 
   renderPicture(item, cartoon) {
+    $("before").ariaLabel = `${item.name}: the photo`;
+    $("after").ariaLabel = `${item.name}: the cartoon, in the style ${this.session.settings.style}`;
     if (this.pictured !== item) {
       this.pictured = item;
       this.drawn = null;
       this.picture.clear();
       if (item.file && !item.video && !cartoon?.done) this.picture.showFile(item.file);
     }
-    if (cartoon?.done && this.drawn !== cartoon) this.drawCartoon(item, cartoon);
-    if (!cartoon?.done && this.drawn) this.picture.hideCartoon();
-    if (!cartoon?.done) this.drawn = null;
-    $("before").ariaLabel = `${item.name}: the photo`;
-    $("after").ariaLabel = `${item.name}: the cartoon, in the style ${this.session.settings.style}`;
+    const drawn = cartoon?.done ? cartoon : null;
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
+    if (drawn) this.drawCartoon(drawn);
+    else this.picture.hideCartoon();
   }
 
-  async drawCartoon(item, cartoon) {
-    this.drawn = cartoon;
+  async drawCartoon(cartoon) {
+    const {handle} = cartoon;
     try {
-      const {handle} = cartoon;
       const shown = await this.picture.show(backend.photoURL(handle), backend.cartoonURL(handle), this.session.settings);
       if (shown) $("compare").reveal();
     } catch {
@@ -129,7 +133,7 @@ export class Stage {
       const {blob} = await backend.result(cartoon.handle, {});
       if (this.playing !== cartoon) return;
       cartoon.bytes["{}"] = blob.size;
-      this.duo.open(this.source(item), URL.createObjectURL(blob), item.movie.start ?? 0);
+      this.duo.open(this.source(item), blob, item.movie.start ?? 0);
       $("duo").reveal();
     } catch (error) {
       cartoon.job = null;
@@ -145,8 +149,13 @@ export class Stage {
 
   /** A URL of the file of an item: the visitor's own, or after a reload that of the backend. */
   source(item) {
-    if (!this.urls.has(item) && item.file) this.urls.set(item, URL.createObjectURL(item.file));
-    return this.urls.get(item) ?? (item.source ? backend.sourceURL(item.source) : "");
+    if (!item.file) return item.source ? backend.sourceURL(item.source) : "";
+    if (this.sourced !== item) {
+      URL.revokeObjectURL(this.url);
+      this.sourced = item;
+      this.url = URL.createObjectURL(item.file);
+    }
+    return this.url;
   }
 }
 

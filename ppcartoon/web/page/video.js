@@ -60,7 +60,8 @@ export class Trimmer {
     this.player.currentTime = slider === this.from ? start : end;
   }
 
-  set({start, end}) {
+  set(part) {
+    const [start, end] = [part.start, part.end].map((seconds) => Math.round(seconds * 10) / 10);
     this.part = {start, end};
     this.from.value = start;
     this.to.value = end;
@@ -89,14 +90,15 @@ export class Duo {
    * Shows a video beside its cartoon.
    *
    * @param {string} original URL
-   * @param {string} movie URL of the cartoon.
+   * @param {Blob} movie the cartoon.
    * @param {number} start seconds of the original where the cartoon begins.
    */
   open(original, movie, start) {
     this.start = start;
     $("duo").classList.remove("alone");
     this.original.src = original;
-    this.movie.src = movie;
+    URL.revokeObjectURL(this.movie.src);
+    this.movie.src = URL.createObjectURL(movie);
   }
 
   pause() {
