@@ -73,8 +73,8 @@ export class Stage {
     if (state === "working") renderBusy(cartoon);
     if (state === "problem") renderProblem(cartoon);
     $("compare").hidden = view !== "preview";
-    $("compare").toggleAttribute("still", state !== "shown");
     if (view === "preview") this.renderPicture(item, cartoon);
+    $("compare").toggleAttribute("still", !this.picture.cartoon); // without a divider
     const movie = view === "movie" && state === "shown";
     $("duo").hidden = $("transport").hidden = !movie;
     if (!movie) this.duo.pause();
@@ -118,7 +118,9 @@ export class Stage {
     const {handle} = cartoon;
     try {
       const shown = await this.picture.show(backend.photoURL(handle), backend.cartoonURL(handle), this.session.settings);
-      if (shown) $("compare").reveal();
+      if (!shown) return;
+      $("compare").removeAttribute("still");
+      $("compare").reveal();
     } catch {
       cartoon.job = null;
       cartoon.error = "This cartoon was deleted in the meantime.";
