@@ -6,7 +6,7 @@ INSTALL := bin/python -m pip install --quiet --disable-pip-version-check --no-de
 CHECK = @$(1) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, $(2)) else "Python 3.10 to 3.$(2) is needed, but $(VENV) is made with %d.%d; use make clean and make PYTHON=python3.11 $(MAKECMDGOALS)" % v)'
 UV_COMPILE := $(VENV)/bin/uv pip compile --quiet --python-version 3.10 --generate-hashes --no-annotate --custom-compile-command "make lock"
 
-.PHONY: demo test quick gallery notebook paddle-2.6 paddle-3.3 wheel sbom lock clean
+.PHONY: demo test quick docs gallery notebook paddle-2.6 paddle-3.3 wheel sbom lock clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python tools/infer.py
@@ -35,6 +35,10 @@ sbom: .venv-release/.done
 	    .venv-release/bin/cyclonedx-py environment --output-reproducible -o dist/sbom-$$lock.json .venv-sbom/bin/python || exit 1; \
 	done
 
+# Builds the documentation into site/. While writing: .venv-docs/bin/mkdocs serve
+docs: .venv-docs/.done
+	.venv-docs/bin/mkdocs build --quiet --strict
+
 # Makes docs/gallery.md and its images, and README's.
 gallery: $(VENV)/.test
 	$(VENV)/bin/python tools/gallery.py
@@ -50,10 +54,11 @@ lock: $(VENV)/.test
 	$(UV_COMPILE) --universal setup.py requirements/build.in requirements/limits.in --extra train --extra video --extra web -c requirements/test.txt -o requirements/gpu.txt
 	$(UV_COMPILE) --universal setup.py requirements/cartoons.in requirements/limits.in --extra demo --extra openvino --extra video --extra raw --extra web -c requirements/test.txt -o requirements/cartoons.txt
 	$(UV_COMPILE) --universal requirements/release.in -c requirements/test.txt -o requirements/release.txt
+	$(UV_COMPILE) --universal requirements/docs.in -c requirements/test.txt -o requirements/docs.txt
 	for v in 2.6.2 3.3.1; do echo "paddlepaddle==$$v" | $(UV_COMPILE) - --python-platform x86_64-manylinux_2_28 -c requirements/demo.txt -o requirements/paddle-$${v%.*}.txt || exit 1; done
 
 clean:
-	rm -rf .venv* build dist *.egg-info output
+	rm -rf .venv* build dist site *.egg-info output
 
 $(VENV)/bin/python:
 	$(call CHECK,$(PYTHON),14)
@@ -68,9 +73,9 @@ $(VENV)/.test: requirements/test.txt requirements/ppgan.txt | $(VENV)/bin/python
 	$(VENV)/$(INSTALL) -r requirements/test.txt -r requirements/ppgan.txt
 	@touch $@ $(VENV)/.demo
 
-.venv-release/.done: requirements/release.txt
-	$(PYTHON) -m venv .venv-release
-	.venv-release/$(INSTALL) -r requirements/release.txt
+.venv-release/.done .venv-docs/.done: .venv-%/.done: requirements/%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/$(INSTALL) -r requirements/$*.txt
 	@touch $@
 
 .venv-paddle-%/.test: requirements/test.txt requirements/ppgan.txt requirements/paddle-%.txt
