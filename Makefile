@@ -37,7 +37,7 @@ sbom: .venv-release/.done
 
 # Builds the documentation into site/. While writing: .venv-docs/bin/mkdocs serve
 docs: .venv-docs/.done
-	.venv-docs/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
 
 # Makes docs/gallery.md and its images, and README's.
 gallery: $(VENV)/.test
