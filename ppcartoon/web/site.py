@@ -33,11 +33,11 @@ CHECKSUM = "sha256:d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3b
 REGISTRY = "https://registry.npmjs.org"
 RUNTIME = {  # files in the site, and in the package: for CPUs, and for GPUs by WebGPU
     "runtime/ort.wasm.js": "ort.wasm.min.mjs",
-    "runtime/ort-wasm.js": "ort-wasm-simd-threaded.mjs",
-    "runtime/ort-wasm.wasm.gz": "ort-wasm-simd-threaded.wasm",
+    "runtime/wasm.js": "ort-wasm-simd-threaded.mjs",
+    "runtime/wasm.wasm.gz": "ort-wasm-simd-threaded.wasm",
     "runtime/ort.jspi.js": "ort.jspi.min.mjs",
-    "runtime/ort-wasm.jspi.js": "ort-wasm-simd-threaded.jspi.mjs",
-    "runtime/ort-wasm.jspi.wasm.gz": "ort-wasm-simd-threaded.jspi.wasm",
+    "runtime/jspi.js": "ort-wasm-simd-threaded.jspi.mjs",
+    "runtime/jspi.wasm.gz": "ort-wasm-simd-threaded.jspi.wasm",
 }
 MOST_BYTES = 64 << 20  # of a file in the package
 MEGAPIXELS = 24  # of a photo; larger ones are reduced
@@ -49,7 +49,9 @@ POLICY = (
 )
 HEAD = f"""
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<link rel="manifest" href="manifest.webmanifest">"""
+<link rel="manifest" href="manifest.webmanifest">
+<link rel="stylesheet" href="camera.css">
+<script type="module" src="camera.js"></script>"""
 
 
 class Site(NamedTuple):

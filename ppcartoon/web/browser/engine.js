@@ -1,232 +1,56 @@
-// The worker that makes cartoons: it runs the network with ONNX Runtime, and does all work on pixels.
+// Calls the functions of worker.js. A call can end early: the worker ends, and a new one does what is still wanted.
 
-import * as pixels from "./pixels.js";
-import {mix} from "./looks.js";
-
-const MOST_PIXELS = 24e6; // of a photo; larger ones are reduced
-const MOST_SEEN = 1.6e6; // pixels that the network sees; it needs about 800 bytes for each, and WebAssembly has 4 GB
-const PREVIEW = 1600; // pixels of the longer side
-const QUALITY = 0.95; // of JPEG and WebP
-const MOST_THREADS = 8;
-
-const site = read("site.json").then((response) => response.json());
-const network = load();
-network.catch(() => {}); // reported by those who wait for it
-
-/** What the page can call, by name. */
-const calls = {
-  /** Loads the network; returns whether it runs on the GPU, and the number of threads. */
-  async ready() {
-    const {gpu, threads} = await network;
-    return {gpu, threads};
-  },
-
-  /**
-   * Makes a cartoon.
-   * @param {Blob} file of the photo.
-   * @param {number} size pixels of the longer side of the result; 0: that of the photo.
-   * @param {"auto"|number} workingSize pixels of the longer side as the network sees it; 0: full resolution.
-   * @returns the cartoon as the network drew it, previews of photo and cartoon, and what a job says of them.
-   */
-  async make(report, {file, natural, size, workingSize}) {
-    const photo = await open(file, natural, size);
-    const {edge_target: target, levels} = (await site).network;
-    const wanted = workingSize === "auto" ? pixels.chooseSize(photo, target) : workingSize;
-    const small = pixels.reduce(photo, affordable(photo, wanted));
-    const seen = Math.max(small.width, small.height);
-    const {width, height} = photo;
-    report({width, height, working_size: seen, pixels: small.width * small.height});
-    const cartoon = await cartoonize(small);
-    pixels.applyLevels(cartoon, levels);
-    const [w, h] = pixels.reducedSize(width, height, PREVIEW);
-    const before = pixels.sourceOf(pixels.reduce(photo, PREVIEW));
-    const limited = seen < Math.min(wanted || Infinity, Math.max(width, height));
-    return {
-      cartoon,
-      photo: await encode(before, photo.transparent ? "image/png" : "image/jpeg", photo.transparent),
-      preview: await encode(pixels.enlarge(cartoon, w, h), "image/png"),
-      remark: limited ? `The network saw the photo at ${seen} pixels, the most for the memory of a browser.` : "",
-    };
-  },
-
-  /** The file of a cartoon in full size. */
-  async finish(report, {file, natural, size, cartoon, strength, keepColors, type}) {
-    const photo = await open(file, natural, size);
-    const large = pixels.enlarge(cartoon, photo.width, photo.height);
-    return encode(mixed(photo, large, keepColors, strength), type, photo.transparent);
-  },
-
-  /** The cartoon of a frame of the camera, as an ImageBitmap. */
-  async frame(report, {bitmap, workingSize}) {
-    const cartoon = await cartoonize(pixels.reduce(photoOf(bitmap), workingSize));
-    pixels.applyLevels(cartoon, (await site).network.levels);
-    return createImageBitmap(imageData(cartoon));
-  },
-};
-
-onmessage = async ({data: {id, name, options}}) => {
-  try {
-    postMessage({id, value: await calls[name]((progress) => postMessage({id, progress}), options)});
-  } catch (error) {
-    postMessage({id, error: sentence(error)});
-  }
-};
-
-function sentence(error) {
-  const text = String(error?.message ?? error);
-  return /alloc|memory|bad_alloc/i.test(text) ? "This browser has not enough memory for it; choose a smaller size." : text;
-}
-
-// The network
-
-/** Loads ONNX Runtime and the network: on the GPU if there is one that the runtime can use, else on the CPU. */
-async function load() {
-  const model = unpacked("model.onnx.gz");
-  model.catch(() => {});
-  const threads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
-  if (await hasGPU()) {
-    try {
-      return {gpu: true, threads, ...await session("ort.jspi.js", "ort-wasm.jspi", "webgpu", threads, await model)};
-    } catch (error) {
-      console.warn("WebGPU cannot be used:", error);
-    }
-  }
-  return {gpu: false, threads, ...await session("ort.wasm.js", "ort-wasm", "wasm", threads, await model)};
-}
-
-async function session(script, runtime, provider, threads, model) {
-  const binary = unpacked(`runtime/${runtime}.wasm.gz`);
-  const ort = await import(`./runtime/${script}`);
-  Object.assign(ort.env.wasm, {
-    numThreads: threads,
-    wasmBinary: await binary,
-    wasmPaths: {mjs: new URL(`runtime/${runtime}.js`, import.meta.url).href},
-  });
-  const options = {executionProviders: [provider], enableMemPattern: false, logSeverityLevel: 3};
-  return {ort, session: await ort.InferenceSession.create(model, options)};
-}
-
-/** Whether there is WebGPU on real hardware, and the way of waiting for it that the runtime needs. */
-async function hasGPU() {
-  if (!("Suspending" in WebAssembly) || !navigator.gpu) return false;
-  const adapter = await navigator.gpu.requestAdapter().catch(() => null);
-  return Boolean(adapter && !adapter.info?.isFallbackAdapter);
-}
-
-async function read(name) {
-  const response = await fetch(new URL(name, import.meta.url)).catch(() => null);
-  if (!response?.ok) throw new Error(`A file of this page is missing (${name}); check the connection, and reload.`);
-  return response;
-}
-
-/** The contents of a file that is stored with gzip; some servers have it unpacked by the browser. */
-async function unpacked(name) {
-  const blob = await (await read(name)).blob();
-  const [first, second] = new Uint8Array(await blob.slice(0, 2).arrayBuffer());
-  const isPacked = first === 0x1f && second === 0x8b;
-  const stream = isPacked ? blob.stream().pipeThrough(new DecompressionStream("gzip")) : blob.stream();
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
-
-async function cartoonize(photo) {
-  const {ort, session} = await network;
-  const {values, dims} = pixels.toNetwork(photo);
-  const image = new ort.Tensor("float32", values, dims);
-  const {cartoon} = await session.run({image});
-  const drawn = pixels.fromNetwork(await cartoon.getData(), dims, photo.width, photo.height);
-  cartoon.dispose();
-  return drawn;
-}
-
-/** A working size for which memory suffices. */
-function affordable({width, height}, wanted) {
-  const most = Math.floor(Math.max(width, height) * Math.sqrt(MOST_SEEN / (width * height)));
-  return wanted ? Math.min(wanted, most) : most;
-}
-
-// Photos
+let worker = null;
+let count = 0;
+const pending = new Map(); // {message, report, resolve, reject} by the number of the call
 
 /**
- * Reads a photo, upright and in sRGB.
- * @param {[number, number]} natural its width and height.
- * @param {number} size pixels of the longer side; 0: as it is.
- * @returns a Source, with `transparent`.
+ * @param {string} name of the function.
+ * @param {object} options its argument.
+ * @param {function(object): void} [report] called with what the function tells meanwhile.
+ * @param {AbortSignal} [signal] ends the call; it then rejects with the reason of the signal.
+ * @returns what the function returns.
+ * @throws {Error} with a sentence for the visitor.
  */
-async function open(file, natural, size) {
-  const scale = Math.sqrt(MOST_PIXELS / (natural[0] * natural[1]));
-  const [resizeWidth, resizeHeight] = natural.map((side) => Math.max(1, Math.floor(side * scale)));
-  const options = scale < 1 ? {resizeWidth, resizeHeight, resizeQuality: "high"} : {};
-  const bitmap = await createImageBitmap(file, options).catch(() => {
-    throw new Error("This browser cannot read the photo: it is damaged, or has too many pixels.");
+export function call(name, options, {report = () => {}, signal} = {}) {
+  const id = ++count;
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const message = {id, name, options};
+    pending.set(id, {message, report, resolve, reject});
+    send(message);
+    signal?.addEventListener("abort", () => stop(id, signal.reason));
   });
-  const photo = photoOf(bitmap);
-  const transparent = file.type !== "image/jpeg" && isTransparent(photo);
-  let source = photo;
-  if (transparent) {
-    const filled = pixels.whole(photo);
-    pixels.fillHidden(filled);
-    source = pixels.sourceOf(filled);
-  }
-  const [width, height] = pixels.reducedSize(photo.width, photo.height, size);
-  if (width !== photo.width || height !== photo.height) source = pixels.sourceOf(pixels.resize(source, width, height));
-  return {...source, transparent};
 }
 
-/** The pixels of a bitmap as a Source. */
-function photoOf(bitmap) {
-  const {width, height} = bitmap;
-  const canvas = new OffscreenCanvas(width, Math.min(height, Math.max(1, Math.floor(pixels.BAND / width))));
-  const context = canvas.getContext("2d", {willReadFrequently: true});
-  const rows = (top, bottom) => {
-    const data = new Uint8ClampedArray((bottom - top) * width * 4);
-    for (let y = top; y < bottom; y += canvas.height) {
-      const count = Math.min(canvas.height, bottom - y);
-      context.clearRect(0, 0, width, count);
-      context.drawImage(bitmap, 0, y, width, count, 0, 0, width, count);
-      data.set(context.getImageData(0, 0, width, count).data, (y - top) * width * 4);
-    }
-    return data;
+function send(message) {
+  worker ??= start();
+  worker.postMessage(message);
+}
+
+function start() {
+  const started = new Worker(new URL("worker.js", import.meta.url), {type: "module"});
+  started.onmessage = ({data: {id, progress, value, error}}) => {
+    const {report, resolve, reject} = pending.get(id);
+    if (progress) return report(progress);
+    pending.delete(id);
+    if (error) reject(new Error(error));
+    else resolve(value);
   };
-  return {width, height, rows};
-}
-
-function isTransparent({width, height, rows}) {
-  let found = false;
-  pixels.inBands(width, height, (top, bottom) => {
-    if (found) return;
-    const data = rows(top, bottom);
-    for (let i = 3; i < data.length; i += 4) found ||= data[i] < 255;
-  });
-  return found;
-}
-
-/** A cartoon mixed with its photo, band by band. */
-function mixed(photo, cartoon, keepColors, strength) {
-  const {width, height} = photo;
-  const rows = (top, bottom) => {
-    const [before, after] = [photo, cartoon].map((each) => new ImageData(each.rows(top, bottom), width));
-    return mix(before, after, keepColors, strength).data;
+  started.onerror = () => {
+    worker = null;
+    for (const {reject} of pending.values()) reject(new Error("A part of this page cannot be loaded; reload the page."));
+    pending.clear();
   };
-  return {width, height, rows};
+  return started;
 }
 
-/** Encodes an image file; JPEG, which has no transparency, on white. */
-async function encode(source, type, transparent = false) {
-  const {width, height} = source;
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d", {alpha: transparent});
-  pixels.inBands(width, height, (top, bottom) => {
-    context.putImageData(new ImageData(source.rows(top, bottom), width), 0, top);
-  });
-  if (transparent && type === "image/jpeg") {
-    Object.assign(context, {globalCompositeOperation: "destination-over", fillStyle: "white"});
-    context.fillRect(0, 0, width, height);
-  }
-  const blob = await canvas.convertToBlob({type, quality: QUALITY});
-  if (blob.type !== type) throw new Error("This browser cannot write the format at this size; choose PNG or JPEG.");
-  return blob;
-}
-
-function imageData({width, height, data}) {
-  return new ImageData(data, width, height);
+function stop(id, reason) {
+  const call = pending.get(id);
+  if (!call) return;
+  pending.delete(id);
+  call.reject(reason);
+  worker.terminate(); // a run of the network cannot be interrupted
+  worker = null;
+  for (const {message} of pending.values()) send(message);
 }

@@ -9,6 +9,7 @@
 export const BAND = 1 << 20; // pixels that are processed at once
 const SMALLEST = 320, LARGEST = 1024, STEP = 64, REFERENCE = 512; // as in ppcartoon/inference/working_size.py
 const EDGE = 24, EDGE_TARGET = 0.1;
+const BITS = 6;
 const sinc = (x) => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
 export const LANCZOS = {support: 3, weight: (x) => (Math.abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0)};
 export const BILINEAR = {support: 1, weight: (x) => Math.max(1 - Math.abs(x), 0)};
@@ -222,16 +223,20 @@ export function fromNetwork(values, dims, width, height) {
 export function applyLevels({data}, levels) {
   if (!levels) return;
   const [black, white] = levels;
+  const stretched = Uint8ClampedArray.from({length: 256}, (_, y) => round((y - black) * 255 / (white - black)));
   for (let i = 0; i < data.length; i += 4) {
-    const r = data[i], g = data[i + 1], b = data[i + 2];
-    const luma = Math.floor(0.299 * r + 0.587 * g + 0.114 * b);
-    const cb = Math.floor(-0.168736 * r - 0.331264 * g + 0.5 * b), cr = Math.floor(0.5 * r - 0.418688 * g - 0.081312 * b);
-    const y = Math.min(Math.max(round((luma - black) * 255 / (white - black)), 0), 255);
-    data[i] = y + 1.402 * cr;
-    data[i + 1] = y - 0.344136 * cb - 0.714136 * cr;
-    data[i + 2] = y + 1.772 * cb;
+    const [r, g, b] = data.subarray(i, i + 3);
+    const y = stretched[(fixed(0.299, r) + fixed(0.587, g) + fixed(0.114, b)) >> BITS];
+    const cb = (fixed(-0.16874, r) + fixed(-0.33126, g) + fixed(0.5, b)) >> BITS;
+    const cr = (fixed(0.5, r) + fixed(-0.41869, g) + fixed(-0.08131, b)) >> BITS;
+    data[i] = y + (fixed(1.402, cr) >> BITS);
+    data[i + 1] = y + ((fixed(-0.34414, cb) + fixed(-0.71414, cr)) >> BITS);
+    data[i + 2] = y + (fixed(1.772, cb) >> BITS);
   }
 }
+
+/** A product as in Pillow's tables for YCbCr, in units of 1 / 2^BITS. */
+const fixed = (factor, value) => Math.trunc(factor * (1 << BITS) * value + 0.5);
 
 /**
  * A cartoon at the size of its photo, with crisp outlines: Lanczos interpolation of the sharpened cartoon, limited to
@@ -268,14 +273,17 @@ function sharpened({width, height, data}) {
   return {width, height, data: data.map((value, i) => 2 * value - blurred[i])};
 }
 
-/** Weights 1, 4, 1 of the pixels before, here and after along the axis whose pixels are `step` values apart. */
+/**
+ * Weights 1, 4, 1 of the pixels before, here and after along the axis whose pixels are `step` values apart; halves are
+ * rounded down, as by Pillow's integers.
+ */
 function boxFilter(width, height, data, step) {
   const result = new Uint8ClampedArray(data.length), row = width * 4;
   for (let y = 0, i = 0; y < height; y++) {
     for (let x = 0; x < row; x++, i++) {
       const [first, last] = step === 4 ? [x < 4, x >= row - 4] : [y === 0, y === height - 1];
       const before = first ? data[i] : data[i - step], after = last ? data[i] : data[i + step];
-      result[i] = Math.floor((before + 4 * data[i] + after) / 6 + 0.5);
+      result[i] = Math.floor((before + 4 * data[i] + after + 2) / 6);
     }
   }
   return result;
