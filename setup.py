@@ -23,6 +23,7 @@ setup(
     package_data={
         "ppcartoon": ["py.typed"],
         "ppcartoon.evaluation.user_study": ["templates/*", "static/*"],
+        "ppcartoon.web": ["page/*", "browser/*"],
         "ppcartoon._weights": ["*.safetensors", "SHA256SUMS", "README.md"],
     },
     install_requires=[
@@ -46,7 +47,10 @@ setup(
         "raw": [f"rawpy>=0.24; {NO_INTEL_MAC}"],
         "ray": ["ray[data]>=2.40,<2.64"],
         "study": ["flask>=3.0", "matplotlib", "opencv-python-headless>=4.11", "scipy", "waitress>=3.0"],
-        "web": ["av>=17,<19", "gradio>=6", "opencv-python-headless>=4.11"],
+        "web": [
+            *("av>=17,<19", "fastapi>=0.135", "fastapi-swagger>=0.4", "opencv-python-headless>=4.11"),
+            *("prometheus-client>=0.20", "uvicorn>=0.30"),
+        ],
         # Imported by ppgan 2.1.0, our trainer and data preparation. Users install ppgan without its dependencies, and
         # the build of Paddle that they need: README.md.
         "train": [

@@ -85,6 +85,7 @@ class GeneratorEngine:
         from .generators import load_generator
 
         device = "gpu" if device != "cpu" and paddle_engines.gpu() else "cpu"
+        self.on_gpu = device == "gpu"
         with tempfile.TemporaryDirectory() as folder:
             program = paddle_engines.save(load_generator(loaded), Path(folder) / "model", **paddle_engines.IMAGE)
             self._program = paddle_engines.Program(program, device, cores())

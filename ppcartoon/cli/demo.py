@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import tempfile
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..utils.server import ListenAddress, listening
+from ..utils import server
+from ..utils.files import temporary_folder, user_folder
 from . import common
 
 if TYPE_CHECKING:
@@ -20,10 +21,17 @@ EXAMPLES = """
 ppcartoon demo                                   http://127.0.0.1:7860
 ppcartoon demo -w mine.safetensors --max-pixels 50
 """
+GPU_BATCH = 8  # photos
 
 
 def parser() -> argparse.ArgumentParser:
     p = common.parser(PROGRAM, "Serves a web page that makes cartoons of photos and videos, until Ctrl-C.", EXAMPLES)
+    add_options(p)
+    return p
+
+
+def add_options(p: argparse.ArgumentParser) -> None:
+    """Adds the options that `demo` and `serve` have in common."""
     p.add_argument(
         "-s", "--style", nargs="+", default=[], action="extend", metavar="STYLE",
         help="shipped styles to offer (default: all, unless --weights is given)",
@@ -32,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
         "-w", "--weights", type=Path, nargs="+", default=[], action="extend", metavar="FILE",
         help=".safetensors weights files of your own, offered by their file names",
     )  # fmt: skip
+    p.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="(default: auto)")
     p.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS",
         help="address to listen on (default: 127.0.0.1, for this machine only; 0.0.0.0: all networks)",
@@ -49,63 +58,101 @@ def parser() -> argparse.ArgumentParser:
     )
     limits.add_argument(
         "--max-pixels", type=common.whole_number(1, 179), default=24, metavar="N",
-        help="megapixels of a photo or of a video's frame (default: 24)",
+        help="megapixels of a cartoon, to which larger photos are reduced, and of a video's frame (default: 24)",
     )  # fmt: skip
     limits.add_argument(
         "--max-seconds", type=common.whole_number(1, 3600), default=20, metavar="N",
         help="seconds of a video (default: 20)",
     )  # fmt: skip
-    return p
+    limits.add_argument(
+        "--max-jobs", type=common.whole_number(1, 10000), default=100, metavar="N",
+        help="photos that may wait, and videos (default: 100)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--max-disk", type=common.whole_number(1), default=4096, metavar="MB",
+        help="all uploads and cartoons, which are deleted after an hour (default: 4096)",
+    )  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     args = parser().parse_args(argv)
-
-    def serve_until_stopped() -> int:
-        # On Windows, files that are still open cannot be removed.
-        temporary = tempfile.TemporaryDirectory(prefix="ppcartoon-", ignore_cleanup_errors=True)
-        with listening(args.host, args.port) as address, temporary as folder:
-            serve(args, address, Path(folder).resolve())
-        return 0
-
-    return common.run(PROGRAM, serve_until_stopped, "the page")
+    return common.run(PROGRAM, lambda: serve(args), "the page")
 
 
-def serve(args: argparse.Namespace, address: ListenAddress, folder: Path) -> None:
-    """Serves the page until Ctrl-C or SIGTERM.
+def serve(
+    args: argparse.Namespace,
+    *,
+    page: bool = True,
+    keys: Sequence[str] = (),
+    json_logs: bool = False,
+    public_url: str = "",
+    trusted_proxies: Sequence[str] = (),
+) -> int:
+    """Serves the page and the API until Ctrl-C or SIGTERM.
+
+    Args:
+        args: the options of `add_options`.
+        page: whether there is a page.
+        keys: see `service.create_app`.
+        json_logs: whether the log is in JSON.
+        public_url: at which browsers see the service, such as https://example.org/cartoons; empty: where it listens.
+        trusted_proxies: addresses whose X-Forwarded-For and -Proto are believed.
+
+    Returns:
+        The exit code.
 
     Raises:
-        InputError: weights cannot be used.
+        InputError: weights cannot be used, or the address or the URL.
     """
-    from ..web.guard import Guard, prepare_environment
+    from ..web import metrics, service
+    from ..web.examples import example_photos, example_video
+    from ..web.guard import Guard
+    from ..web.jobs import Jobs
     from ..web.studio import Limits, Studio
 
-    limits = Limits(args.max_upload, args.max_pixels, args.max_seconds)
-    studio = Studio(predictors(args.style, args.weights), folder, limits)
-    prepare_environment(folder)  # before Gradio is imported
-    import uvicorn
+    limits = Limits(args.max_upload, args.max_pixels, args.max_seconds, args.max_jobs, args.max_disk)
+    if limits.disk_mb < 2 * limits.upload_mb:
+        raise InputError(f"--max-disk {limits.disk_mb}: use at least twice --max-upload, {2 * limits.upload_mb}")
+    origin, host, path = split_url(public_url) if public_url else ("", "", "")
+    logger, handler = logging.getLogger(service.__package__), logging.StreamHandler()
+    handler.setFormatter(metrics.JsonLines() if json_logs else metrics.Lines())
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    with (
+        server.listening(args.host, args.port) as address,
+        temporary_folder(user_folder("ppcartoon")) as folder,
+    ):
+        counts = metrics.Metrics()
+        studio = Studio(predictors(args.style, args.weights, args.device), limits)
+        jobs = Jobs(studio, folder.resolve(), counts.end)
+        counts.watch(jobs)
+        examples = [*example_photos(), *filter(None, [example_video(folder)])] if page else []
+        app = service.create_app(jobs, counts, examples=examples, page=page, keys=keys)
+        hosts = [*(address.names or []), host] if host else address.names
+        print(f"{', '.join(studio.predictors)}\n{address}", flush=True)
+        server.serve(Guard(app, counts, hosts, origin), address, trusted_proxies=trusted_proxies, root_path=path)
+    return 0
 
-    from ..web.examples import example_photos, example_video
-    from ..web.page import application, build
 
-    page = build(studio, example_photos(), example_video(folder))
-    max_upload = limits.upload_mb << 20
-    app = Guard(application(page, max_upload), address, folder, max_upload)
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="critical", access_log=False, ws="none", timeout_graceful_shutdown=1)
-    )
-    print(f"{', '.join(studio.predictors)}\n{address}", flush=True)
-    for number in uvicorn.server.HANDLED_SIGNALS:
-        signal.signal(number, lambda *_: None)  # uvicorn handles them, then raises them again
-    try:
-        server.run(sockets=[address.sock])
-    finally:
-        studio.close()
+def split_url(url: str) -> tuple[str, str, str]:
+    """Origin, host and path of a URL.
+
+    Raises:
+        InputError: it is no http or https URL.
+    """
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise InputError(f"--public-url {url}: use a URL such as https://example.org/cartoons")
+    return f"{parts.scheme}://{parts.netloc}", parts.hostname, parts.path.rstrip("/")
 
 
-def predictors(styles: list[str], files: list[Path]) -> dict[str, CartoonPredictor]:
+def predictors(styles: list[str], files: list[Path], device: str = "auto") -> dict[str, CartoonPredictor]:
     """Predictors by style name: those of weights files, then shipped styles; without either, all shipped styles.
+
+    On a GPU, photos that wait run through the network together.
 
     Raises:
         InputError: weights cannot be used, or two styles have the same name.
@@ -118,5 +165,8 @@ def predictors(styles: list[str], files: list[Path]) -> dict[str, CartoonPredict
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{name}: several styles have this name; rename your file")
-    loaded = [CartoonPredictor(weights_file=file) for file in files] + [CartoonPredictor(style) for style in styles]
+    loaded = [CartoonPredictor(weights_file=file, device=device) for file in files]
+    loaded += [CartoonPredictor(style, device=device) for style in styles]
+    for predictor in loaded:
+        predictor.batch_size = GPU_BATCH if predictor.engine.on_gpu else 1
     return dict(zip(names, loaded))

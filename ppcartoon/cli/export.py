@@ -108,7 +108,7 @@ def export_site(args: argparse.Namespace, loaded: weights.Weights) -> int:
         from ..web import site
     written = site.export(loaded, args.output)
     print(
-        f"{args.output}: {written.files} files, {written.size / 1e6:.1f} MB; weights in 8 bits, PSNR {written.psnr:.0f} dB"
+        f"{args.output}: {written.files} files, {written.size / 1e6:.1f} MB, PSNR {written.psnr:.0f} dB to fp32 weights"
     )
     print(f"see it: python -m http.server -d {shlex.quote(str(args.output))}, then http://localhost:8000")
     print("or put it on any file host with https; opened as a file (file://), it cannot run")

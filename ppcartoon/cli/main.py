@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "computes FID, tables and figures, and runs other methods",
     "export": "exports a style as ONNX and Paddle inference models",
     "demo": "serves a web page that makes cartoons",
+    "serve": "serves cartoons to programs by HTTP",
     "study": "runs a user study on which cartoons people prefer",
 }
 

@@ -119,7 +119,7 @@ class CartoonPredictor:
         """
         several = isinstance(image, (list, tuple))
         photos = [_rgb(each) for each in (image if several else [image])]
-        cartoons = self._cartoonize([self.reduce(photo) for photo in photos])
+        cartoons = self.draw([self.reduce(photo) for photo in photos])
         finished = [self.finish(cartoon, photo) for cartoon, photo in zip(cartoons, photos)]
         return finished if several else finished[0]
 
@@ -173,7 +173,12 @@ class CartoonPredictor:
 
         return self._in_memory(run, height, width)
 
-    def _cartoonize(self, photos: list[np.ndarray]) -> list[np.ndarray]:
+    def draw(self, photos: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Runs the network on photos from `reduce`, RGB uint8 [h, w, 3]; `finish` turns the results into cartoons.
+
+        Raises:
+            InputError: a photo is too large for this machine's memory.
+        """
         cartoons: list[np.ndarray] = [photo[:0] for photo in photos]
         for indices in images.by_shape(photos):
             size = photos[indices[0]].shape[:2]

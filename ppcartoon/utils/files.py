@@ -33,12 +33,17 @@ _cleaning = threading.Lock()
 
 
 def cache_home() -> Path:
-    """The user's cache folder; for a user without a home folder, a folder of this user among the temporary files."""
+    """The user's cache folder; for a user without a home folder, one among the temporary files."""
     try:
         return Path.home() / CACHES.get(sys.platform, ".cache")
     except RuntimeError:
-        user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""  # Windows has temporary files by user
-        return Path(tempfile.gettempdir()) / f"cache{user}"
+        return user_folder("cache")
+
+
+def user_folder(name: str) -> Path:
+    """The path of a folder of this user among the temporary files."""
+    user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""  # Windows has temporary files by user
+    return Path(tempfile.gettempdir()) / f"{name}{user}"
 
 
 def is_legal_name(name: str) -> bool:
@@ -95,7 +100,9 @@ def replace(temporary: Path, path: Path) -> None:
 
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """A folder inside `parent`, for a `with` block. Both are made, and removed at the end; `parent` only if empty.
+    """A folder inside `parent` that only this user can read, for a `with` block.
+
+    Both are made, and removed at the end; `parent` only if empty.
 
     Raises:
         OutputError: it cannot be made.
@@ -103,7 +110,7 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     with output_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
         folder = _temporary(parent / "folder")
-        folder.mkdir()
+        folder.mkdir(0o700)
     try:
         yield folder
     finally:

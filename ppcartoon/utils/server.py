@@ -1,14 +1,20 @@
-"""Listening sockets for the built-in web servers."""
+"""Listening sockets and the HTTP server of the built-in web pages and services."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+MAX_CONNECTIONS = 1000
+RESERVED_FILES = 256  # that the application and the system's queue of connections may open
 
 
 class ListenAddress(NamedTuple):
@@ -60,3 +66,63 @@ def listening(host: str, port: int) -> Iterator[ListenAddress]:
         address, port = sock.getsockname()[:2]
         local = ipaddress.ip_address(address).is_loopback
         yield ListenAddress(sock, f"[{address}]" if ":" in address else address, port, local)
+
+
+def serve(
+    app: ASGIApp,
+    address: ListenAddress,
+    *,
+    trusted_proxies: Sequence[str] = (),
+    root_path: str = "",
+    max_connections: int | None = None,
+    ready: Callable[[], None] | None = None,
+    graceful: int = 1,
+) -> None:
+    """Serves an ASGI application by HTTP until Ctrl-C or SIGTERM.
+
+    Clients that are idle, slow or too many do not keep it from others: `connections.Timeouts` says how long a client
+    may take. Errors are answered with JSON, {"error": "a sentence"}. An exception of the application is logged in one
+    line and answered with status 500.
+
+    Args:
+        app: the application.
+        address: where to listen.
+        trusted_proxies: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
+        root_path: path below which a proxy offers the application.
+        max_connections: at the same time; more close the one that has been idle longest, or are answered with 503 if
+            all have requests; None for what the limit of open files permits, at most 1000.
+        ready: called when the application has started.
+        graceful: seconds until requests in progress are cancelled at the end.
+
+    Raises:
+        InputError: a trusted proxy is not an address or network.
+    """
+    from .connections import Server  # uvicorn may not be installed
+
+    server = Server(
+        app,
+        trusted_proxies=[_network(proxy) for proxy in trusted_proxies],
+        root_path=root_path,
+        max_connections=_connection_limit() if max_connections is None else max_connections,
+        ready=ready,
+        graceful=graceful,
+    )
+    server.run(sockets=[address.sock])
+
+
+def _network(address: str) -> str:
+    try:
+        return str(ipaddress.ip_network(address, strict=False))
+    except ValueError as error:
+        raise InputError(f"{address}: neither an IP address nor a network such as 10.0.0.0/8") from error
+
+
+def _connection_limit() -> int:
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return MAX_CONNECTIONS // 2
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return min(MAX_CONNECTIONS, max(files - RESERVED_FILES, files // 2))

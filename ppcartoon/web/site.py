@@ -43,6 +43,8 @@ MOST_BYTES = 64 << 20  # of a file in the package
 MEGAPIXELS = 24  # of a photo; larger ones are reduced
 MIN_PSNR = 38.0  # dB between the cartoons of the stored network and of the style's
 HERE = Path(__file__).parent
+SERVICE = ("docs.html", "docs.js")  # pages that only the service has
+EXAMPLE = {"name": "astronaut.jpg", "url": "sample-photo.jpg", "kind": "photo"}
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; connect-src 'self' blob:; "
     "script-src 'self' 'wasm-unsafe-eval'; object-src 'none'; base-uri 'none'; form-action 'none'"
@@ -133,7 +135,8 @@ def _agreement(*models: ModelProto) -> float:
 
 def _page() -> dict[str, bytes]:
     """The files of the page, by their names in the site."""
-    files = {path.name: path.read_bytes() for part in ("page", "browser") for path in sorted((HERE / part).iterdir())}
+    paths = [path for part in ("page", "browser") for path in (HERE / part).iterdir() if path.name not in SERVICE]
+    files = {path.name: path.read_bytes() for path in paths}
     html, count = re.subn(r"<meta charset=[^>]*>", lambda found: found[0] + HEAD, files["index.html"].decode(), count=1)
     assert count, "index.html has no charset"
     return files | {"index.html": html.encode()}
@@ -141,7 +144,7 @@ def _page() -> dict[str, bytes]:
 
 def _runtime() -> dict[str, bytes]:
     """The files of ONNX Runtime, by their names in the site; downloaded unless they are in the user's cache folder."""
-    registry = os.environ.get("npm_config_registry") or REGISTRY
+    registry = os.environ.get("npm_config_registry") or REGISTRY  # noqa: SIM112 npm's name
     name = PACKAGE.rpartition("/")[2]
     package = fetch(f"{registry.rstrip('/')}/{PACKAGE}", cache_home() / "ppcartoon" / "npm" / name, CHECKSUM)
     wanted = {f"package/dist/{source}": target for target, source in RUNTIME.items()}
@@ -169,7 +172,7 @@ def _about(weights: Weights) -> dict:
         "version": __version__,
         "styles": [{"name": weights.style, "license": weights.licence, "attribution": weights.attribution}],
         "limits": {"megapixels": MEGAPIXELS},
-        "examples": [],
+        "examples": [EXAMPLE],
         "videos": False,
         "network": {"edge_target": weights.edge_target, "levels": weights.levels},
     }

@@ -1,37 +1,32 @@
-"""Makes cartoons of uploaded photos and videos."""
+"""Makes cartoons of uploaded photos and videos, for several threads that share the network."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from .. import images
 from ..errors import InputError
-from ..inference import looks
 from ..inference.predictor import CartoonPredictor
 from ..inference.working_size import reduced
 
-ORIGINAL = "original"
-SIZES = ("384", "512", "768", "1024", ORIGINAL)  # pixels of a photo's longer side
-VIDEO_SIZES = ("256", "384", "512", "768")
-WORKING_SIZES = {  # pixels of the longer side at which the network sees a photo
-    "auto": "auto",
-    "256 (boldest)": 256,
-    "384 (bold)": 384,
-    "512 (medium)": 512,
-    "768 (fine)": 768,
-    "1024 (finer)": 1024,
-    "full resolution (finest)": 0,
-}
+if TYPE_CHECKING:
+    from ..video import pipeline
+
+LARGEST_PHOTO = 200  # megapixels of a photo; it is reduced to the limit of the results
+PREVIEW = 1600  # pixels of the longer side
+PREVIEW_QUALITY = 90  # of JPEG
+VIDEO_SIZE = 1920  # pixels of the longer side of a cartoon's frames at most
 MAX_FPS = 60  # frames per second of a video
+FRAME_SECONDS = 10  # of a video in which its frame at some time is searched
 
 
 class Limits(NamedTuple):
@@ -39,207 +34,297 @@ class Limits(NamedTuple):
 
     Attributes:
         upload_mb: MB (2^20 bytes) of a file.
-        megapixels: of a photo, or of a frame of a video.
+        megapixels: of a cartoon, to which larger photos are reduced, and of a video's frame.
         seconds: of a video; the rest is cut off.
+        waiting: photos that may wait, and videos.
+        disk_mb: MB (2^20 bytes) of all files that are kept.
     """
 
-    upload_mb: int
-    megapixels: int
-    seconds: int
+    upload_mb: int = 50
+    megapixels: int = 24
+    seconds: int = 20
+    waiting: int = 100
+    disk_mb: int = 4096
 
 
-@dataclass
-class Drawing:
-    """A photo and its cartoon before they are mixed; the arrays are in files without names, deleted with this object.
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=86400)]
+
+
+class Mix(BaseModel):
+    """How a cartoon is mixed with its photo, see `ppcartoon.inference.looks.mix`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strength: Share = Field(1, description="share of the cartoon in the result; 0: the photo")
+    keep_colors: Share = Field(0, description="share of the photo in the colors; brightness is the cartoon's")
+
+
+class Options(Mix):
+    """How a cartoon is made."""
+
+    style: str = Field("", description="name of a style; the first if this is absent")
+    working_size: Annotated[int, Field(ge=16, le=2048)] | Literal["auto"] = Field(
+        "auto", description="pixels of the longer side at which the network sees the photo; smaller is bolder"
+    )
+    size: Annotated[int, Field(ge=0, le=65500)] = Field(
+        0, description="pixels of the longer side of the cartoon; 0: those of the photo, up to the limit"
+    )
+    start: Seconds = Field(0, description="seconds of a video to skip")
+    duration: Seconds | None = Field(None, description="seconds of a video; absent: all, up to the limit")
+    frame: Seconds | None = Field(None, description="the time in seconds of a frame of a video, which becomes a photo")
+
+
+class Drawing(NamedTuple):
+    """What `Studio` made of a photo; the files are in the folder that it was given.
 
     Attributes:
-        photo: the resized photo.
-        cartoon: RGB uint8 [H, W, 3].
-        working_size: pixels of the longer side at which the network saw the photo.
-        before: the file of the resized photo.
-        name: file name of the cartoon.
-        remark: see `images.left_out`.
-        mixed: the files of the last mixed cartoons, the newest last.
+        source: the image file of the photo.
+        width: of the cartoon in pixels.
+        height: of the cartoon in pixels.
+        working_size: longer side in pixels at which the network saw the photo.
+        transparent: whether the photo has transparent parts; its preview is then a PNG file, else JPEG.
+        remark: what else a user should know, in a sentence; else empty.
     """
 
-    photo: images.Picture
-    cartoon: np.ndarray
+    source: Path
+    width: int
+    height: int
     working_size: int
-    before: Path
-    name: str
+    transparent: bool
     remark: str
-    mixed: list[Path] = field(default_factory=list)
+
+
+class Video(NamedTuple):
+    """What `Studio` made of a video.
+
+    Attributes:
+        width: of a frame in pixels.
+        height: of a frame in pixels.
+        working_size: longer side in pixels at which the network saw the frames.
+        frames: their number.
+        seconds: their duration.
+        remark: what else a user should know; else empty.
+    """
+
+    width: int
+    height: int
+    working_size: int
+    frames: int
+    seconds: float
+    remark: str
+
+
+class Turns:
+    """Gives the network to one thread at a time: to photos and frames of videos in turn, each in order of arrival.
+
+    So a photo waits for one frame of a video at most, and a video does not stand still behind many photos.
+    """
+
+    def __init__(self) -> None:
+        self._changed, self._free, self._last = threading.Condition(), True, "video"
+        self._waiting: dict[str, deque[object]] = {"photo": deque(), "video": deque()}
+
+    @contextmanager
+    def turn(self, kind: Literal["photo", "video"]) -> Iterator[None]:
+        """Waits for the network, and holds it within the block."""
+        ticket = object()
+        with self._changed:
+            self._waiting[kind].append(ticket)
+            self._changed.wait_for(lambda: self._free and self._next() is ticket)
+            self._waiting[kind].popleft()
+            self._free, self._last = False, kind
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free = True
+                self._changed.notify_all()
+
+    def _next(self) -> object:
+        for kind in sorted(self._waiting, key=lambda kind: kind == self._last):
+            if self._waiting[kind]:
+                return self._waiting[kind][0]
+        return None
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """A photo that waits for the network, and what that made of it."""
+
+    style: str
+    photo: np.ndarray
+    drawn: np.ndarray | None = None
 
 
 class Studio:
-    """Makes cartoons of uploaded files, one at a time.
+    """Makes cartoons; all methods may be called from several threads.
 
     Args:
-        predictors: predictors by style name.
-        folder: the folder of uploads and results; no file outside is read.
-        limits: limits of the uploaded files.
+        predictors: predictors by style name. Photos that wait for one of them run together, up to its `batch_size`.
+        limits: limits of the files.
     """
 
-    def __init__(self, predictors: dict[str, CartoonPredictor], folder: Path, limits: Limits) -> None:
-        self.predictors, self.folder, self.limits = predictors, folder, limits
-        self._closed, self._work, self._mixing = threading.Event(), threading.Lock(), threading.Lock()
+    def __init__(self, predictors: dict[str, CartoonPredictor], limits: Limits) -> None:
+        self.predictors, self.limits = predictors, limits
+        self._turns = Turns()
+        self._photos: list[_Waiting] = []
 
-    def close(self) -> None:
-        """Stops the cartoon in progress, and waits for its end; later calls raise InputError."""
-        self._closed.set()
-        with self._work, self._mixing:
-            pass
-
-    @contextmanager
-    def _working(self, lock: threading.Lock) -> Iterator[None]:
-        """Holds a lock for one cartoon; raises InputError after `close`."""
-        with lock:
-            self._check_open()
-            yield
-
-    def _check_open(self) -> None:
-        if self._closed.is_set():
-            raise InputError("stopped because the page is closed")
-
-    def photo(self, file: Path, style: str, size: str, working_size: str) -> Drawing:
-        """Resizes a photo, writes it without metadata, in its format or else PNG, and makes its cartoon.
-
-        Args:
-            file: an uploaded file.
-            style: a key of the predictors.
-            size: one of `SIZES`.
-            working_size: one of `WORKING_SIZES`.
+    def check(self, options: Options) -> Options:
+        """The options with the name of a style.
 
         Raises:
-            InputError: the file is no image or too large, or the style or a size does not exist.
+            InputError: the style does not exist.
         """
-        predictor = self._checked(file, style, size, SIZES, working_size)
-        suffix = file.suffix.lower() if file.suffix.lower() in images.WRITABLE else ".png"
-        with self._working(self._work):
-            photo = images.read(file, self.limits.megapixels)
-            remark = images.left_out(file)
-            photo = photo if size == ORIGINAL else images.shrink(photo, int(size))
-            predictor = predictor.replace(working_size=predictor.choose_size([photo.rgb]))
-            self._check_open()
-            cartoon = predictor(photo.rgb)
-            self._check_open()
-            before = self._new(f"{file.stem}{suffix}")
-            images.write(before, photo)
-            return Drawing(
-                images.Picture(*(None if channels is None else self._on_disk(channels) for channels in photo)),
-                self._on_disk(cartoon),
-                max(reduced(*cartoon.shape[:2], predictor.working_size)),
-                before,
-                f"{file.stem}_cartoon{suffix}",
-                remark,
-            )
+        style = options.style or next(iter(self.predictors))
+        if style not in self.predictors:
+            raise InputError(f"style: {style} does not exist; the styles are {', '.join(self.predictors)}")
+        return options.model_copy(update={"style": style})
 
-    def mix(self, drawing: Drawing, keep_colors: float, strength: float) -> Path:
-        """Mixes a cartoon with its photo, see `looks.mix`, in the format of `Drawing.before`; the network does not run.
+    def photo(self, source: Path, options: Options, folder: Path, check: Callable[[], None]) -> Drawing:
+        """Makes the cartoon of a photo at its working size, and previews: photo.png or photo.jpg, cartoon.jpg.
 
         Args:
-            drawing: from `photo`; of its mixed cartoons, only the last two are kept.
-            keep_colors: in [0, 1].
-            strength: in [0, 1].
+            source: an image file.
+            options: from `check`.
+            folder: where files are written.
+            check: called between the steps; raises an exception to end the work.
 
         Raises:
-            InputError: a number is out of range.
+            InputError: the file is no image, or damaged or too large.
         """
-        _check_shares(keep_colors, strength)
-        with self._working(self._mixing):
-            mixed = looks.mix(drawing.photo.rgb, drawing.cartoon, keep_colors, strength)
-            path = self._new(drawing.name)
-            images.write(path, images.Picture(mixed, drawing.photo.alpha))
-            drawing.mixed.append(path)
-            for old in drawing.mixed[:-2]:  # a browser may still be loading the one before this
-                shutil.rmtree(old.parent, ignore_errors=True)
-            del drawing.mixed[:-2]
-        return path
+        photo = self._read(source, options)
+        remark = images.left_out(source)
+        check()
+        predictor = self.predictors[options.style].replace(working_size=options.working_size)
+        small = predictor.reduce(photo.rgb)
+        drawn = self._draw(options.style, small)
+        check()
+        np.save(folder / "drawn.npy", drawn)
+        preview = images.shrink(photo, PREVIEW)
+        transparent = photo.alpha is not None
+        images.write(folder / ("photo.png" if transparent else "photo.jpg"), preview, PREVIEW_QUALITY)
+        cartoon = predictor.replace(strength=1.0, keep_colors=0.0).finish(drawn, preview.rgb)
+        images.write(folder / "cartoon.jpg", images.Picture(cartoon), PREVIEW_QUALITY)
+        height, width = photo.rgb.shape[:2]
+        return Drawing(source, width, height, max(small.shape[:2]), transparent, remark)
 
-    def video(
-        self,
-        file: Path,
-        style: str,
-        size: str,
-        working_size: str,
-        keep_colors: float,
-        strength: float,
-        on_progress: Callable[[int, int | None], None],
-    ) -> tuple[Path, str]:
+    def result(self, drawing: Drawing, options: Options, mix: Mix, folder: Path, suffix: str) -> bytes:
+        """The image file of a cartoon in full size, mixed with its photo; the network does not run.
+
+        Args:
+            drawing: from `photo`.
+            options: as given to `photo`.
+            mix: how to mix both.
+            folder: as given to `photo`.
+            suffix: of the file, see `images.encode`.
+
+        Raises:
+            InputError: the format cannot hold the size.
+        """
+        photo = self._read(drawing.source, options)
+        drawn = np.load(folder / "drawn.npy", allow_pickle=False)
+        predictor = self.predictors[options.style].replace(strength=mix.strength, keep_colors=mix.keep_colors)
+        return images.encode(images.Picture(predictor.finish(drawn, photo.rgb), photo.alpha), suffix)
+
+    def frame(self, source: Path, options: Options, folder: Path) -> Path:
+        """Writes the frame of a video at `options.frame` seconds as an image file, and returns its path.
+
+        Raises:
+            InputError: the file is no video, or damaged, or ends before.
+        """
+        from ..video import pipeline
+
+        part = pipeline.VideoOptions(options.frame or 0, FRAME_SECONDS, max_megapixels=self._video_megapixels())
+        with pipeline.open_clip(source, part) as clip:
+            for frame in clip.frames():
+                path = folder / "frame.png"
+                images.write(path, images.Picture(frame.rgb, frame.alpha))
+                return path
+        raise InputError(f"the video has no frame at {options.frame:g} seconds")
+
+    def frame_count(self, source: Path, options: Options) -> int | None:
+        """About how many frames the cartoon of a video will have; None if unknown.
+
+        Raises:
+            InputError: the file is no video, or its frames are too large.
+        """
+        from ..video import pipeline
+
+        with pipeline.open_clip(source, self._video_options(options)) as clip:
+            return clip.frame_count
+
+    def video(self, source: Path, options: Options, target: Path, on_frame: Callable[[], None]) -> Video:
         """Makes the cartoon of the first `limits.seconds` of a video, as an MP4 file that browsers can play.
 
         Args:
-            file: an uploaded file.
-            style: a key of the predictors.
-            size: one of `VIDEO_SIZES`.
-            working_size: one of `WORKING_SIZES`.
-            keep_colors: in [0, 1], see `looks.mix`.
-            strength: in [0, 1], see there.
-            on_progress: called with the number of finished frames and the total, None if it is unknown.
-
-        Returns:
-            The path of the cartoon, and a line with the number of frames, the duration, the working size and any
-            warnings.
+            source: a video or animated image.
+            options: from `check`.
+            target: path of the MP4 file.
+            on_frame: called for each frame; raises an exception to end the work.
 
         Raises:
-            InputError: the file is no video, too large, or damaged; PyAV or OpenCV is missing; the style or a size does
-                not exist; or a number is out of range.
+            InputError: the file is no video, too large, or damaged, or libraries for videos are missing.
         """
         from ..video import pipeline
         from ..video.deflicker import Deflicker
+
+        part = self._video_options(options)
+        predictor = self.predictors[options.style].replace(
+            working_size=options.working_size, keep_colors=options.keep_colors, strength=options.strength
+        )
+        predictor = pipeline.with_fixed_size(predictor, source, part)
+        deflicker, count, size = Deflicker(predictor), 0, (0, 0)
+
+        def draw(frame: np.ndarray, time: float) -> np.ndarray:
+            nonlocal count, size
+            if count == MAX_FPS * self.limits.seconds:
+                raise InputError(f"more than {MAX_FPS} frames per second, the limit here")
+            count, size = count + 1, frame.shape[1::-1]
+            with self._turns.turn("video"):
+                on_frame()
+                return deflicker.draw(frame, time)
+
+        report = pipeline.process(source, target, draw, part, finish=deflicker.finish)
+        remark = "; ".join([*report.warnings, *report.remarks]).replace(f"{source}: ", "")
+        return Video(*size, max(reduced(*size, int(predictor.working_size))), report.frames, report.seconds, remark)
+
+    def _read(self, source: Path, options: Options) -> images.Picture:
+        """The photo at the size of its cartoon."""
+        with images.opened(source) as image:
+            longer, pixels = max(image.size), image.width * image.height
+        most = longer * min(1, (self.limits.megapixels * 1e6 / pixels) ** 0.5)
+        return images.read(source, LARGEST_PHOTO, int(min(options.size or longer, most)))
+
+    def _draw(self, style: str, photo: np.ndarray) -> np.ndarray:
+        """Runs the network on a photo, together with photos of its size that wait for the same style."""
+        mine = _Waiting(style, photo)
+        self._photos.append(mine)
+        with self._turns.turn("photo"):
+            if mine.drawn is None:  # else it ran together with one before it
+                predictor = self.predictors[style]
+                same = [w for w in self._photos if w is not mine and (w.style, w.photo.shape) == (style, photo.shape)]
+                batch = [mine, *same][: predictor.batch_size]
+                try:
+                    for waiting, drawn in zip(batch, predictor.draw([waiting.photo for waiting in batch])):
+                        waiting.drawn = drawn
+                finally:
+                    for waiting in batch:
+                        if waiting is mine or waiting.drawn is not None:
+                            self._photos.remove(waiting)
+        return mine.drawn
+
+    def _video_megapixels(self) -> int:
         from ..video.media import MAX_MEGAPIXELS
 
-        _check_shares(keep_colors, strength)
-        predictor = self._checked(file, style, size, VIDEO_SIZES, working_size)
-        predictor = predictor.replace(keep_colors=keep_colors, strength=strength)
-        megapixels = min(self.limits.megapixels, MAX_MEGAPIXELS)
-        options = pipeline.VideoOptions(duration=self.limits.seconds, max_size=int(size), max_megapixels=megapixels)
-        with pipeline.open_clip(file, options) as clip:
-            total = clip.frame_count
-        done, used = 0, 0
+        return min(self.limits.megapixels, MAX_MEGAPIXELS)
 
-        def cartoonize(frame: np.ndarray, time: float) -> np.ndarray:
-            nonlocal done, used
-            self._check_open()
-            if done == MAX_FPS * self.limits.seconds:
-                raise InputError(f"more than {MAX_FPS} frames per second, the limit of this page")
-            done += 1
-            on_progress(done, total)
-            used = max(used, *reduced(*frame.shape[:2], predictor.working_size))
-            return deflicker.draw(frame, time)
+    def _video_options(self, options: Options) -> pipeline.VideoOptions:
+        from ..video import pipeline
 
-        with self._working(self._work):
-            predictor = pipeline.with_fixed_size(predictor, file, options)
-            deflicker = Deflicker(predictor)
-            target = self._new(f"{file.stem}_cartoon.mp4")
-            report = pipeline.process(file, target, cartoonize, options, finish=deflicker.finish)
-        remarks = [
-            f"{report.frames} frames, {report.seconds:.1f} s, working size {used}",
-            *report.warnings,
-            *report.remarks,
-        ]
-        return target, "; ".join(remarks).replace(f"{file}: ", "")
-
-    def _checked(
-        self, file: Path, style: str, size: str, sizes: tuple[str, ...], working_size: str
-    ) -> CartoonPredictor:
-        if not file.resolve().is_relative_to(self.folder) or not file.is_file():
-            raise InputError("this file was not uploaded here, or was deleted; upload it again")
-        if style not in list(self.predictors) or size not in sizes or working_size not in list(WORKING_SIZES):
-            raise InputError("choose a style and sizes from the lists")
-        return self.predictors[style].replace(working_size=WORKING_SIZES[working_size])
-
-    def _new(self, name: str) -> Path:
-        """A path for a new file, in a folder of its own."""
-        return Path(tempfile.mkdtemp(dir=self.folder)) / name
-
-    def _on_disk(self, array: np.ndarray) -> np.ndarray:
-        """A copy of an array in a file without a name, which is deleted with the copy."""
-        with tempfile.TemporaryFile(dir=self.folder) as file:
-            array.tofile(file)
-            return np.memmap(file, array.dtype, "r", shape=array.shape)
-
-
-def _check_shares(*shares: object) -> None:
-    if not all(type(share) in (int, float) and 0 <= share <= 1 for share in shares):
-        raise InputError("strength and colors are numbers from 0 to 1")
+        return pipeline.VideoOptions(
+            start=options.start,
+            duration=min(options.duration or self.limits.seconds, self.limits.seconds),
+            max_size=min(options.size or VIDEO_SIZE, VIDEO_SIZE),
+            max_megapixels=self._video_megapixels(),
+        )

@@ -1,7 +1,6 @@
-"""Runs the demo page as a process, and uses it by HTTP, as a browser would."""
+"""Runs the service as a process, and uses it by HTTP, as a program would."""
 
 import json
-import re
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -22,19 +21,13 @@ from ppcartoon.__main__ import main
 sys.exit(main())
 """
 
-EVENTS = {  # the functions of the page, by an element and an event that call them
-    "photo": ("make-photo", "click"),
-    "video": ("make-video", "click"),
-    "mix": ("photo-strength", "input"),
-}
-
 
 @contextmanager
-def demo(folder, *options):
-    """Starts the page; yields its process and address. Connections to other machines are reported on its stderr."""
-    folder.mkdir()
+def demo(folder, *options, command="demo"):
+    """Starts the service; yields its process and address. Connections to other machines are reported on its stderr."""
+    folder.mkdir(exist_ok=True)
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(ROOT), "demo", "--port", "0", *map(str, options)],
+        [sys.executable, "-c", SCRIPT, str(ROOT), command, "--port", "0", *map(str, options)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={"TMPDIR": str(folder), "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
     try:
@@ -47,62 +40,38 @@ def demo(folder, *options):
 
 
 class Visitor:
-    """A user with an open page."""
+    """A client of the service."""
 
-    def __init__(self, address, name="visitor"):
-        self.address, self.name, self.http = address, name, requests.Session()
+    def __init__(self, address):
+        self.address, self.http = address, requests.Session()
         self.http.trust_env = False
-        text = self.http.get(address).text
-        config = json.loads(re.search(r"window.gradio_config = (.*?);</script>", text)[1])
-        parts = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
-        self.functions = {
-            kind: next(d["id"] for d in config["dependencies"] if [parts[element], event] in d["targets"])
-            for kind, (element, event) in EVENTS.items()
-        }
 
-    def upload(self, name, data):
-        """Uploads a file; returns the response."""
-        return self.http.post(f"{self.address}/gradio_api/upload", files={"files": (name, data)})
+    def post(self, path, data=b"", **options):
+        """Sends a file; returns the response."""
+        return self.http.post(f"{self.address}/v1/{path}", data=data, params=options)
 
-    def call(self, kind, data, to="queue/join"):
-        """Sends the inputs of a function of the page; returns the response."""
-        body = {"data": data, "fn_index": self.functions[kind], "session_hash": self.name}
-        return self.http.post(f"{self.address}/gradio_api/{to}", json=body)
+    def get(self, path, **options):
+        """The response to GET."""
+        return self.http.get(f"{self.address}/v1/{path}", params=options)
 
-    def join(self, kind, path, style="tiny", size="384", working_size="auto", shares=(0, 1), to="queue/join"):
-        """Clicks the button, with the path of an upload or any other path; returns the response."""
-        file = path and {"path": path, "meta": {"_type": "gradio.FileData"}}
-        return self.call(kind, [file, style, size, working_size, *shares], to)
+    def start(self, name, data=b"", **options):
+        """Starts a job; returns its id."""
+        answer = self.post("jobs", data, name=name, **options)
+        assert answer.status_code == 202, answer.text
+        return answer.json()["id"]
 
-    def results(self):
-        """Waits for all clicks; returns the outputs or the error message of each."""
-        found = []
-        with self.http.get(
-            f"{self.address}/gradio_api/queue/data", params={"session_hash": self.name}, stream=True
-        ) as stream:
-            for line in stream.iter_lines():
-                message = json.loads(line.removeprefix(b"data:")) if line else {}
-                if message.get("msg") == "process_completed":
-                    output = message["output"]
-                    found.append(output["data"] if message["success"] else output["error"])
-                if message.get("msg") == "close_stream":
-                    return found
+    def events(self, id):
+        """The states of a job until it has ended."""
+        with self.http.get(f"{self.address}/v1/jobs/{id}/events", stream=True) as answer:
+            yield from (json.loads(line[6:]) for line in answer.iter_lines() if line.startswith(b"data: "))
 
-    def make(self, kind, name, data, *settings, **options):
-        """Uploads a file and makes its cartoon, with settings of `join`; returns the outputs, or the error message."""
-        (path,) = self.upload(name, data).json()
-        assert self.join(kind, path, *settings, **options).ok
-        (result,) = self.results()
-        return result
+    def make(self, name, data=b"", **options):
+        """Makes a cartoon, and waits for it; returns its last state."""
+        *_, last = self.events(self.start(name, data, **options))
+        return last
 
-    def mix(self, keep_colors, strength, drawing=None):
-        """Moves the sliders of the photo; returns the outputs, or the error message."""
-        assert self.call("mix", [drawing, keep_colors, strength]).ok
-        (result,) = self.results()
-        return result
-
-    def get(self, file):
-        """Downloads an output; returns its bytes."""
-        answer = self.http.get(f"{self.address}/gradio_api/file={file['path']}")
-        assert answer.ok
+    def result(self, job, **options):
+        """The file of a result."""
+        answer = self.get(f"jobs/{job['id']}/result", **options)
+        assert answer.ok, answer.text
         return answer.content

@@ -31,11 +31,13 @@ class Engine(Protocol):
     Attributes:
         name: the `engine` argument of `create`.
         description: runtime, device and precision, in a few words.
+        on_gpu: whether it runs on a GPU.
         bytes_per_pixel: peak memory per pixel, per channel of G's width and per image of a batch.
     """
 
     name: str
     description: str
+    on_gpu: bool
     bytes_per_pixel: float
 
     def __call__(self, images: np.ndarray) -> np.ndarray: ...

@@ -41,6 +41,7 @@ Create = Callable[[Weights, int, str], OnnxRuntime | OpenVino]  # from weights, 
 class _OnGpu:
     """What the engines on a GPU have in common."""
 
+    on_gpu = True
     bytes_per_pixel = 40  # not measured
 
     def with_fixed_stats(self, stats: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

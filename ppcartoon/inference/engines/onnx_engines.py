@@ -30,6 +30,7 @@ Outputs = tuple[np.ndarray, ...]
 class _OnnxEngine:
     """Base class of the ONNX engines; each graph is compiled when it is first needed."""
 
+    on_gpu = False
     _half = False  # graphs in fp16
 
     def __init__(self, weights: Weights) -> None:

@@ -37,6 +37,7 @@ class _Paddle:
 
     def __init__(self, weights: Weights, device: str, threads: int) -> None:
         self._weights, self._device, self._threads = weights, device, threads
+        self.on_gpu = device == "gpu"
         self._paddle, self._lock = paddle(), threading.Lock()
 
     def run_blended(self, images: np.ndarray, stats: np.ndarray | None, alpha: float) -> tuple[np.ndarray, np.ndarray]:
