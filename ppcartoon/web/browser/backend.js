@@ -21,16 +21,20 @@ export async function about() {
   return (await fetch("site.json")).json();
 }
 
-/** Installs the service worker. A first visit is loaded again through it: the headers that it adds allow threads. */
+/**
+ * Installs the service worker. The headers that it adds allow threads; so a page that came without it, as at the first
+ * visit, is loaded once more.
+ */
 async function install() {
   try {
     await navigator.serviceWorker.register("sw.js");
-    if (self.crossOriginIsolated || sessionStorage.isolated) return;
+    if (self.crossOriginIsolated) return sessionStorage.removeItem("reloaded");
+    if (sessionStorage.reloaded) return; // some browsers never allow threads
     await navigator.serviceWorker.ready;
   } catch (error) {
     return console.warn("This page does not work offline, and uses one thread:", error);
   }
-  sessionStorage.isolated = "tried"; // some browsers never allow threads
+  sessionStorage.reloaded = "once";
   location.reload();
   await new Promise(() => {});
 }
