@@ -10,6 +10,7 @@ const QUALITY = 0.95; // of JPEG and WebP
 const MOST_THREADS = 8;
 
 let loading = null;
+let withoutGPU = false; // it has failed
 
 /** ONNX Runtime, the network, and what is known of the style; loaded once, or again if that failed. */
 const network = () => (loading ??= load().catch((error) => {
@@ -86,7 +87,7 @@ async function load() {
   const [model, style] = await Promise.all([unpacked("model.onnx.gz"), read("site.json").then((file) => file.json())]);
   const threads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
   const known = {style: style.network, threads};
-  if (await hasGPU()) {
+  if (!withoutGPU && await hasGPU()) {
     try {
       return {...known, gpu: true, ...await session("webgpu", "jspi", model, threads)};
     } catch (error) {
@@ -133,7 +134,19 @@ async function unpacked(name) {
 
 /** The cartoon of an image that is small enough for the network. */
 async function cartoonize(photo) {
-  const {ort, session, style} = await network();
+  const loaded = await network();
+  try {
+    return await draw(photo, loaded);
+  } catch (error) {
+    if (!loaded.gpu) throw error;
+    console.warn("The GPU has failed, and is used no more:", error);
+    withoutGPU = true;
+    loading = null;
+    return cartoonize(photo);
+  }
+}
+
+async function draw(photo, {ort, session, style}) {
   const {values, dims} = pixels.toNetwork(photo);
   const image = new ort.Tensor("float32", values, dims);
   const {cartoon} = await session.run({image});
