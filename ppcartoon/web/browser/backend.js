@@ -139,9 +139,9 @@ function keep({state, file, natural, size, workingSize, cartoon, photo, preview}
 /** A job; also one that was finished before the page was reloaded. */
 async function find(id) {
   const fields = jobs.has(id) ? null : await kept.load(id).catch(() => null);
-  if (fields) {
+  const data = new Uint8ClampedArray(await fields?.cartoon.arrayBuffer() ?? 0);
+  if (fields && !jobs.has(id)) {
     const {width, height, ...known} = JSON.parse(fields.known);
-    const data = new Uint8ClampedArray(await fields.cartoon.arrayBuffer());
     add({...fields, ...known, cartoon: {width, height, data}});
   }
   return jobs.get(id);

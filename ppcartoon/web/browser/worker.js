@@ -33,36 +33,39 @@ const calls = {
    * @param {"auto"|number} workingSize pixels of the longer side as the network sees it; 0: full resolution.
    * @returns the cartoon as the network drew it, previews of photo and cartoon, and what a job says of them.
    */
-  async make({file, natural, size, workingSize}, report) {
-    const photo = await open(file, natural, size);
-    const {style} = await network();
-    const wanted = workingSize === "auto" ? pixels.chooseSize(photo, style.edge_target) : workingSize;
-    const small = pixels.reduce(photo, affordable(photo, wanted));
-    const seen = Math.max(small.width, small.height);
-    const {width, height} = photo;
-    report({width, height, working_size: seen, pixels: small.width * small.height});
-    const cartoon = await cartoonize(small);
-    const [w, h] = pixels.reducedSize(width, height, PREVIEW);
-    const before = pixels.sourceOf(pixels.reduce(photo, PREVIEW));
-    const limited = seen < Math.min(wanted || Infinity, Math.max(width, height));
-    return {
-      cartoon,
-      photo: await encode(before, photo.transparent ? "image/png" : "image/jpeg", photo.transparent),
-      preview: await encode(pixels.enlarge(cartoon, w, h), "image/png"),
-      remark: limited ? `The network saw the photo at ${seen} pixels, the most for the memory of a browser.` : "",
-    };
+  make({file, natural, size, workingSize}, report) {
+    return withPhoto(file, natural, size, async (photo) => {
+      const {width, height, transparent} = photo;
+      const {style} = await network();
+      const wanted = workingSize === "auto" ? pixels.chooseSize(photo, style.edge_target) : workingSize;
+      const small = pixels.reduce(photo, affordable(photo, wanted));
+      const seen = Math.max(small.width, small.height);
+      const limited = seen < Math.min(wanted || Infinity, Math.max(width, height));
+      report({width, height, working_size: seen, pixels: small.width * small.height});
+      const cartoon = await cartoonize(small);
+      const before = pixels.sourceOf(pixels.reduce(photo, PREVIEW));
+      const after = pixels.enlarge(cartoon, before.width, before.height);
+      return {
+        cartoon,
+        photo: await encode(before, transparent ? "image/png" : "image/jpeg", transparent),
+        preview: await encode(after, "image/png"),
+        remark: limited ? `The network saw the photo at ${seen} pixels, the most for the memory of a browser.` : "",
+      };
+    });
   },
 
   /** The file of a cartoon in full size. */
-  async finish({file, natural, size, cartoon, strength, keepColors, type}) {
-    const photo = await open(file, natural, size);
-    const large = pixels.enlarge(cartoon, photo.width, photo.height);
-    return encode(mixed(photo, large, keepColors, strength), type, photo.transparent);
+  finish({file, natural, size, cartoon, strength, keepColors, type}) {
+    return withPhoto(file, natural, size, (photo) => {
+      const large = pixels.enlarge(cartoon, photo.width, photo.height);
+      return encode(mixed(photo, large, keepColors, strength), type, photo.transparent);
+    });
   },
 
   /** The cartoon of a frame of the camera, as an ImageBitmap. */
   async frame({bitmap, workingSize}) {
     const {width, height, data} = await cartoonize(pixels.reduce(photoOf(bitmap), workingSize));
+    bitmap.close();
     return createImageBitmap(new ImageData(data, width, height));
   },
 };
@@ -75,9 +78,13 @@ onmessage = async ({data: {id, name, options}}) => {
   }
 };
 
+/** An error whose message is a sentence for the visitor. */
+class Problem extends Error {}
+
 function sentence(error) {
-  const text = String(error?.message ?? error);
-  return /alloc|memory|bad_alloc/i.test(text) ? "This browser has not enough memory for it; choose a smaller size." : text;
+  if (error instanceof Problem) return error.message;
+  if (/alloc|memory/i.test(error)) return "This browser has not enough memory for it; choose a smaller size.";
+  return `The cartoon could not be made (${error}).`;
 }
 
 // The network
@@ -119,7 +126,7 @@ async function hasGPU() {
 
 async function read(name) {
   const response = await fetch(new URL(name, import.meta.url)).catch(() => null);
-  if (!response?.ok) throw new Error(`A file of this page is missing (${name}); check the connection, and reload.`);
+  if (!response?.ok) throw new Problem(`A file of this page is missing (${name}); check the connection, and reload.`);
   return response;
 }
 
@@ -168,26 +175,34 @@ function affordable({width, height}, wanted) {
  * Reads a photo, upright and in sRGB.
  * @param {[number, number]} natural its width and height.
  * @param {number} size pixels of the longer side; 0: as it is.
- * @returns a Source, with `transparent`.
+ * @param {function(Source): Promise} work gets the photo, with `transparent`.
+ * @returns what `work` returns.
  */
-async function open(file, natural, size) {
+async function withPhoto(file, natural, size, work) {
   const scale = Math.sqrt(MOST_PIXELS / (natural[0] * natural[1]));
   const [resizeWidth, resizeHeight] = natural.map((side) => Math.max(1, Math.floor(side * scale)));
   const options = scale < 1 ? {resizeWidth, resizeHeight, resizeQuality: "high"} : {};
   const bitmap = await createImageBitmap(file, options).catch(() => {
-    throw new Error("This browser cannot read the photo: it is damaged, or has too many pixels.");
+    throw new Problem("This browser cannot read the photo: it is damaged, or has too many pixels.");
   });
-  const photo = photoOf(bitmap);
-  const transparent = file.type !== "image/jpeg" && isTransparent(photo);
-  let source = photo;
-  if (transparent) {
-    const filled = pixels.whole(photo);
-    pixels.fillHidden(filled);
-    source = pixels.sourceOf(filled);
+  try {
+    const photo = photoOf(bitmap);
+    const transparent = file.type !== "image/jpeg" && isTransparent(photo);
+    const [width, height] = pixels.reducedSize(photo.width, photo.height, size);
+    const isReduced = width !== photo.width || height !== photo.height;
+    let source = transparent ? visible(photo) : photo;
+    if (isReduced) source = pixels.sourceOf(pixels.resize(source, width, height));
+    return await work({...source, transparent});
+  } finally {
+    bitmap.close();
   }
-  const [width, height] = pixels.reducedSize(photo.width, photo.height, size);
-  if (width !== photo.width || height !== photo.height) source = pixels.sourceOf(pixels.resize(source, width, height));
-  return {...source, transparent};
+}
+
+/** A transparent photo with colors where it is hidden. */
+function visible(photo) {
+  const filled = pixels.whole(photo);
+  pixels.fillHidden(filled);
+  return pixels.sourceOf(filled);
 }
 
 /** The pixels of a bitmap as a Source. */
@@ -241,6 +256,6 @@ async function encode(source, type, transparent = false) {
     context.fillRect(0, 0, width, height);
   }
   const blob = await canvas.convertToBlob({type, quality: QUALITY});
-  if (blob.type !== type) throw new Error("This browser cannot write the format at this size; choose PNG or JPEG.");
+  if (blob.type !== type) throw new Problem("This browser cannot write the format at this size; choose PNG or JPEG.");
   return blob;
 }
