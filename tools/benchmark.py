@@ -1,4 +1,4 @@
-"""Benchmarks of inference, training and data preparation."""
+"""Benchmarks of inference, the HTTP service, training and data preparation."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import inference
+from benchmarks import inference, service
 from ppcartoon import InputError
 from ppcartoon.utils.machine import cores
 
@@ -22,14 +22,18 @@ if __name__ == "__main__":
     train.add_argument("--layer", default="conv4_4", help="layer of VGG19, which has random weights here")
     prepare = commands.add_parser("data", help="edge smoothing, reading images, and waiting for data in training")
     prepare.add_argument("--images", type=Path, metavar="DIR", help="cartoons (default: synthetic ones)")
-    for command, rounds in ((infer, 5), (train, 9), (prepare, 9)):
+    serve = commands.add_parser("serve", help="the HTTP service under load, compared with the engine alone")
+    service.add_options(serve)
+    for command, rounds in ((infer, 5), (train, 9), (prepare, 9), (serve, 3)):
         command.add_argument("--rounds", type=int, default=rounds)
-    for command in (infer, train):
+    for command in (infer, train, serve):
         command.add_argument("--threads", type=int, default=cores())
     args = p.parse_args()
     try:
         if args.command == "infer":
             lines = inference.measure(args)
+        elif args.command == "serve":
+            lines = service.measure(args.clients, args.photos, args.rounds, args.threads)
         elif args.command == "data":
             from benchmarks import data  # imports OpenCV
 
