@@ -47,13 +47,13 @@ export function follow(handle, onChange) {
   const events = new EventSource(`${url(handle)}/events`);
   events.onmessage = ({data}) => {
     const job = JSON.parse(data);
-    if (["done", "failed", "cancelled"].includes(job.state)) events.close();
-    onChange(job);
+    if (["done", "failed", "canceled"].includes(job.state)) events.close();
+    onChange({...job, error: sentence(job.error)});
   };
   events.onerror = async () => {
     if (events.readyState !== EventSource.CLOSED) return; // the browser connects again by itself
-    const error = await answer(fetch(url(handle))).then(() => "The connection was lost.", String);
-    onChange({...handle, state: "failed", error: error.replace("Error: ", "")});
+    const error = await answer(fetch(url(handle))).then(() => "The connection was lost.", ({message}) => message);
+    onChange({...handle, state: "failed", error});
   };
   return () => events.close();
 }
@@ -96,8 +96,11 @@ async function answer(request) {
   });
   if (response.ok) return response;
   const {error} = await response.json().catch(() => ({}));
-  throw new Error(error ?? `The service answered with an error (${response.status}).`);
+  throw new Error(sentence(error ?? `the service answered with an error (${response.status})`));
 }
+
+/** A message of the service, as a sentence. */
+const sentence = (message) => message.replace(/^\p{Ll}/u, (first) => first.toUpperCase()).replace(/[^.]$/, "$&.");
 
 async function download(address) {
   const response = await answer(fetch(address));

@@ -39,7 +39,7 @@ export class Lane {
   /** Cancels the cartoon in progress for the visitor; it is not begun again by itself. */
   cancel() {
     if (!this.current) return;
-    this.current.cartoon.cancelled = true;
+    this.current.cartoon.canceled = true;
     this.current.abort.abort();
   }
 
@@ -54,7 +54,7 @@ export class Lane {
       await this.finish(item, cartoon, abort.signal);
     } catch (error) {
       if (!abort.signal.aborted) cartoon.error = error.message;
-      else if (!cartoon.cancelled) item.forget(options);
+      else if (!cartoon.canceled) item.forget(options);
       if (abort.signal.aborted) item.cancel(cartoon);
     } finally {
       this.current = null;
@@ -68,7 +68,7 @@ export class Lane {
       const stop = backend.follow(cartoon.handle, (job) => {
         cartoon.job = job;
         cartoon.error = job.state === "failed" ? job.error : "";
-        cartoon.cancelled = job.state === "cancelled";
+        cartoon.canceled = job.state === "canceled";
         item.learn(job);
         if (cartoon.ended) resolve();
         this.onChange(); // may stop this job

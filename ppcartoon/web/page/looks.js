@@ -34,8 +34,9 @@ export function mix(photo, cartoon, keepColors, strength) {
   return mixed;
 }
 
-// The integer tables of Pillow, which decides the values of the downloaded file.
+// The integer tables and the float32 numbers of Pillow, which decides the values of the downloaded file.
 const BITS = 6;
+const float32 = Math.fround;
 const table = (factor, zero = 0) =>
   Int32Array.from({length: 256}, (_, value) => Math.trunc(factor * (1 << BITS) * (value - zero) + 0.5));
 const [Y_R, Y_G, Y_B] = [0.299, 0.587, 0.114].map((factor) => table(factor));
@@ -46,4 +47,4 @@ const [R_CR, G_CB, G_CR, B_CB] = [1.402, -0.34414, -0.71414, 1.772].map((factor)
 const blue = (r, g, b) => clip(((CB_R[r] + CB_G[g] + CB_B[b]) >> BITS) + 128);
 const red = (r, g, b) => clip(((CR_R[r] + CR_G[g] + CR_B[b]) >> BITS) + 128);
 const clip = (value) => Math.min(255, Math.max(0, value));
-const blend = (from, to, share) => Math.floor(from + share * (to - from));
+const blend = (from, to, share) => Math.floor(float32(from + float32(float32(share) * (to - from))));

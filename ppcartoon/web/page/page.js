@@ -46,6 +46,7 @@ class Page {
     const {version, examples = [], videos, videos_missing: missing} = this.about;
     $("version").textContent = version;
     $("privacy").textContent = PRIVACY;
+    $("docs").hidden = !backend.can.service;
     if (!videos && missing) $("privacy").textContent += ` ${missing}`;
     $("examples-area").hidden = !examples.length;
     $("examples").append(...examples.map((example) => this.example(example)));
@@ -127,7 +128,7 @@ class Page {
     const {cartoon} = this.stage;
     const lane = this.lanes.find(({current}) => current?.cartoon === cartoon);
     if (lane) lane.cancel();
-    else item.add(this.session.options(item)).cancelled = true;
+    else item.add(this.session.options(item)).canceled = true;
     this.update();
   }
 

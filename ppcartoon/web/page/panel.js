@@ -11,23 +11,22 @@ export class Panel {
    * @param {function(boolean): void} onChange called when a setting changed, with whether it changes looks alone.
    */
   constructor(session, onChange) {
-    this.session = session;
-    this.addStyles(onChange);
-    this.bind("strength", "strength", Number, () => onChange(true));
-    this.bind("colors", "keepColors", Number, () => onChange(true));
-    this.bind("working-size", "workingSize", (value) => (value === "auto" ? value : Number(value)), () => onChange(false));
-    this.bind("size", "size", Number, () => onChange(false));
-    this.bind("format", "format", String, () => onChange(true));
+    Object.assign(this, {session, onChange});
+    this.addStyles();
+    for (const [id, name] of [["strength", "strength"], ["colors", "keepColors"]]) {
+      $(id).addEventListener("input", () => this.set(name, Number($(id).value), true));
+    }
+    for (const [id, name, looksAlone] of [["working-size", "workingSize"], ["size", "size"], ["format", "format", true]]) {
+      $(id).addEventListener("change", () => this.set(name, parse($(id).value), looksAlone));
+    }
   }
 
-  bind(id, name, convert, onChange) {
-    $(id).addEventListener("input", () => {
-      this.session.settings[name] = convert($(id).value);
-      onChange();
-    });
+  set(name, value, looksAlone = false) {
+    this.session.settings[name] = value;
+    this.onChange(looksAlone);
   }
 
-  addStyles(onChange) {
+  addStyles() {
     this.images = new Map();
     for (const {name} of this.session.styles) {
       const label = document.createElement("label");
@@ -37,10 +36,7 @@ export class Panel {
       const frame = Object.assign(document.createElement("span"), {className: "thumbnail"});
       frame.append(image);
       label.append(input, frame, caption);
-      input.addEventListener("change", () => {
-        this.session.settings.style = name;
-        onChange(false);
-      });
+      input.addEventListener("change", () => this.set("style", name));
       this.images.set(name, {image, input});
       $("styles").querySelector(".choices").append(label);
     }
@@ -57,7 +53,6 @@ export class Panel {
     $("size").value = settings.size;
     $("format").value = settings.format;
     $("format-field").hidden = item.video;
-    $("compare").label = item.video ? "Compare the frame with its cartoon" : "Compare the photo with its cartoon";
     this.renderActions(view);
   }
 
@@ -71,7 +66,7 @@ export class Panel {
       if (source && image.getAttribute("src") !== source) image.src = source;
     }
     const {attribution, license} = session.styles.find(({name}) => name === session.settings.style);
-    $("credit").textContent = [attribution, license].filter(Boolean).join(", ");
+    $("credit").textContent = attribution || license;
   }
 
   renderLooks() {
@@ -89,7 +84,7 @@ export class Panel {
     const {item} = session;
     const target = this.target;
     const made = session.movie && JSON.stringify(item.movie) === JSON.stringify(session.movieOptions(item));
-    $("make").hidden = !item.video || (made && !session.movie.error && !session.movie.cancelled);
+    $("make").hidden = !item.video || (made && !session.movie.error && !session.movie.canceled);
     $("make").textContent = item.trim ? `Make the video (${(item.trim.end - item.trim.start).toFixed(1)} s)` : "Make the video";
     $("download").hidden = !target?.done || (item.video && view !== "movie");
     $("download-facts").textContent = target?.done ? this.facts(target) : "";
@@ -122,6 +117,9 @@ export class Panel {
     return this.session.item.video ? {} : {strength, keepColors, format};
   }
 }
+
+/** The value of an option: a number of pixels, or a word. */
+const parse = (value) => (/^\d+$/.test(value) ? Number(value) : value);
 
 function automatic({settings, cartoon}) {
   const used = settings.workingSize === "auto" && cartoon?.done && cartoon.job.working_size;

@@ -12,7 +12,7 @@ export class Cartoon {
     this.handle = handle;
     this.job = null;
     this.error = "";
-    this.cancelled = false;
+    this.canceled = false;
     this.bytes = {}; // of its files, as far as known, by the look as JSON
   }
 
@@ -22,13 +22,13 @@ export class Cartoon {
 
   /** Whether there is nothing left to do for it. */
   get ended() {
-    return this.done || this.cancelled || this.error !== "";
+    return this.done || this.canceled || this.error !== "";
   }}
 
 /** A photo or video, and its cartoons by their options. */
 export class Item {
   constructor({made = [], ...saved}) {
-    Object.assign(this, {video: false, source: null, seconds: null, trim: null, movie: null, frame: 0, view: "video"}, saved);
+    Object.assign(this, {video: false, source: null, trim: null, movie: null, frame: 0, view: "video"}, saved);
     this.file = null;
     this.made = new Map(made.map(([key, handle]) => [key, new Cartoon(backend.restore(handle))]));
   }
@@ -75,10 +75,9 @@ export class Item {
     await backend.cancel(handle).catch(() => {}); // without a reader, the service ends it by itself
   }
 
-  /** Takes over what a job tells about the file: animations are videos, too. */
+  /** Takes over what a job tells about the file: an animation is a video, too. */
   learn(job) {
     this.video ||= job.kind === "video";
-    this.seconds ??= this.video ? job.seconds : null;
   }
 
   get finished() {

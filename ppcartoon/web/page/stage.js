@@ -89,7 +89,6 @@ export class Stage {
   renderVideo(item, view) {
     const seen = view === "video";
     this.trimmer.open(item.video ? this.source(item) : "", item.trim);
-    if (item.video && item.seconds) this.trimmer.setDuration(item.seconds);
     if (!seen) this.trimmer.player.pause();
     $("player").hidden = !(seen && this.trimmer.playable);
     $("unplayable").hidden = !(seen && !this.trimmer.playable);
@@ -165,10 +164,10 @@ function renderBusy(cartoon) {
   $("progress").value = progress ?? 0;
 }
 
-function renderProblem({error, cancelled}) {
-  const sentence = error || "Cancelled.";
+function renderProblem({error, canceled}) {
+  const sentence = error || "Canceled.";
   if ($("problem-text").textContent !== sentence) $("problem-text").textContent = sentence; // each is announced once
-  $("again").textContent = cancelled ? "Draw it" : "Try again";
+  $("again").textContent = canceled ? "Draw it" : "Try again";
 }
 
 function busyText(cartoon) {

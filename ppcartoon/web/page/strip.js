@@ -54,6 +54,6 @@ export class Strip {
 function stateOf(cartoon) {
   if (!cartoon) return "waiting";
   if (cartoon.error) return "failed";
-  if (cartoon.cancelled) return "cancelled";
+  if (cartoon.canceled) return "canceled";
   return cartoon.done ? "done" : "in progress";
 }

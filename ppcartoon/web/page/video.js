@@ -17,7 +17,7 @@ export class Trimmer {
     for (const slider of [this.from, this.to]) {
       slider.addEventListener("input", () => this.move(slider));
     }
-    this.player.addEventListener("loadedmetadata", () => this.setDuration(this.player.duration));
+    this.player.addEventListener("loadedmetadata", () => this.begin());
     this.player.addEventListener("error", () => this.player.classList.toggle("failed", this.player.hasAttribute("src")));
   }
 
@@ -26,7 +26,6 @@ export class Trimmer {
     if (this.url === url) return;
     this.url = url;
     this.part = part;
-    this.duration = 0;
     this.player.classList.remove("failed");
     if (url) this.player.src = url;
     else this.player.removeAttribute("src");
@@ -37,9 +36,10 @@ export class Trimmer {
     return !this.player.classList.contains("failed");
   }
 
-  setDuration(duration) {
-    if (!Number.isFinite(duration) || this.duration) return;
-    this.duration = Math.floor(duration * 10) / 10;
+  /** Sets up the sliders for a video that has been loaded. */
+  begin() {
+    this.duration = Math.floor(this.player.duration * 10) / 10;
+    if (!Number.isFinite(this.duration)) return;
     for (const slider of [this.from, this.to]) slider.max = this.duration;
     this.set(this.part ?? {start: 0, end: Math.min(this.duration, this.longest)});
   }
