@@ -44,6 +44,9 @@ MEGAPIXELS = 24  # of a photo; larger ones are reduced
 MIN_PSNR = 38.0  # dB between the cartoons of the stored network and of the style's
 HERE = Path(__file__).parent
 SERVICE = ("docs.html", "docs.js")  # pages that only the service has
+ONLY_IN_SERVICE = re.compile(
+    r" (and|or) (a )?videos?\b|(?<=image/\*),video/[^\"]*| HEIC too,| Short videos as well\."
+)  # words
 EXAMPLE = {"name": "astronaut.jpg", "url": "sample-photo.jpg", "kind": "photo"}
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; connect-src 'self' blob:; "
@@ -137,6 +140,8 @@ def _page() -> dict[str, bytes]:
     """The files of the page, by their names in the site."""
     paths = [path for part in ("page", "browser") for path in (HERE / part).iterdir() if path.name not in SERVICE]
     files = {path.name: path.read_bytes() for path in paths}
+    for name in ("index.html", "page.js"):
+        files[name] = ONLY_IN_SERVICE.sub("", files[name].decode()).encode()
     html, count = re.subn(r"<meta charset=[^>]*>", lambda found: found[0] + HEAD, files["index.html"].decode(), count=1)
     assert count, "index.html has no charset"
     return files | {"index.html": html.encode()}

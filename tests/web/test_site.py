@@ -439,6 +439,16 @@ def test_camera_shows_cartoons_live_or_says_that_the_device_is_too_slow_and_take
 
 
 @needs_browser
+def test_page_promises_nothing_that_it_cannot_do(page):
+    page.driver.execute_script("location.hash = '';")
+    page.wait.until(lambda driver: driver.find_element("css selector", "#choose").is_displayed())
+    texts = page.driver.execute_script("return [document.title, document.body.innerText, document.head.innerHTML];")
+    said = " ".join(texts)
+    assert "photo" in said and not re.search("video|HEIC", said, re.IGNORECASE)
+    assert page.driver.find_element("css selector", "#file").get_attribute("accept") == "image/*"
+
+
+@needs_browser
 def test_page_can_be_installed(page):
     driver = page.driver
     assert driver.execute_cdp_cmd("Page.getAppManifest", {})["errors"] == []
