@@ -44,9 +44,8 @@ MEGAPIXELS = 24  # of a photo; larger ones are reduced
 MIN_PSNR = 38.0  # dB between the cartoons of the stored network and of the style's
 HERE = Path(__file__).parent
 SERVICE = ("docs.html", "docs.js")  # pages that only the service has
-ONLY_IN_SERVICE = re.compile(
-    r" (and|or) (a )?videos?\b|(?<=image/\*),video/[^\"]*| HEIC too,| Short videos as well\."
-)  # words
+# Words of the page on what only the service can do.
+ONLY_IN_SERVICE = re.compile(r" (and|or) (a )?videos?\b|(?<=image/\*),video/[^\"]*| HEIC too,| Short videos as well\.")
 EXAMPLE = {"name": "astronaut.jpg", "url": "sample-photo.jpg", "kind": "photo"}
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; connect-src 'self' blob:; "
