@@ -12,6 +12,7 @@ import json
 import os
 import re
 import tarfile
+import zlib
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -51,6 +52,7 @@ POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; connect-src 'self' blob:; "
     "script-src 'self' 'wasm-unsafe-eval'; object-src 'none'; base-uri 'none'; form-action 'none'"
 )
+CHARSET = '<meta charset="utf-8">'
 HEAD = f"""
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <link rel="manifest" href="manifest.webmanifest">
@@ -137,12 +139,11 @@ def _agreement(*models: ModelProto) -> float:
 
 def _page() -> dict[str, bytes]:
     """The files of the page, by their names in the site."""
-    paths = [path for part in ("page", "browser") for path in (HERE / part).iterdir() if path.name not in SERVICE]
-    files = {path.name: path.read_bytes() for path in paths}
+    paths = [path for part in ("page", "browser") for path in (HERE / part).iterdir()]
+    files = {path.name: path.read_bytes() for path in paths if path.is_file() and path.name not in SERVICE}
     for name in ("index.html", "page.js"):
         files[name] = ONLY_IN_SERVICE.sub("", files[name].decode()).encode()
-    html, count = re.subn(r"<meta charset=[^>]*>", lambda found: found[0] + HEAD, files["index.html"].decode(), count=1)
-    assert count, "index.html has no charset"
+    html = files["index.html"].decode().replace(CHARSET, CHARSET + HEAD, 1)
     return files | {"index.html": html.encode()}
 
 
@@ -159,7 +160,7 @@ def _runtime() -> dict[str, bytes]:
                 if entry.isfile() and entry.size <= MOST_BYTES and (target := wanted.get(entry.name)):
                     data = archive.extractfile(entry).read()
                     found[target] = _packed(data) if target.endswith(".gz") else data
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise InputError(f"{package}: not a package of npm, or a damaged one; remove it ({error})") from error
     if missing := sorted(RUNTIME.keys() - found.keys()):
         raise InputError(f"{package}: has no {RUNTIME[missing[0]]}")

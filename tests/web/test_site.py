@@ -1,6 +1,7 @@
 """The page that needs no server: its files, and cartoons that a browser makes with them, without a network."""
 
 import base64
+import dataclasses
 import functools
 import gzip
 import hashlib
@@ -21,7 +22,7 @@ from PIL import Image
 from ppcartoon import images, weights
 from ppcartoon.cli.export import main as export
 from ppcartoon.errors import InputError
-from ppcartoon.inference import engines
+from ppcartoon.inference import engines, onnx_graph
 from ppcartoon.inference.predictor import CartoonPredictor
 from ppcartoon.web import site
 from tests.helpers.browser import browsing, needs_browser
@@ -143,6 +144,17 @@ def test_only_files_of_the_site_are_replaced_and_another_page_is_not(tiny, regis
     with pytest.raises(InputError, match=r"site: has an index\.html of something else"):
         site.export(tiny, folder)
     assert contents(folder) == before
+
+
+def test_nothing_is_written_if_cartoons_differ(tiny, registry, tmp_path, monkeypatch):
+    monkeypatch.setattr(site, "compact", lambda model: onnx_graph.build(dataclasses.replace(tiny, tensors=zeros(tiny))))
+    with pytest.raises(InputError, match=r"tiny: in 8 bits, cartoons differ too much \(\d+ dB\); nothing was written"):
+        site.export(tiny, tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+
+
+def zeros(loaded):
+    return {name: np.zeros_like(tensor) for name, tensor in loaded.tensors.items()}
 
 
 @pytest.mark.parametrize("options", [["--format", "onnx"], ["--precision", "int8"], ["--calibrate", "photos"]])
