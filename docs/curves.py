@@ -1,4 +1,4 @@
-"""Makes the photos and cartoons of the small runs in docs/dashboards.md and docs/own_style.md, from scikit-image's photos."""
+"""Makes the photos and cartoons of the small runs in docs/dashboards.md and docs/own_style.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/own_style.md: contact sheets, checks, and small runs that go wrong (20 minutes on two cores)."""
+"""Makes the pictures of docs/own_style.md: contact sheets, checks, and small runs that go wrong."""
 
 from __future__ import annotations
 

@@ -17,10 +17,11 @@ import requests
 from packaging.requirements import Requirement
 
 from ppcartoon import weights
-from ppcartoon.cli import evaluate, infer, prepare, train
+from ppcartoon.cli import evaluate, infer, prepare, serve, train
 from ppcartoon.config import loading
 from tests.helpers import studies, training_runs
 from tests.helpers.documents import DOCUMENTS, ROOT, Command, commands, create_example_files, programs, prose
+from tests.project import test_readme_zh as parity
 from tests.project.test_locks import SETUP, pins
 
 pytestmark = pytest.mark.slow
@@ -219,6 +220,7 @@ def test_links_point_to_existing_files_and_headings(document):
     for link in re.findall(r"\]\(([^)\s]+)\)", prose(document)):
         path, _, heading = link.partition("#")
         if "://" in path:
+            assert re.fullmatch(r"https?://([\w-]+\.)+\w+(/[\w./~?=%-]*)?", path), link
             continue
         target = (ROOT / document).parent / path if path else ROOT / document
         assert target.exists(), link
@@ -226,6 +228,13 @@ def test_links_point_to_existing_files_and_headings(document):
             titles = re.findall(r"(?m)^#+ (.+)$", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", target.read_text()))
             slugs = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
             assert heading in slugs, link
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.zh.md")), ids=lambda page: page.name)
+def test_chinese_page_has_the_code_links_and_numbers_of_the_english_one(page):
+    chinese, english = page.read_text(), page.with_name(page.name.replace(".zh", "")).read_text()
+    assert parity.commands(chinese) == parity.commands(english)
+    assert parity.blocks(chinese) == parity.blocks(english)
 
 
 def flags_of(*arguments: str) -> set[str]:
@@ -238,14 +247,15 @@ def flags_of(*arguments: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def flags() -> dict[str, set[str]]:
-    """The flags of each tool, by file name."""
-    return {path.name: flags_of(f"tools/{path.name}") for path in sorted((ROOT / "tools").glob("*.py"))}
+    """The flags of each tool, by file name, and of `ppcartoon serve`."""
+    tools = {path.name: flags_of(f"tools/{path.name}") for path in sorted((ROOT / "tools").glob("*.py"))}
+    return {**tools, "serve": set(re.findall(r"--[a-z][a-z-]*", serve.parser().format_help()))}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_flags_in_the_text_exist(document, flags):
     for code in re.findall(r"`([^`]+)`", prose(document)):
-        tool = re.match(r"(?:python tools/)([a-z_]+\.py)|ppcartoon ", code)
+        tool = re.match(r"python tools/([a-z_]+\.py)|ppcartoon (serve)?", code)
         if tool or code.startswith("-"):
-            existing = flags[tool[1] or "infer.py"] if tool else set().union(*flags.values()) | OTHER_FLAGS
+            existing = flags[tool[1] or tool[2] or "infer.py"] if tool else set().union(*flags.values()) | OTHER_FLAGS
             assert set(re.findall(r"--[a-z][a-z-]*", code)) <= existing, code
