@@ -56,7 +56,7 @@ setup(
         ],
         "web": [
             *("av>=17,<19", "fastapi>=0.140", "fastapi-swagger>=0.4", "opencv-python-headless>=4.11"),
-            *("prometheus-client>=0.20", "uvicorn>=0.54"),
+            *("prometheus-client>=0.20", "requests>=2.32", "uvicorn>=0.54"),
         ],
         # Imported by ppgan 2.1.0, our trainer and data preparation. Users install ppgan without its dependencies, and
         # the build of Paddle that they need: README.md.
