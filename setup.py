@@ -45,7 +45,7 @@ setup(
         "cuda": ["onnxruntime-gpu[cuda,cudnn]>=1.21; sys_platform != 'darwin'"],
         "directml": ["onnxruntime-directml>=1.21; sys_platform == 'win32'"],
         "raw": [f"rawpy>=0.24; {NO_INTEL_MAC}"],
-        "ray": ["ray[data]>=2.40,<2.64"],
+        "ray": ["ray[data,serve]>=2.40,<2.64"],
         "study": ["flask>=3.0", "matplotlib", "opencv-python-headless>=4.11", "scipy", "waitress>=3.0"],
         "web": [
             *("av>=17,<19", "fastapi>=0.135", "fastapi-swagger>=0.4", "opencv-python-headless>=4.11"),

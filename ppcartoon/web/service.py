@@ -191,7 +191,7 @@ def create_app(
     @api.post(
         "/cartoon",
         response_class=Response,
-        responses={200: {"content": {"image/*": {}}}, **errors(400, 413, 415, 429)},
+        responses={200: {"content": {"image/*": {}}}, **errors(400, 413, 415, 429, 500)},
         openapi_extra=FILE,
     )
     async def cartoon(request: Request, options: Annotated[CartoonOptions, Query()]) -> Response:
@@ -205,7 +205,7 @@ def create_app(
                 if await request.is_disconnected():
                     return Response(status_code=400)
             if job.state != "done":
-                raise HTTPException(415, job.error or f"this job was {job.state}")
+                raise HTTPException(500 if job.broken else 415, job.error or f"this job was {job.state}")
             data, suffix = await encoded(job, options)
             headers = {"X-Working-Size": str(job.made.working_size)}
             return Response(data, media_type=MEDIA_TYPES[suffix], headers=headers)

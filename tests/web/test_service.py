@@ -17,7 +17,7 @@ import requests
 from PIL import Image
 
 from ppcartoon import images, weights
-from ppcartoon.cli.demo import predictors
+from ppcartoon.cli.demo import choose
 from ppcartoon.cli.serve import read_keys
 from ppcartoon.errors import InputError
 from ppcartoon.inference import looks
@@ -441,8 +441,8 @@ def test_invalid_weights_and_duplicate_style_names_are_refused(tmp_path, tiny_fi
         (["peppercarot"], [], "did you mean peppercarrot"),
     ):
         with pytest.raises(InputError, match=message):
-            predictors(styles, files)
-    assert list(predictors([], [tiny_file])) == ["tiny"] and list(predictors([], [])) == list(weights.manifest())
+            choose(styles, files)
+    assert list(choose([], [tiny_file])) == ["tiny"] and list(choose([], [])) == list(weights.manifest())
 
 
 def test_a_port_in_use_is_an_error_of_one_line():
