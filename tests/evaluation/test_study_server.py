@@ -7,8 +7,9 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -87,6 +88,21 @@ def test_interrupted_server_exits_with_0_and_leaves_only_the_votes(tmp_path, num
         out, err = process.communicate(timeout=20)
     assert process.returncode == 0 and err == "" and out == f"votes in {study / 'votes.sqlite'}: 1\n"
     assert sorted(path.name for path in study.iterdir()) == ["paprika", "photos", "shinkai", "votes.sqlite"]
+
+
+def test_slow_votes_and_idle_connections_delay_neither_voters_nor_the_end(tmp_path):
+    study = write_study(tmp_path / "study", photos=1)
+    slow = b"POST /vote HTTP/1.1\r\nHost: localhost\r\nContent-Length: 39\r\n\r\nchoice="
+    with serving(study) as (process, address), ExitStack() as clients:
+        for sent in (slow, b"GET / HTTP/1.1\r\n", b"") * 100:
+            client = clients.enter_context(socket.create_connection(("127.0.0.1", urlsplit(address).port)))
+            client.sendall(sent)
+        voter = new_voter(address)
+        text = voter.get(address, timeout=5).text
+        assert voter.post(f"{address}/vote", data={"choice": choices(text)[0]}, timeout=5).ok
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (0, "") and out.endswith("votes.sqlite: 1\n")
 
 
 @pytest.mark.parametrize("host, message", [("127.0.0.1", "in use"), ("no.such.host.invalid", "cannot listen there")])

@@ -69,7 +69,7 @@ class Votes:
     """
 
     def __init__(self, path: Path, material: Material) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         try:
             self._database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             try:
@@ -109,11 +109,12 @@ class Votes:
 
     def current_set(self, voter: str, limit: int) -> Set | None:
         """The set that the voter has to vote on, a new one after each vote; None after `limit` sets."""
-        self._run(NEXT, voter=voter, limit=limit)
-        found = self._run(
-            "SELECT sets.* FROM sets JOIN turns ON set_id = sets.id WHERE voter = :voter AND method IS NULL",
-            voter=voter,
-        )
+        with self._lock:  # the voter may vote at the same time in another tab
+            self._run(NEXT, voter=voter, limit=limit)
+            found = self._run(
+                "SELECT sets.* FROM sets JOIN turns ON set_id = sets.id WHERE voter = :voter AND method IS NULL",
+                voter=voter,
+            )
         return Set(*found[0]) if found else None
 
     def shown_sets(self, voter: str) -> list[Set]:
