@@ -152,7 +152,7 @@ async def cartoon(request: Request, jobs: AllJobs, options: Annotated[CartoonOpt
             if await request.is_disconnected():
                 raise ClientDisconnect
         if job.state != "done":
-            raise HTTPException(415, job.error or f"this job was {job.state}")
+            raise HTTPException(500 if job.broken else 415, job.error or f"this job was {job.state}")
         data, suffix = await encoded(request, job, options)
         headers = {"X-Working-Size": str(job.made.working_size)}
         return Response(data, media_type=MEDIA_TYPES[suffix], headers=headers)

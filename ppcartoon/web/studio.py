@@ -310,15 +310,8 @@ class Studio:
         with self._lock:
             self._photos.append(mine)
         with self._turns.turn("photo"):
-            batch = self._take(mine)
-            try:
-                drawn = self.predictors[style].draw([waiting.photo for waiting in batch])
-            except BaseException as error:
-                for waiting in batch:
-                    waiting.drawn.set_exception(error)
-            else:
-                for waiting, cartoon in zip(batch, drawn):
-                    waiting.drawn.set_result(cartoon)
+            if batch := self._take(mine):
+                self._run(batch)
         return mine.drawn.result()
 
     def _take(self, first: _Waiting) -> list[_Waiting]:
@@ -331,6 +324,16 @@ class Studio:
             batch = [first, *same][: self.predictors[first.style].batch_size]
             self._photos = [each for each in self._photos if each not in batch]
             return batch
+
+    def _run(self, batch: list[_Waiting]) -> None:
+        try:
+            drawn = self.predictors[batch[0].style].draw([waiting.photo for waiting in batch])
+        except BaseException as error:
+            for waiting in batch:
+                waiting.drawn.set_exception(error)
+        else:
+            for waiting, cartoon in zip(batch, drawn):
+                waiting.drawn.set_result(cartoon)
 
     def _video_megapixels(self) -> int:
         from ..video.media import MAX_MEGAPIXELS
