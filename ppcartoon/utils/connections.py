@@ -19,7 +19,8 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from ..errors import printable
 
-BACKLOG = 128  # connections that the system accepts ahead of the server
+QUEUE = 1024  # new connections that the system keeps until they are accepted
+ACCEPTED = 128  # of them at a time
 MAX_HEADERS = 1 << 15  # bytes of a request's line and headers
 MIN_SPEED = 1024  # bytes of a body per second, on average
 REPEAT = 60.0  # seconds until the same error of the event loop is logged again
@@ -159,7 +160,7 @@ class Server(uvicorn.Server):
             proxy_headers=bool(trusted_proxies),
             forwarded_allow_ips=list(trusted_proxies),
             root_path=root_path,
-            backlog=BACKLOG,
+            backlog=ACCEPTED,
             timeout_keep_alive=timeouts.headers,
             timeout_graceful_shutdown=graceful,
             h11_max_incomplete_event_size=MAX_HEADERS,
@@ -169,6 +170,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         get_running_loop().set_exception_handler(self._log_error)
         await super().startup(sockets)
+        for sock in sockets or []:
+            sock.listen(QUEUE)  # asyncio has one number for both, and would log as many errors of accept()
         if self.ready:
             self.ready()
 
@@ -182,7 +185,7 @@ class Server(uvicorn.Server):
         self.should_exit = True  # uvicorn would also raise the signal again after the end
 
     def _log_error(self, loop: AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Logs an error of the event loop in one line; asyncio repeats those of accept() a hundred times a second."""
+        """Logs an error of the event loop in one line; asyncio repeats those of accept() many times a second."""
         message = context["message"]
         if message != self._logged or loop.time() - self._logged_at >= REPEAT:
             self._logged, self._logged_at = message, loop.time()

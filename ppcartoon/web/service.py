@@ -36,6 +36,7 @@ from .studio import Mix, Options
 PAGE = Path(__file__).with_name("page")
 SWAGGER = Path(fastapi_swagger.__file__).with_name("resources")
 POLL = 0.25  # seconds between looks at a job whose changes are sent, or whose end is waited for
+MAX_WATCHERS = 4  # of a job
 RETRY = 10  # seconds after which a client that was refused may try again
 DRAINED = 4  # times the limit of an upload that is read of a larger one, so that its client reads the answer
 ENDINGS = IMAGE_ENDINGS | VIDEO_ENDINGS
@@ -134,7 +135,16 @@ def find_photo(job: Annotated[Job, Depends(find_done)]) -> Job:
     return job
 
 
-AnyJob, DoneJob, PhotoJob = (Annotated[Job, Depends(dependency)] for dependency in (find, find_done, find_photo))
+def find_to_watch(job: Annotated[Job, Depends(find)]) -> Job:
+    """The job of an id, unless many watch it already; each watcher occupies a connection."""
+    if job.watchers >= MAX_WATCHERS:
+        raise HTTPException(429, f"{MAX_WATCHERS} clients read the events of this job already")
+    return job
+
+
+AnyJob, DoneJob, PhotoJob, WatchedJob = (
+    Annotated[Job, Depends(dependency)] for dependency in (find, find_done, find_photo, find_to_watch)
+)
 api = APIRouter(prefix="/v1", tags=["cartoons"], dependencies=[Depends(check_key)], responses={"4XX": ERROR})
 operation = APIRouter(tags=["operation"])
 page = APIRouter(include_in_schema=False)
@@ -181,7 +191,7 @@ async def status(job: AnyJob, jobs: AllJobs) -> Status:
 
 
 @api.get("/jobs/{id}/events", response_class=EventSourceResponse)
-async def events(job: AnyJob, jobs: AllJobs) -> AsyncIterator[Status]:
+async def events(job: WatchedJob, jobs: AllJobs) -> AsyncIterator[Status]:
     """The status of a job, each time that it changes, until the job has ended."""
     job.watchers += 1
     try:
@@ -409,7 +419,17 @@ async def too_many(request: Request, error: TooManyJobsError) -> JSONResponse:
     return JSONResponse({"error": str(error)}, 429, {"Retry-After": str(RETRY)})
 
 
-HANDLERS = {HTTPException: refused, RequestValidationError: invalid, InputError: wrong, TooManyJobsError: too_many}
+async def failed(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": "something went wrong; the log of the service has the reason"}, 500)
+
+
+HANDLERS = {
+    HTTPException: refused,
+    RequestValidationError: invalid,
+    InputError: wrong,
+    TooManyJobsError: too_many,
+    Exception: failed,
+}
 
 
 def create_app(

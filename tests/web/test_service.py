@@ -293,6 +293,27 @@ def test_a_watched_video_is_canceled_when_its_watcher_leaves(visitor, clip):
     assert last["state"] == "done" and visitor.get(f"jobs/{id}").json()["state"] in ("canceled", "done")
 
 
+def test_few_clients_may_watch_a_job(visitor, clip):
+    id = visitor.start("clip.mkv", clip, style="peppercarrot", working_size=1024)
+    streams = [visitor.http.get(f"{visitor.address}/v1/jobs/{id}/events", stream=True) for _ in range(5)]
+    assert [stream.status_code for stream in streams] == [200] * 4 + [429]
+    for stream in streams:
+        stream.close()
+    visitor.http.delete(f"{visitor.address}/v1/jobs/{id}")
+
+
+def test_an_unexpected_error_is_a_sentence_and_one_line_in_the_log(tmp_path, tiny_file):
+    with demo(tmp_path / "tmp", "-w", tiny_file) as (process, address):
+        for folder in (tmp_path / "tmp").iterdir():
+            folder.rename(tmp_path / "gone")
+        status, sentence = error_of(Visitor(address).post("jobs", b"x"))
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert status == 500 and sentence.startswith("something went wrong")
+    (line,) = err.splitlines()
+    assert "POST /v1/jobs: FileNotFoundError" in line
+
+
 def test_photos_do_not_wait_behind_videos(visitor, clip):
     video = visitor.start("clip.mkv", clip, style="peppercarrot")
     assert visitor.make("a.png", encoded(photo(64, 64)))["state"] == "done"
