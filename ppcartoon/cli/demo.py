@@ -121,7 +121,7 @@ def serve(
     limits = Limits(args.max_upload, args.max_pixels, args.max_seconds, args.max_jobs, args.max_disk)
     if limits.disk_mb < 2 * limits.upload_mb:
         raise InputError(f"--max-disk {limits.disk_mb}: use at least twice --max-upload, {2 * limits.upload_mb}")
-    origin, host, path = split_url(public_url) if public_url else ("", "", "")
+    origin, host, prefix = split_url(public_url) if public_url else ("", "", "")
     logger, handler = logging.getLogger(service.__package__), logging.StreamHandler()
     handler.setFormatter(metrics.JsonLines() if json_logs else metrics.Lines())
     logger.addHandler(handler)
@@ -146,7 +146,7 @@ def serve(
         app = service.create_app(jobs, counts, examples=examples, with_page=page, keys=keys)
         hosts = [*(address.names or []), host] if host else address.names
         print(f"{', '.join(studio.predictors)}\n{address}", flush=True)
-        server.serve(Guard(app, counts, hosts, origin), address, trusted_proxies=trusted_proxies, root_path=path)
+        server.serve(Guard(app, counts, hosts, origin, prefix), address, trusted_proxies=trusted_proxies)
     return 0
 
 
@@ -161,7 +161,7 @@ def split_url(url: str) -> tuple[str, str, str]:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise InputError(f"--public-url {url}: use a URL such as https://example.org/cartoons")
-    return f"{parts.scheme}://{parts.netloc}", parts.hostname, parts.path.rstrip("/")
+    return f"{parts.scheme}://{parts.netloc.lower()}", parts.hostname, parts.path.rstrip("/")
 
 
 def choose(styles: list[str], files: list[Path]) -> dict[str, Path | None]:

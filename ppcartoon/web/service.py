@@ -451,6 +451,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # to an absolute URL, which is another behind a proxy
         exception_handlers=HANDLERS,
     )
     app.state.jobs, app.state.metrics, app.state.keys = jobs, metrics, keys
