@@ -1,10 +1,14 @@
 """Networks in replicas on a Ray cluster: calls with a handle like Ray Serve's, and the service on a cluster."""
 
 import io
+import json
 import sys
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -38,7 +42,7 @@ class Handle:
 
 @pytest.fixture(scope="module")
 def replica(tiny_file):
-    return Replica({"tiny": weights.load(tiny_file)}, "cpu", 1)
+    return Replica({"tiny": weights.load(tiny_file)}, "cpu", 1, False)
 
 
 @pytest.fixture
@@ -106,14 +110,21 @@ def test_the_service_makes_photos_and_videos_on_a_cluster(tmp_path, tiny_file, p
     clip = videos.write(tmp_path / "clip.mp4", videos.scenes(1, 2, seconds=0.5)).read_bytes()
     buffer = io.BytesIO()
     Image.fromarray(photo(64, 96)).save(buffer, "PNG")
-    with demo(tmp_path / "tmp", "-w", tiny_file, "--ray", "local", command="serve") as (process, address):
+    with (
+        tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder,  # a short path, as Ray's sockets need one
+        demo(Path(folder), "-w", tiny_file, "--ray", "local", command="serve") as (process, address),
+    ):
         visitor = Visitor(address)
         answer = visitor.post("cartoon", buffer.getvalue())
         cartoon = np.asarray(Image.open(io.BytesIO(answer.content)))
         assert np.abs(np.int16(cartoon) - np.int16(predictor(photo(64, 96)))).max() <= 1
         job = visitor.make("clip.mp4", clip)
         assert (job["state"], job["error"], job["frames"]) == ("done", "", 12)
+        started = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        listening = [c.laddr.ip for each in started for c in each.net_connections() if c.status == psutil.CONN_LISTEN]
+        assert len(listening) > 5 and {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
         process.terminate()
         out, err = process.communicate(timeout=60)
-    assert process.returncode == 0 and out == "" and err.count("\n") == 2
-    assert not any((tmp_path / "tmp").rglob("*.mp4"))
+        assert (process.returncode, out) == (0, "")
+        assert [json.loads(line)["outcome"] for line in err.splitlines()] == ["done", "done"]
+        assert not any(Path(folder).rglob("*.mp4"))

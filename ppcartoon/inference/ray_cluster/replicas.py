@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
+import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +32,12 @@ class Replica:
         weights: by name of the style.
         device: "cpu" or "gpu".
         threads: CPU threads.
+        local: whether the cluster is this machine alone.
     """
 
-    def __init__(self, weights: dict[str, Weights], device: str, threads: int) -> None:
+    def __init__(self, weights: dict[str, Weights], device: str, threads: int, local: bool) -> None:
+        if local:
+            _listen_on_loopback()
         self._engines = {style: engines.create(each, device=device, threads=threads) for style, each in weights.items()}
 
     def about(self, style: str) -> dict[str, Any]:
@@ -136,30 +138,34 @@ def replicated(
             ray_actor_options={"num_cpus": threads, "num_gpus": gpus},
         )
         try:
-            handle = _start(deployment.bind(weights, "gpu" if gpus else "cpu", threads), name)
+            arguments = (weights, "gpu" if gpus else "cpu", threads, address == "local")
+            handle = _start(deployment.bind(*arguments), name)
             yield {style: ReplicatedEngine(handle, style) for style in weights}, count
         finally:
             serve.delete(name)
 
 
 def _start(application: Application, name: str) -> DeploymentHandle:
-    """Starts an application and waits for all its replicas, as Ray would without end."""
+    """Starts an application on the cluster, and waits for all its replicas."""
     from ray import serve
 
-    started: Future[DeploymentHandle] = Future()
+    target = serve.RunTarget(application, name=name, route_prefix=None)
+    (handle,) = serve.run_many([target], wait_for_applications_running=False)
+    end = time.monotonic() + START
+    while (found := serve.status().applications[name]).status != "RUNNING":
+        if found.status == "DEPLOY_FAILED":
+            reason = " ".join(deployment.message for deployment in found.deployments.values())
+            raise InputError(f"the cluster cannot start the replicas: {reason.strip().splitlines()[-1]}")
+        if time.monotonic() > end:
+            raise InputError(f"the cluster did not start all replicas in {START} seconds; are its CPUs or GPUs in use?")
+        time.sleep(0.5)
+    return handle
 
-    def run() -> None:
-        try:
-            started.set_result(serve.run(application, name=name, route_prefix=None))
-        except Exception as error:
-            started.set_exception(error)
 
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        return started.result(START)
-    except TimeoutError as error:
-        raise InputError(
-            f"the cluster did not start all replicas within {START} seconds; are its CPUs or GPUs in use?"
-        ) from error
-    except RuntimeError as error:
-        raise InputError(f"the replicas cannot start: {str(error).strip().splitlines()[-1]}") from error
+def _listen_on_loopback() -> None:
+    """Hides the port of this replica from other machines; Ray Serve would listen on all networks, and unpickle."""
+    import grpc.aio
+
+    server = grpc.aio._server.Server
+    add = server.add_insecure_port
+    server.add_insecure_port = lambda self, address: add(self, f"127.0.0.1:{address.rpartition(':')[2]}")
