@@ -4,6 +4,7 @@ import io
 import json
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -99,6 +100,7 @@ def test_an_error_of_the_engine_is_raised_as_it_is(handle):
 def test_a_missing_ray_serve_is_an_error_with_the_pip_command(tiny_weights, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("ray.serve")]:
         monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(replicas, "connected", nullcontext)
     monkeypatch.delattr("ray.serve", raising=False)
     monkeypatch.setitem(sys.modules, "grpc", None)
     with pytest.raises(InputError, match=r'^grpc is not installed; for a Ray cluster: pip install "ray\[data,serve\]'):

@@ -30,7 +30,7 @@ class Replica:
 
     Args:
         weights: by name of the style.
-        device: "cpu" or "gpu".
+        device: "auto", "cpu" or "gpu".
         threads: CPU threads.
         local: whether the cluster is this machine alone.
     """
@@ -123,10 +123,10 @@ def replicated(
     Raises:
         InputError: the cluster cannot be used, or does not start the replicas.
     """
-    with needs("a Ray cluster"):
-        import ray
-        from ray import serve
     with connected(address):
+        with needs("a Ray cluster"):  # not before, as Ray reads its environment when it is imported
+            import ray
+            from ray import serve
         gpus = int(device == "gpu" or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1))
         count, threads = places(None, gpus)
         logging.getLogger("ray.serve").setLevel(logging.CRITICAL)
@@ -138,7 +138,7 @@ def replicated(
             ray_actor_options={"num_cpus": threads, "num_gpus": gpus},
         )
         try:
-            arguments = (weights, "gpu" if gpus else "cpu", threads, address == "local")
+            arguments = (weights, device if gpus else "cpu", threads, address == "local")
             handle = _start(deployment.bind(*arguments), name)
             yield {style: ReplicatedEngine(handle, style) for style in weights}, count
         finally:
