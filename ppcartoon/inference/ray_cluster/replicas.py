@@ -68,6 +68,11 @@ class ReplicatedEngine:
         UnavailableError: the replicas do not answer, here or in a call.
     """
 
+    name: str
+    description: str
+    on_gpu: bool
+    bytes_per_pixel: float
+
     def __init__(self, handle: DeploymentHandle, style: str) -> None:
         self._handle, self._style = handle, style
         vars(self).update(self._call("about"))
