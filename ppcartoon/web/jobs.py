@@ -58,6 +58,7 @@ class Status(BaseModel):
     height: int | None = Field(description="of the cartoon in pixels")
     frames: int | None = Field(description="of a video; approximate until it is done")
     seconds: float | None = Field(description="duration of a video")
+    source_seconds: float | None = Field(description="duration of the uploaded video")
     media_type: str | None = Field(description="of the result, unless another format is asked for")
     remark: str = Field(description="what else you should know")
     error: str = Field(description="why it failed")
@@ -75,6 +76,7 @@ class Job:
         watched: whether it is canceled when nobody watches it.
         kind: what it makes.
         total: frames of a video; None if unknown.
+        source_seconds: duration of the uploaded video.
         done: frames of them that are made.
         made: the result.
         watchers: how many listen to its changes.
@@ -92,6 +94,7 @@ class Job:
     watched: bool = False
     kind: Literal["photo", "frame", "video"] = "photo"
     total: int | None = None
+    source_seconds: float | None = None
     done: int = 0
     made: Drawing | Video | None = None
     error: str = ""
@@ -176,8 +179,7 @@ class Jobs:
                 job.suffix = SUFFIXES.get(image.format, ".png")
             return
         job.kind = "video" if job.options.frame is None else "frame"
-        if job.kind == "video":
-            job.total = self.studio.frame_count(job.source, job.options)
+        job.total, job.source_seconds = self.studio.measure(job.source, job.options)
 
     def submit(self, job: Job) -> Future:
         """Adds a job to its lane; the future is done when the job has ended.
@@ -252,8 +254,9 @@ class Jobs:
             working_size=made.working_size if made else None,
             width=made.width if made else None,
             height=made.height if made else None,
-            frames=made.frames if isinstance(made, Video) else job.total,
+            frames=made.frames if isinstance(made, Video) else job.total if is_video else None,
             seconds=made.seconds if isinstance(made, Video) else None,
+            source_seconds=job.source_seconds,
             media_type=("video/mp4" if is_video else MEDIA_TYPES[job.suffix]) if made else None,
             remark=made.remark if made else "",
             error=job.error,

@@ -251,16 +251,18 @@ class Studio:
                 return path
         raise InputError(f"the video has no frame at {options.frame:g} seconds")
 
-    def frame_count(self, source: Path, options: Options) -> int | None:
-        """About how many frames the cartoon of a video will have; None if unknown.
+    def measure(self, source: Path, options: Options) -> tuple[int | None, float | None]:
+        """About how many frames the cartoon of a video will have, and seconds of the whole video; None if unknown.
 
         Raises:
             InputError: the file is no video, or its frames are too large.
         """
         from ..video import pipeline
 
-        with pipeline.open_clip(source, self._video_options(options)) as clip:
-            return clip.frame_count
+        part = self._video_options(options)
+        whole = part._replace(start=0, duration=None)
+        with pipeline.open_clip(source, part) as clip, pipeline.open_clip(source, whole) as all_of_it:
+            return clip.frame_count, all_of_it.frame_count and float(all_of_it.frame_count / all_of_it.rate)
 
     def video(self, source: Path, options: Options, target: Path, on_frame: Callable[[], None]) -> Video:
         """Makes the cartoon of the first `limits.seconds` of a video, as an MP4 file that browsers can play.

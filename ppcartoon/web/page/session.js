@@ -29,7 +29,7 @@ export class Cartoon {
 /** A photo or video, and its cartoons by their options. */
 export class Item {
   constructor({made = [], ...saved}) {
-    Object.assign(this, {video: false, source: null, trim: null, movie: null, frame: 0, view: "video"}, saved);
+    Object.assign(this, {video: false, seconds: null, source: null, trim: null, movie: null, frame: 0, view: "video"}, saved);
     this.file = null;
     this.made = new Map(made.map(([key, handle]) => [key, new Cartoon(backend.restore(handle))]));
   }
@@ -77,9 +77,10 @@ export class Item {
     await backend.cancel(handle).catch(() => {}); // without a reader, the service ends it by itself
   }
 
-  /** Takes over what a job tells about the file: an animation is a video, too. */
+  /** Takes over what a job tells about the file: an animation is a video, too, and how long a video is. */
   learn(job) {
     this.video ||= job.kind === "video";
+    this.seconds ??= job.source_seconds;
   }
 
   get finished() {

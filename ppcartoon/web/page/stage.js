@@ -93,6 +93,7 @@ export class Stage {
     const seen = view === "video";
     this.trimmer.open(item.video ? this.source(item) : "", item.trim);
     if (!seen) this.trimmer.player.pause();
+    if (!this.trimmer.playable && item.seconds && !item.trim) this.trimmer.begin(item.seconds);
     $("player").hidden = !(seen && this.trimmer.playable);
     $("unplayable").hidden = !(seen && !this.trimmer.playable);
     $("trim").hidden = !(seen && item.trim);

@@ -17,7 +17,7 @@ export class Trimmer {
     for (const slider of [this.from, this.to]) {
       slider.addEventListener("input", () => this.move(slider));
     }
-    this.player.addEventListener("loadedmetadata", () => this.begin());
+    this.player.addEventListener("loadedmetadata", () => this.begin(this.player.duration));
     this.player.addEventListener("error", () => this.player.classList.toggle("failed", this.player.hasAttribute("src")));
   }
 
@@ -36,9 +36,9 @@ export class Trimmer {
     return !this.player.classList.contains("failed");
   }
 
-  /** Sets up the sliders for a video that has been loaded. */
-  begin() {
-    this.duration = Math.floor(this.player.duration * 10) / 10;
+  /** Sets up the sliders for a video of some seconds. */
+  begin(seconds) {
+    this.duration = Math.floor(seconds * 10) / 10;
     if (!Number.isFinite(this.duration)) return;
     for (const slider of [this.from, this.to]) slider.max = this.duration;
     this.set(this.part ?? {start: 0, end: Math.min(this.duration, this.longest)});
