@@ -13,6 +13,7 @@ EXAMPLES = """
 ppcartoon serve                                  http://127.0.0.1:7860/docs describes the API
 ppcartoon serve --public-url https://example.org/cartoons --trust-proxy 127.0.0.1
 ppcartoon serve --api-keys keys.txt --device gpu
+ppcartoon serve --ray auto                       on all GPUs of a Ray cluster
 """
 MIN_KEY = 16  # characters
 
