@@ -17,6 +17,7 @@ MODULES = {
     "a Ray cluster": ("ray", "pyarrow", "grpc"),
     "the user study": ("cv2", "jinja2", "matplotlib", "scipy", "starlette", "uvicorn"),
     "the page": ("av", "cv2", "fastapi", "fastapi_swagger", "prometheus_client", "uvicorn"),
+    "the page for browsers": ("cv2", "requests"),
     "Paddle's engines": ("paddle", "setuptools"),
     "training data": ("av", "cv2", "matplotlib", "pydantic", "requests", "yaml"),
     "evaluation": ("cv2", "matplotlib", "paddle", "ppgan", "pydantic", "requests", "scipy", "setuptools", "yaml"),
