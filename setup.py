@@ -45,7 +45,7 @@ setup(
         "cuda": ["onnxruntime-gpu[cuda,cudnn]>=1.21; sys_platform != 'darwin'"],
         "directml": ["onnxruntime-directml>=1.21; sys_platform == 'win32'"],
         "raw": [f"rawpy>=0.24; {NO_INTEL_MAC}"],
-        "ray": ["ray[data]>=2.40,<2.64"],
+        "ray": ["ray[data,serve]>=2.46,<2.64"],
         "study": [
             "jinja2>=3.1",
             "matplotlib",
