@@ -13,6 +13,7 @@ EXAMPLES = """
 ppcartoon serve                                  http://127.0.0.1:7860/docs describes the API
 ppcartoon serve --public-url https://example.org/cartoons --trust-proxy 127.0.0.1
 ppcartoon serve --api-keys keys.txt --device gpu
+ppcartoon serve --ray auto                       on all GPUs of a Ray cluster
 """
 MIN_KEY = 16  # characters
 
@@ -26,6 +27,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--api-keys", type=Path, metavar="FILE",
         help="accept only requests with one of the keys in FILE, one a line; without the page",
+    )  # fmt: skip
+    p.add_argument(
+        "--ray", default="", metavar="ADDRESS",
+        help="run the networks on a Ray cluster, one for each of its GPUs: auto, local or host:port",
     )  # fmt: skip
     proxy = p.add_argument_group("behind a proxy")
     proxy.add_argument(
@@ -54,6 +59,7 @@ def serve(args: argparse.Namespace) -> int:
         page=not (args.no_page or keys),
         keys=keys,
         json_logs=True,
+        ray=args.ray,
         public_url=args.public_url,
         trusted_proxies=args.trust_proxy,
     )

@@ -73,7 +73,6 @@ def serve(
     address: ListenAddress,
     *,
     trusted_proxies: Sequence[str] = (),
-    root_path: str = "",
     max_connections: int | None = None,
     ready: Callable[[], None] | None = None,
     graceful: int = 1,
@@ -88,7 +87,6 @@ def serve(
         app: the application.
         address: where to listen.
         trusted_proxies: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
-        root_path: path below which a proxy offers the application.
         max_connections: at the same time; more close the one that has been idle longest, or are answered with 503 if
             all have requests; None for what the limit of open files permits, at most 1000.
         ready: called when the application has started.
@@ -102,7 +100,6 @@ def serve(
     server = Server(
         app,
         trusted_proxies=[_network(proxy) for proxy in trusted_proxies],
-        root_path=root_path,
         max_connections=_connection_limit() if max_connections is None else max_connections,
         ready=ready,
         graceful=graceful,

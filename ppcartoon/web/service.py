@@ -162,7 +162,7 @@ async def cartoon(request: Request, jobs: AllJobs, options: Annotated[CartoonOpt
             if await request.is_disconnected():
                 raise ClientDisconnect
         if job.state != "done":
-            raise HTTPException(415, job.error or f"this job was {job.state}")
+            raise HTTPException(500 if job.broken else 415, job.error or f"this job was {job.state}")
         data, suffix = await encoded(request, job, options)
         headers = {"X-Working-Size": str(job.made.working_size)}
         return Response(data, media_type=MEDIA_TYPES[suffix], headers=headers)
@@ -451,6 +451,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # to an absolute URL, which is another behind a proxy
         exception_handlers=HANDLERS,
     )
     app.state.jobs, app.state.metrics, app.state.keys = jobs, metrics, keys

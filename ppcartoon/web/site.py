@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import json
 import os
-import re
 import tarfile
 import zlib
 from contextlib import ExitStack
@@ -45,8 +44,6 @@ MEGAPIXELS = 24  # of a photo; larger ones are reduced
 MIN_PSNR = 38.0  # dB between the cartoons of the stored network and of the style's
 HERE = Path(__file__).parent
 SERVICE = ("docs.html", "docs.js")  # pages that only the service has
-# Words of the page on what only the service can do.
-ONLY_IN_SERVICE = re.compile(r" (and|or) (a )?videos?\b|(?<=image/\*),video/[^\"]*| HEIC too,| Short videos as well\.")
 EXAMPLE = {"name": "astronaut.jpg", "url": "sample-photo.jpg", "kind": "photo"}
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; connect-src 'self' blob:; "
@@ -141,8 +138,6 @@ def _page() -> dict[str, bytes]:
     """The files of the page, by their names in the site."""
     paths = [path for part in ("page", "browser") for path in (HERE / part).iterdir()]
     files = {path.name: path.read_bytes() for path in paths if path.is_file() and path.name not in SERVICE}
-    for name in ("index.html", "page.js"):
-        files[name] = ONLY_IN_SERVICE.sub("", files[name].decode()).encode()
     html = files["index.html"].decode().replace(CHARSET, CHARSET + HEAD, 1)
     return files | {"index.html": html.encode()}
 

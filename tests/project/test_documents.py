@@ -249,7 +249,7 @@ def flags_of(*arguments: str) -> set[str]:
 def flags() -> dict[str, set[str]]:
     """The flags of each tool, by file name, and of `ppcartoon serve`."""
     tools = {path.name: flags_of(f"tools/{path.name}") for path in sorted((ROOT / "tools").glob("*.py"))}
-    return {**tools, "serve": set(re.findall(r"--[a-z][a-z-]*", serve.parser().format_help()))}
+    return tools | {"serve": {flag for action in serve.parser()._actions for flag in action.option_strings}}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
