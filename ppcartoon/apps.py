@@ -18,7 +18,7 @@ from .video import cartoonize
 class CartoonLossGANPredictor:
     """Cartoonizes images and videos, and writes the cartoons to a folder.
 
-    Example:
+    Examples:
         >>> cartoon, path = CartoonLossGANPredictor(output_path="output").run("photo.jpg")
 
     Args:

@@ -29,7 +29,7 @@ MEMORY = 1.5 * 2**30  # bytes that one run of the network may use, if the machin
 class CartoonPredictor:
     """Cartoonizes images of any size; several threads may share one.
 
-    Example:
+    Examples:
         >>> cartoon = CartoonPredictor("peppercarrot")("photo.jpg")
 
     Args:

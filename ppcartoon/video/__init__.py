@@ -34,7 +34,7 @@ def cartoonize(
         OutputError: the target cannot be written, and is unchanged.
         Interrupted: by Ctrl-C or SIGTERM; the message names the file with the part that is done.
 
-    Example:
+    Examples:
         >>> cartoonize("a.mp4", "cartoon.mp4", CartoonPredictor())
     """
     from . import pipeline
