@@ -141,7 +141,7 @@ def serve(
         jobs = Jobs(studio, folder.resolve(), counts.end)
         counts.watch(jobs)
         examples = [*example_photos(), *filter(None, [example_video(folder)])] if page else []
-        app = service.create_app(jobs, counts, examples=examples, with_page=page, keys=keys)
+        app = service.create_app(jobs, counts, examples=examples, with_page=page, public_url=public_url, keys=keys)
         hosts = [*(address.names or []), host] if host else address.names
         print(f"{', '.join(studio.predictors)}\n{address}", flush=True)
         server.serve(Guard(app, counts, hosts, origin, prefix), address)
