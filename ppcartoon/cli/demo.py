@@ -92,7 +92,6 @@ def serve(
     json_logs: bool = False,
     ray: str = "",
     public_url: str = "",
-    trusted_proxies: Sequence[str] = (),
 ) -> int:
     """Serves the page and the API until Ctrl-C or SIGTERM.
 
@@ -103,7 +102,6 @@ def serve(
         json_logs: whether the log is in JSON.
         ray: address of a Ray cluster that runs the networks, see `ray_cluster.connection`; empty: they run here.
         public_url: at which browsers see the service, such as https://example.org/cartoons; empty: where it listens.
-        trusted_proxies: addresses whose X-Forwarded-For and -Proto are believed.
 
     Returns:
         The exit code.
@@ -143,10 +141,10 @@ def serve(
         jobs = Jobs(studio, folder.resolve(), counts.end)
         counts.watch(jobs)
         examples = [*example_photos(), *filter(None, [example_video(folder)])] if page else []
-        app = service.create_app(jobs, counts, examples=examples, with_page=page, keys=keys)
+        app = service.create_app(jobs, counts, examples=examples, with_page=page, public_url=public_url, keys=keys)
         hosts = [*(address.names or []), host] if host else address.names
         print(f"{', '.join(studio.predictors)}\n{address}", flush=True)
-        server.serve(Guard(app, counts, hosts, origin, prefix), address, trusted_proxies=trusted_proxies)
+        server.serve(Guard(app, counts, hosts, origin, prefix), address)
     return 0
 
 

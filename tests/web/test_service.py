@@ -409,7 +409,7 @@ def test_serve_wants_a_key_and_logs_json_without_file_names(tmp_path, tiny_file)
 
 
 def test_behind_a_proxy_the_public_host_and_origin_are_accepted(tmp_path, tiny_file):
-    options = ["-w", tiny_file, "--public-url", "https://example.org/toon", "--trust-proxy", "127.0.0.1"]
+    options = ["-w", tiny_file, "--public-url", "https://example.org/toon"]
     with demo(tmp_path / "tmp", *options, command="serve") as (_, address):
         visitor = Visitor(address).http
 
@@ -421,6 +421,7 @@ def test_behind_a_proxy_the_public_host_and_origin_are_accepted(tmp_path, tiny_f
         assert status(Origin="https://example.org") == 400
         assert status(Host="example.org", Origin="https://evil.example") == 403
         assert status(Host="evil.example") == 400
+        assert '"https://example.org/toon/og.png"' in requests.get(f"{address}/toon/").text
         answer = requests.get(f"{address}/openapi.json", headers={"X-Forwarded-Host": "evil.example"})
         assert "evil" not in answer.text and answer.json()["servers"] == [{"url": "/toon"}]
         for prefix in ("", "/toon"):  # which the proxy removed, or not
