@@ -45,7 +45,7 @@ setup(
         "cuda": ["onnxruntime-gpu[cuda,cudnn]>=1.21; sys_platform != 'darwin'"],
         "directml": ["onnxruntime-directml>=1.21; sys_platform == 'win32'"],
         "raw": [f"rawpy>=0.24; {NO_INTEL_MAC}"],
-        "ray": ["ray[data]>=2.40,<2.64"],
+        "ray": ["ray[data,serve]>=2.46,<2.64"],
         "study": [
             "jinja2>=3.1",
             "matplotlib",
@@ -56,7 +56,7 @@ setup(
         ],
         "web": [
             *("av>=17,<19", "fastapi>=0.140", "fastapi-swagger>=0.4", "opencv-python-headless>=4.11"),
-            *("prometheus-client>=0.20", "uvicorn>=0.54"),
+            *("prometheus-client>=0.20", "requests>=2.32", "uvicorn>=0.54"),
         ],
         # Imported by ppgan 2.1.0, our trainer and data preparation. Users install ppgan without its dependencies, and
         # the build of Paddle that they need: README.md.

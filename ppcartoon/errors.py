@@ -40,6 +40,10 @@ def naming(name: object) -> Iterator[None]:
         raise InputError(f"{name}: {error}") from error
 
 
+class UnavailableError(Exception):
+    """Another machine did not do its part; the message is one line, and the same may succeed later."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Interrupted by Ctrl-C or a signal; the message says what was saved.
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from ..errors import DiskFullError, InputError, Interrupted, printable
+from ..errors import DiskFullError, InputError, Interrupted, UnavailableError, printable
 from ..utils.files import FULL
 from ..utils.libraries import needs
 from ..utils.timecode import parse_time
@@ -79,7 +79,7 @@ def run(
         if "can't start new thread" not in str(error):
             raise
         say("not enough memory, or too many threads")
-    except (InputError, OSError) as error:
+    except (InputError, UnavailableError, OSError) as error:
         say(" ".join(str(error).split()))
         if isinstance(error, DiskFullError) or getattr(error, "errno", None) in FULL:
             return 1

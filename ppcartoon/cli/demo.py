@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
@@ -14,6 +17,7 @@ from ..utils.files import temporary_folder, user_folder
 from . import common
 
 if TYPE_CHECKING:
+    from ..inference.engines import Engine
     from ..inference.predictor import CartoonPredictor
 
 PROGRAM = "ppcartoon demo"
@@ -86,8 +90,8 @@ def serve(
     page: bool = True,
     keys: Sequence[str] = (),
     json_logs: bool = False,
+    ray: str = "",
     public_url: str = "",
-    trusted_proxies: Sequence[str] = (),
 ) -> int:
     """Serves the page and the API until Ctrl-C or SIGTERM.
 
@@ -96,15 +100,16 @@ def serve(
         page: whether there is a page.
         keys: see `service.create_app`.
         json_logs: whether the log is in JSON.
+        ray: address of a Ray cluster that runs the networks, see `ray_cluster.connection`; empty: they run here.
         public_url: at which browsers see the service, such as https://example.org/cartoons; empty: where it listens.
-        trusted_proxies: addresses whose X-Forwarded-For and -Proto are believed.
 
     Returns:
         The exit code.
 
     Raises:
-        InputError: weights cannot be used, or the address or the URL.
+        InputError: weights cannot be used, or the address, the cluster or the URL.
     """
+    from .. import weights
     from ..web import metrics, service
     from ..web.examples import example_photos, example_video
     from ..web.guard import Guard
@@ -114,7 +119,7 @@ def serve(
     limits = Limits(args.max_upload, args.max_pixels, args.max_seconds, args.max_jobs, args.max_disk)
     if limits.disk_mb < 2 * limits.upload_mb:
         raise InputError(f"--max-disk {limits.disk_mb}: use at least twice --max-upload, {2 * limits.upload_mb}")
-    origin, host, path = split_url(public_url) if public_url else ("", "", "")
+    origin, host, prefix = split_url(public_url) if public_url else ("", "", "")
     logger, handler = logging.getLogger(service.__package__), logging.StreamHandler()
     handler.setFormatter(metrics.JsonLines() if json_logs else metrics.Lines())
     logger.addHandler(handler)
@@ -122,16 +127,24 @@ def serve(
     with (
         server.listening(args.host, args.port) as address,
         temporary_folder(user_folder("ppcartoon")) as folder,
+        ExitStack() as stack,
     ):
+        chosen, engines, count = choose(args.style, args.weights), {}, 1
+        if ray:
+            from ..inference.ray_cluster.replicas import replicated
+
+            loaded = {name: weights.load(file) if file else weights.load_style(name) for name, file in chosen.items()}
+            application = f"ppcartoon-{socket.gethostname()}-{address.port}"
+            engines, count = stack.enter_context(replicated(loaded, ray, args.device, application))
         counts = metrics.Metrics()
-        studio = Studio(predictors(args.style, args.weights, args.device), limits)
+        studio = Studio(predictors(chosen, args.device, engines), limits, count)
         jobs = Jobs(studio, folder.resolve(), counts.end)
         counts.watch(jobs)
         examples = [*example_photos(), *filter(None, [example_video(folder)])] if page else []
-        app = service.create_app(jobs, counts, examples=examples, with_page=page, keys=keys)
+        app = service.create_app(jobs, counts, examples=examples, with_page=page, public_url=public_url, keys=keys)
         hosts = [*(address.names or []), host] if host else address.names
         print(f"{', '.join(studio.predictors)}\n{address}", flush=True)
-        server.serve(Guard(app, counts, hosts, origin), address, trusted_proxies=trusted_proxies, root_path=path)
+        server.serve(Guard(app, counts, hosts, origin, prefix), address)
     return 0
 
 
@@ -146,27 +159,44 @@ def split_url(url: str) -> tuple[str, str, str]:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise InputError(f"--public-url {url}: use a URL such as https://example.org/cartoons")
-    return f"{parts.scheme}://{parts.netloc}", parts.hostname, parts.path.rstrip("/")
+    return f"{parts.scheme}://{parts.netloc.lower()}", parts.hostname, parts.path.rstrip("/")
 
 
-def predictors(styles: list[str], files: list[Path], device: str = "auto") -> dict[str, CartoonPredictor]:
-    """Predictors by style name: those of weights files, then shipped styles; without either, all shipped styles.
-
-    On a GPU, photos that wait run through the network together.
+def choose(styles: list[str], files: list[Path]) -> dict[str, Path | None]:
+    """Weights files by style name, and None for shipped styles; without either, all shipped styles.
 
     Raises:
-        InputError: weights cannot be used, or two styles have the same name.
+        InputError: two styles have the same name.
     """
     from .. import weights
-    from ..inference.predictor import CartoonPredictor
 
     styles = list(dict.fromkeys(styles if styles or files else weights.manifest()))
     names = [file.stem for file in files] + styles
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{name}: several styles have this name; rename your file")
-    loaded = [CartoonPredictor(weights_file=file, device=device) for file in files]
-    loaded += [CartoonPredictor(style, device=device) for style in styles]
-    for predictor in loaded:
+    return {file.stem: file for file in files} | dict.fromkeys(styles)
+
+
+def predictors(
+    chosen: dict[str, Path | None], device: str = "auto", engines: Mapping[str, Engine] = MappingProxyType({})
+) -> dict[str, CartoonPredictor]:
+    """Predictors of the styles from `choose`. On a GPU, photos that wait run through the network together.
+
+    Args:
+        chosen: weights files by style name.
+        device: "auto", "cpu" or "gpu".
+        engines: of some styles; others run here.
+
+    Raises:
+        InputError: weights cannot be used.
+    """
+    from ..inference.predictor import CartoonPredictor
+
+    loaded = {
+        name: CartoonPredictor(name, weights_file=file, engine=engines.get(name, "auto"), device=device)
+        for name, file in chosen.items()
+    }
+    for predictor in loaded.values():
         predictor.batch_size = GPU_BATCH if predictor.engine.on_gpu else 1
-    return dict(zip(names, loaded))
+    return loaded

@@ -11,8 +11,9 @@ from . import common, demo
 PROGRAM = "ppcartoon serve"
 EXAMPLES = """
 ppcartoon serve                                  http://127.0.0.1:7860/docs describes the API
-ppcartoon serve --public-url https://example.org/cartoons --trust-proxy 127.0.0.1
+ppcartoon serve --public-url https://example.org/cartoons
 ppcartoon serve --api-keys keys.txt --device gpu
+ppcartoon serve --ray auto                       on all GPUs of a Ray cluster
 """
 MIN_KEY = 16  # characters
 
@@ -27,16 +28,13 @@ def parser() -> argparse.ArgumentParser:
         "--api-keys", type=Path, metavar="FILE",
         help="accept only requests with one of the keys in FILE, one a line; without the page",
     )  # fmt: skip
-    proxy = p.add_argument_group("behind a proxy")
-    proxy.add_argument(
-        "--public-url",
-        default="",
-        metavar="URL",
-        help="where browsers see the service, such as https://example.org/toon",
-    )
-    proxy.add_argument(
-        "--trust-proxy", nargs="+", default=[], metavar="ADDRESS",
-        help="addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed",
+    p.add_argument(
+        "--ray", default="", metavar="ADDRESS",
+        help="run the networks on a Ray cluster, one for each of its GPUs: auto, local or host:port",
+    )  # fmt: skip
+    p.add_argument(
+        "--public-url", default="", metavar="URL",
+        help="where browsers see the service behind a proxy, such as https://example.org/toon",
     )  # fmt: skip
     return p
 
@@ -54,8 +52,8 @@ def serve(args: argparse.Namespace) -> int:
         page=not (args.no_page or keys),
         keys=keys,
         json_logs=True,
+        ray=args.ray,
         public_url=args.public_url,
-        trusted_proxies=args.trust_proxy,
     )
 
 

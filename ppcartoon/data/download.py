@@ -23,7 +23,6 @@ from urllib3.exceptions import MaxRetryError, ReadTimeoutError
 
 from ..errors import InputError, OutputError
 from ..utils.files import cache_home
-from .image_folder import image_files
 
 TIMEOUT = 10, 30  # seconds to connect, and between two chunks
 ATTEMPTS = 5  # in a row that bring no new byte
@@ -385,6 +384,8 @@ def download_dataset(folder: Path, url: str | None = None, checksum: str | None 
 
 def count_images(dataset: Path) -> dict[str, int]:
     """The number of images in each folder of `PAPER`; 0 for a missing one."""
+    from .image_folder import image_files  # which imports OpenCV; weights are downloaded without it
+
     counts = {}
     for name in PAPER:
         try:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from .. import images, weights
-from ..errors import InputError
+from ..errors import InputError, UnavailableError
 from ..utils import machine
 from . import engines, levels, looks, tiling, upscale
 from . import working_size as sizes
@@ -36,7 +36,7 @@ class CartoonPredictor:
         style: a shipped style, see `ppcartoon.weights.manifest()`.
         weights_file: a weights file of your own, .safetensors or .pdparams, instead of a style.
         engine: "auto", "openvino", "onnx", "paddle", "tensorrt" or "paddle-dygraph", see
-            `ppcartoon.inference.engines.create`.
+            `ppcartoon.inference.engines.create`; or an `Engine` for the same weights, in place of the next three.
         device: "auto", "cpu" or "gpu".
         precision: "auto", "fp32", "bf16", "int8" or "fp16", see there.
         threads: CPU threads, all cores by default.
@@ -66,7 +66,7 @@ class CartoonPredictor:
         style: str = DEFAULT_STYLE,
         *,
         weights_file: str | os.PathLike | None = None,
-        engine: str = "auto",
+        engine: str | engines.Engine = "auto",
         device: str = "auto",
         precision: str = "auto",
         threads: int | None = None,
@@ -79,7 +79,9 @@ class CartoonPredictor:
         if tile not in ("auto", 0) and tile < tiling.SMALLEST:
             raise InputError(f"tile {tile}: too small, use at least {tiling.SMALLEST} pixels, auto, or 0 for none")
         self.weights = weights.load_style(style) if weights_file is None else weights.load(Path(weights_file))
-        self.engine = engines.create(self.weights, engine, device, threads, precision)
+        if isinstance(engine, str):
+            engine = engines.create(self.weights, engine, device, threads, precision)
+        self.engine = engine
         self.batch_size, self.tile, self.sizes_used = batch_size, tile, set()
         self.progress: Callable[[int, int], None] = lambda done, total: None
         self._set(working_size, keep_colors, strength)
@@ -200,6 +202,8 @@ class CartoonPredictor:
         while True:
             try:
                 return run(tile)
+            except UnavailableError:
+                raise
             except Exception as error:
                 if self.tile != "auto" or tile == tiling.SMALLEST:
                     reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]

@@ -8,7 +8,7 @@ import logging
 import math
 import socket
 from asyncio import AbstractEventLoop, BaseTransport, get_running_loop
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import h11
@@ -139,9 +139,7 @@ class Server(uvicorn.Server):
         app: ASGIApp,
         *,
         max_connections: int,
-        trusted_proxies: Sequence[str] = (),
-        root_path: str = "",
-        ready: Callable[[], None] | None = None,
+        ready: Callable[[], None] = lambda: None,
         graceful: int = 1,
         timeouts: Timeouts = TIMEOUTS,
     ) -> None:
@@ -157,9 +155,7 @@ class Server(uvicorn.Server):
             log_level="critical",
             access_log=False,
             server_header=False,
-            proxy_headers=bool(trusted_proxies),
-            forwarded_allow_ips=list(trusted_proxies),
-            root_path=root_path,
+            proxy_headers=False,
             backlog=ACCEPTED,
             timeout_keep_alive=timeouts.headers,
             timeout_graceful_shutdown=graceful,
@@ -172,8 +168,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         for sock in sockets or []:
             sock.listen(QUEUE)  # asyncio has one number for both, and would log as many errors of accept()
-        if self.ready:
-            self.ready()
+        self.ready()
 
     async def on_tick(self, counter: int) -> bool:
         now = get_running_loop().time()

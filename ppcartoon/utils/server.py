@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -68,16 +68,7 @@ def listening(host: str, port: int) -> Iterator[ListenAddress]:
         yield ListenAddress(sock, f"[{address}]" if ":" in address else address, port, local)
 
 
-def serve(
-    app: ASGIApp,
-    address: ListenAddress,
-    *,
-    trusted_proxies: Sequence[str] = (),
-    root_path: str = "",
-    max_connections: int | None = None,
-    ready: Callable[[], None] | None = None,
-    graceful: int = 1,
-) -> None:
+def serve(app: ASGIApp, address: ListenAddress, ready: Callable[[], None] = lambda: None) -> None:
     """Serves an ASGI application by HTTP until Ctrl-C or SIGTERM.
 
     Clients that are idle, slow or too many do not keep it from others: `connections.Timeouts` says how long a client
@@ -87,37 +78,16 @@ def serve(
     Args:
         app: the application.
         address: where to listen.
-        trusted_proxies: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
-        root_path: path below which a proxy offers the application.
-        max_connections: at the same time; more close the one that has been idle longest, or are answered with 503 if
-            all have requests; None for what the limit of open files permits, at most 1000.
         ready: called when the application has started.
-        graceful: seconds until requests in progress are cancelled at the end.
-
-    Raises:
-        InputError: a trusted proxy is not an address or network.
     """
     from .connections import Server  # uvicorn may not be installed
 
-    server = Server(
-        app,
-        trusted_proxies=[_network(proxy) for proxy in trusted_proxies],
-        root_path=root_path,
-        max_connections=_connection_limit() if max_connections is None else max_connections,
-        ready=ready,
-        graceful=graceful,
-    )
+    server = Server(app, max_connections=_connection_limit(), ready=ready)
     server.run(sockets=[address.sock])
 
 
-def _network(address: str) -> str:
-    try:
-        return str(ipaddress.ip_network(address, strict=False))
-    except ValueError as error:
-        raise InputError(f"{address}: neither an IP address nor a network such as 10.0.0.0/8") from error
-
-
 def _connection_limit() -> int:
+    """How many connections the limit of open files permits, at most `MAX_CONNECTIONS`."""
     try:
         import resource
     except ImportError:  # on Windows

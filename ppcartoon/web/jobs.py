@@ -17,12 +17,12 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from .. import images
-from ..errors import InputError, printable
+from ..errors import InputError, UnavailableError, printable
 from ..inference.jobs import Kind, find_kind
 from ..utils.files import ILLEGAL, remove
 from .studio import Drawing, Options, Studio, Video
 
-PHOTO_WORKERS = 2  # so that one photo is read or written while the network sees another
+PHOTO_WORKERS = 2  # a network, so that one photo is read or written while the network sees another
 KEPT = 3600.0  # seconds that a job is kept after its last use
 UNWATCHED = 5.0  # seconds after which a job that nobody watches any more is canceled
 REMEMBERED = 20  # jobs from whose times the time of others is estimated
@@ -80,6 +80,7 @@ class Job:
         done: frames of them that are made.
         made: the result.
         watchers: how many listen to its changes.
+        broken: whether it failed for another reason than its file.
         suffix: ending of the result of a photo, unless another is asked for: that of the upload's format, or .png.
         bytes: of its files.
         request: id of the request that made it, for the log.
@@ -97,6 +98,7 @@ class Job:
     done: int = 0
     made: Drawing | Video | None = None
     error: str = ""
+    broken: bool = False
     state: State = "waiting"
     watchers: int = 0
     suffix: str = ".png"
@@ -148,8 +150,8 @@ class Jobs:
     def __init__(self, studio: Studio, folder: Path, on_end: Callable[[Job], None] = lambda job: None) -> None:
         self.studio, self.folder, self.limits = studio, folder, studio.limits
         self._on_end, self._jobs, self._lock = on_end, {}, threading.Lock()
-        workers = max(PHOTO_WORKERS, *(2 * predictor.batch_size for predictor in studio.predictors.values()))
-        self._workers = {"photo": workers, "video": 1}
+        batch = max(predictor.batch_size for predictor in studio.predictors.values())
+        self._workers = {"photo": PHOTO_WORKERS * batch * studio.networks, "video": studio.networks}
         self._lanes = {lane: ThreadPoolExecutor(count, lane) for lane, count in self._workers.items()}
         self._photo_seconds: deque[float] = deque(maxlen=REMEMBERED)
         self._frame_seconds: deque[float] = deque(maxlen=REMEMBERED)
@@ -306,7 +308,9 @@ class Jobs:
             job.state, job.error = "failed", job.sentence(error)
         except Exception as error:
             log.error("%s: %s", job.kind, printable(f"{type(error).__name__}: {error}"))
-            job.state, job.error = "failed", "something went wrong; the log of the service has the reason"
+            known = isinstance(error, UnavailableError)
+            job.error = str(error) if known else "something went wrong; the log of the service has the reason"
+            job.state, job.broken = "failed", True
         self._finished(job)
 
     def _make(self, job: Job) -> Drawing | Video:

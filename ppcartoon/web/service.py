@@ -15,7 +15,7 @@ from urllib.parse import quote
 import fastapi_swagger
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.sse import EventSourceResponse
 from pydantic import BaseModel, Field
@@ -162,7 +162,7 @@ async def cartoon(request: Request, jobs: AllJobs, options: Annotated[CartoonOpt
             if await request.is_disconnected():
                 raise ClientDisconnect
         if job.state != "done":
-            raise HTTPException(415, job.error or f"this job was {job.state}")
+            raise HTTPException(500 if job.broken else 415, job.error or f"this job was {job.state}")
         data, suffix = await encoded(request, job, options)
         headers = {"X-Working-Size": str(job.made.working_size)}
         return Response(data, media_type=MEDIA_TYPES[suffix], headers=headers)
@@ -303,6 +303,13 @@ async def script_of_docs() -> FileResponse:
     return FileResponse(PAGE / "docs.js")
 
 
+@page.get("/", response_class=HTMLResponse)
+async def index(request: Request) -> str:
+    """The page; the address of its picture is complete, as sites that show links want it."""
+    html = (PAGE / "index.html").read_text(encoding="utf-8")
+    return html.replace('content="og.png"', f'content="{request.app.state.public_url}og.png"')
+
+
 @page.get("/page.json")
 async def about(request: Request, jobs: AllJobs) -> dict[str, Any]:
     """What the page needs to know."""
@@ -433,7 +440,13 @@ HANDLERS = {
 
 
 def create_app(
-    jobs: Jobs, metrics: Metrics, *, examples: Sequence[Path] = (), with_page: bool = True, keys: Sequence[str] = ()
+    jobs: Jobs,
+    metrics: Metrics,
+    *,
+    examples: Sequence[Path] = (),
+    with_page: bool = True,
+    public_url: str = "",
+    keys: Sequence[str] = (),
 ) -> FastAPI:
     """The service as an ASGI application.
 
@@ -442,6 +455,7 @@ def create_app(
         metrics: shown at /metrics.
         examples: photos and videos that the page offers.
         with_page: whether there is a page, or only the API.
+        public_url: of the page, for previews of links to it, if that is known.
         keys: API keys, one of which each request to /v1 needs; none: it is open to all.
     """
     app = FastAPI(
@@ -451,9 +465,11 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # to an absolute URL, which is another behind a proxy
         exception_handlers=HANDLERS,
     )
     app.state.jobs, app.state.metrics, app.state.keys = jobs, metrics, keys
+    app.state.public_url = f"{public_url.rstrip('/')}/" if public_url else ""
     app.state.examples = {path.name: path for path in examples}
     app.state.finishing = asyncio.Semaphore(PHOTO_WORKERS)  # results in full size need much memory
     app.include_router(api)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -119,10 +120,13 @@ class Turns:
     """Gives the network to one thread at a time: to photos and frames of videos in turn, each in order of arrival.
 
     So a photo waits for one frame of a video at most, and a video does not stand still behind many photos.
+
+    Args:
+        count: networks, and so threads at the same time.
     """
 
-    def __init__(self) -> None:
-        self._changed, self._free, self._last = threading.Condition(), True, "video"
+    def __init__(self, count: int = 1) -> None:
+        self._changed, self._free, self._last = threading.Condition(), count, "video"
         self._waiting: dict[str, deque[object]] = {"photo": deque(), "video": deque()}
 
     @contextmanager
@@ -133,12 +137,14 @@ class Turns:
             self._waiting[kind].append(ticket)
             self._changed.wait_for(lambda: self._free and self._next() is ticket)
             self._waiting[kind].popleft()
-            self._free, self._last = False, kind
+            self._free, self._last = self._free - 1, kind
+            if self._free:
+                self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
-                self._free = True
+                self._free += 1
                 self._changed.notify_all()
 
     def _next(self) -> object:
@@ -150,11 +156,11 @@ class Turns:
 
 @dataclass(eq=False)
 class _Waiting:
-    """A photo that waits for the network, and what that made of it."""
+    """A photo that waits for a network, and what that makes of it."""
 
     style: str
     photo: np.ndarray
-    drawn: np.ndarray | None = None
+    drawn: Future[np.ndarray] = field(default_factory=Future)
 
 
 class Studio:
@@ -163,12 +169,14 @@ class Studio:
     Args:
         predictors: predictors by style name. Photos that wait for one of them run together, up to its `batch_size`.
         limits: limits of the files.
+        networks: calls of the predictors' engines that run at the same time.
     """
 
-    def __init__(self, predictors: dict[str, CartoonPredictor], limits: Limits) -> None:
-        self.predictors, self.limits = predictors, limits
-        self._turns = Turns()
+    def __init__(self, predictors: dict[str, CartoonPredictor], limits: Limits, networks: int = 1) -> None:
+        self.predictors, self.limits, self.networks = predictors, limits, networks
+        self._turns = Turns(networks)
         self._photos: list[_Waiting] = []
+        self._lock = threading.Lock()  # of _photos
 
     def check(self, options: Options) -> Options:
         """The options with the name of a style.
@@ -301,20 +309,33 @@ class Studio:
     def _draw(self, style: str, photo: np.ndarray) -> np.ndarray:
         """Runs the network on a photo, together with photos of its size that wait for the same style."""
         mine = _Waiting(style, photo)
-        self._photos.append(mine)
+        with self._lock:
+            self._photos.append(mine)
         with self._turns.turn("photo"):
-            if mine.drawn is None:  # else it ran together with one before it
-                predictor = self.predictors[style]
-                same = [w for w in self._photos if w is not mine and (w.style, w.photo.shape) == (style, photo.shape)]
-                batch = [mine, *same][: predictor.batch_size]
-                try:
-                    for waiting, drawn in zip(batch, predictor.draw([waiting.photo for waiting in batch])):
-                        waiting.drawn = drawn
-                finally:
-                    for waiting in batch:
-                        if waiting is mine or waiting.drawn is not None:
-                            self._photos.remove(waiting)
-        return mine.drawn
+            if batch := self._take(mine):
+                self._run(batch)
+        return mine.drawn.result()
+
+    def _take(self, first: _Waiting) -> list[_Waiting]:
+        """Takes a photo and those that can run together with it from the list; empty if another took it before."""
+        with self._lock:
+            if first not in self._photos:
+                return []
+            like = (first.style, first.photo.shape)
+            same = [each for each in self._photos if each is not first and (each.style, each.photo.shape) == like]
+            batch = [first, *same][: self.predictors[first.style].batch_size]
+            self._photos = [each for each in self._photos if each not in batch]
+            return batch
+
+    def _run(self, batch: list[_Waiting]) -> None:
+        try:
+            drawn = self.predictors[batch[0].style].draw([waiting.photo for waiting in batch])
+        except BaseException as error:
+            for waiting in batch:
+                waiting.drawn.set_exception(error)
+        else:
+            for waiting, cartoon in zip(batch, drawn):
+                waiting.drawn.set_result(cartoon)
 
     def _video_megapixels(self) -> int:
         from ..video.media import MAX_MEGAPIXELS

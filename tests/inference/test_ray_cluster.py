@@ -107,7 +107,7 @@ def test_an_image_that_kills_its_worker_fails_alone(photos, tiny_file, monkeypat
                 yield from ((index, "", False, "") for index in task["index"].to_pylist())
 
     monkeypatch.setattr(run, "_results", results)
-    monkeypatch.setattr(run, "_connected", nullcontext)
+    monkeypatch.setattr(run, "connected", nullcontext)
     options = {"weights_file": tiny_file, "batch_size": 8}
     made, _, failures = run.run(["photos"], "cartoons", "auto", options, BatchOptions(), recursive=True)
     assert sizes == [(32, 8, 8), (8, 1, 1)]
@@ -207,7 +207,7 @@ def test_outputs_that_would_replace_inputs_are_refused(photos):
     [
         ("127.0.0.1:1", "--ray 127.0.0.1:1: .*refused; give auto, local, or host:port"),
         ("nonsense", "--ray nonsense: .*; give auto"),
-        ("ray://127.0.0.1:10001", "Ray Data does not run through Ray Client"),
+        ("ray://127.0.0.1:10001", "Ray Client is not supported"),
     ],
 )
 def test_addresses_without_a_cluster_are_refused(photos, tiny_file, address, message):
@@ -218,8 +218,9 @@ def test_addresses_without_a_cluster_are_refused(photos, tiny_file, address, mes
 
 def test_a_missing_ray_is_an_error_with_the_pip_command(photos, tiny_file, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r'^ray is not installed; for a Ray cluster: pip install "ray\[data\]<2\.64"$'):
+    remedy = r'for a Ray cluster: pip install "ray\[data,serve\]<2\.64"$'
+    with pytest.raises(InputError, match=f"^ray is not installed; {remedy}"):
         run.run(["photos"], "cartoons", "local", {"weights_file": tiny_file}, BatchOptions())
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(InputError, match=r'^pyarrow is not installed; .*: pip install "ray\[data\]<2\.64"$'):
+    with pytest.raises(InputError, match=f"^pyarrow is not installed; {remedy}"):
         importlib.reload(run)

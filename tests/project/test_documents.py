@@ -17,7 +17,7 @@ import requests
 from packaging.requirements import Requirement
 
 from ppcartoon import weights
-from ppcartoon.cli import evaluate, infer, prepare, train
+from ppcartoon.cli import evaluate, infer, prepare, serve, train
 from ppcartoon.config import loading
 from tests.helpers import studies, training_runs
 from tests.helpers.documents import DOCUMENTS, ROOT, Command, commands, create_example_files, programs, prose
@@ -238,8 +238,9 @@ def flags_of(*arguments: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def flags() -> dict[str, set[str]]:
-    """The flags of each tool, by file name."""
-    return {path.name: flags_of(f"tools/{path.name}") for path in sorted((ROOT / "tools").glob("*.py"))}
+    """The flags of each tool, by file name, and of `ppcartoon serve`."""
+    tools = {path.name: flags_of(f"tools/{path.name}") for path in sorted((ROOT / "tools").glob("*.py"))}
+    return tools | {"serve": {flag for action in serve.parser()._actions for flag in action.option_strings}}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

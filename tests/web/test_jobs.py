@@ -2,13 +2,14 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import av
 import numpy as np
 import pytest
 from PIL import Image
 
-from ppcartoon.errors import InputError
+from ppcartoon.errors import InputError, UnavailableError
 from ppcartoon.inference.predictor import CartoonPredictor
 from ppcartoon.web import jobs as jobs_module
 from ppcartoon.web import studio as studio_module
@@ -80,6 +81,28 @@ def test_photos_and_frames_have_the_network_in_turn_each_in_order_of_arrival():
     assert order == [(kind, number) for number in range(3) for kind in ("video", "photo")]
 
 
+def test_as_many_threads_as_there_are_networks_have_a_turn_at_the_same_time():
+    turns, both = Turns(2), threading.Barrier(2, timeout=20)
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def take(kind):
+        nonlocal inside, most
+        with turns.turn(kind):
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            both.wait()
+            with lock:
+                inside -= 1
+
+    threads = [threading.Thread(target=take, args=(kind,)) for kind in ("photo", "video", "photo", "photo")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 2 and turns._free == 2
+
+
 def test_a_turn_ends_with_an_error():
     turns = Turns()
     with pytest.raises(InputError), turns.turn("photo"):
@@ -119,6 +142,18 @@ def test_a_photo_that_the_network_cannot_see_fails_alone(studio, monkeypatch):
     with pytest.raises(InputError, match="too large"):
         studio._draw("tiny", photo(16, 24))
     assert studio._photos == [] and studio._draw("tiny", photo(16, 24)).shape == (16, 24, 3)
+
+
+def test_photos_that_run_together_fail_together(studio, predictor, monkeypatch):
+    def fail(self, photos):
+        raise InputError(f"{len(photos)} photos")
+
+    monkeypatch.setattr(predictor, "batch_size", 2)
+    monkeypatch.setattr(CartoonPredictor, "draw", fail)
+    with ThreadPoolExecutor(2) as pool, studio._turns.turn("video"):
+        drawn = [pool.submit(studio._draw, "tiny", photo(16, 24)) for _ in range(2)]
+        wait_until(lambda: len(studio._photos) == 2)
+    assert [str(each.exception()) for each in drawn] == ["2 photos"] * 2 and studio._photos == []
 
 
 def test_position_and_time_left_count_the_jobs_before(jobs, held):
@@ -207,6 +242,23 @@ def test_an_unexpected_error_gives_a_general_message_and_a_line_in_the_log(jobs,
     job = run(jobs, new_job(jobs, "name.png"))
     assert job.state == "failed" and job.error == "something went wrong; the log of the service has the reason"
     assert caplog.messages == ["photo: RuntimeError: secret"]
+
+
+def test_a_cluster_that_does_not_answer_is_named_and_is_not_the_fault_of_the_file(jobs, monkeypatch, caplog):
+    def fail(self, *inputs):
+        raise UnavailableError("the cluster is away")
+
+    monkeypatch.setattr(studio_module.Studio, "_draw", fail)
+    job = run(jobs, new_job(jobs))
+    assert (job.state, job.error, job.broken) == ("failed", "the cluster is away", True)
+    assert caplog.messages == ["photo: UnavailableError: the cluster is away"]
+
+
+def test_photos_and_videos_have_workers_for_each_network(studio, tmp_path):
+    studio.networks = 3
+    jobs = Jobs(studio, tmp_path)
+    assert jobs._workers == {"photo": 6, "video": 3}
+    jobs.close()
 
 
 def test_close_ends_what_runs_and_what_waits(studio, tmp_path, held):

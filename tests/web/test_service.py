@@ -2,12 +2,14 @@
 
 import io
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import av
@@ -17,7 +19,7 @@ import requests
 from PIL import Image
 
 from ppcartoon import images, weights
-from ppcartoon.cli.demo import predictors
+from ppcartoon.cli.demo import choose, predictors
 from ppcartoon.cli.serve import read_keys
 from ppcartoon.errors import InputError
 from ppcartoon.inference import looks
@@ -73,7 +75,7 @@ def error_of(answer):
 
 
 def files_below(folder):
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    return sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names)  # may vanish meanwhile
 
 
 @pytest.mark.parametrize("size, expected", [(384, (216, 384)), (0, (288, 512))])
@@ -407,8 +409,9 @@ def test_serve_wants_a_key_and_logs_json_without_file_names(tmp_path, tiny_file)
 
 
 def test_behind_a_proxy_the_public_host_and_origin_are_accepted(tmp_path, tiny_file):
-    options = ["-w", tiny_file, "--public-url", "https://example.org/toon", "--trust-proxy", "127.0.0.1"]
+    options = ["-w", tiny_file, "--public-url", "https://example.org/toon"]
     with demo(tmp_path / "tmp", *options, command="serve") as (_, address):
+        visitor = Visitor(address).http
 
         def status(**headers):
             answer = requests.post(f"{address}/v1/jobs", headers=headers, proxies={"http": ""})
@@ -418,8 +421,18 @@ def test_behind_a_proxy_the_public_host_and_origin_are_accepted(tmp_path, tiny_f
         assert status(Origin="https://example.org") == 400
         assert status(Host="example.org", Origin="https://evil.example") == 403
         assert status(Host="evil.example") == 400
+        assert '"https://example.org/toon/og.png"' in requests.get(f"{address}/toon/").text
         answer = requests.get(f"{address}/openapi.json", headers={"X-Forwarded-Host": "evil.example"})
         assert "evil" not in answer.text and answer.json()["servers"] == [{"url": "/toon"}]
+        for prefix in ("", "/toon"):  # which the proxy removed, or not
+            for path in ("/", "/page.json", "/v1/styles", "/docs", "/swagger/swagger-ui.css"):
+                assert visitor.get(address + prefix + path).status_code == 200, prefix + path
+            assert visitor.get(f"{address}{prefix}/v1/styles/").status_code == 404
+        answer = visitor.get(f"{address}/toon", allow_redirects=False)
+        assert (answer.status_code, answer.headers["Location"]) == (307, "/toon/")
+        for path, expected in (("healthz", 200), ("readyz", 200), ("metrics", 200), ("v1/styles", 400)):
+            answer = visitor.get(f"{address}/{path}", headers={"Host": "10.0.0.1:7860"})
+            assert answer.status_code == expected, path
 
 
 def test_keys_that_are_short_or_missing_are_refused(tmp_path):
@@ -462,8 +475,8 @@ def test_invalid_weights_and_duplicate_style_names_are_refused(tmp_path, tiny_fi
         (["peppercarot"], [], "did you mean peppercarrot"),
     ):
         with pytest.raises(InputError, match=message):
-            predictors(styles, files)
-    assert list(predictors([], [tiny_file])) == ["tiny"] and list(predictors([], [])) == list(weights.manifest())
+            predictors(choose(styles, files))
+    assert list(choose([], [tiny_file])) == ["tiny"] and list(choose([], [])) == list(weights.manifest())
 
 
 def test_a_port_in_use_is_an_error_of_one_line():

@@ -5,22 +5,20 @@ from __future__ import annotations
 import logging
 import math
 import os
-import signal
-import socket
 import sys
-import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
 
 from ... import weights
-from ...errors import InputError, OutputError, printable
+from ...errors import OutputError, printable
 from ...utils.libraries import needs
 from ..batch import BatchOptions
 from ..predictor import DEFAULT_STYLE
+from .connection import connected, places
 
 with needs("a Ray cluster"):
     import pyarrow as pa
@@ -28,7 +26,6 @@ with needs("a Ray cluster"):
     from .jobs import plan
     from .worker import Worker
 
-THREADS = 4  # per worker: several workers are faster than one with many threads
 TRIES = 3  # of a task whose worker dies
 
 
@@ -84,7 +81,12 @@ def run(
         failures.append(message)
         bar.write(f"ppcartoon: {message}", file=sys.stderr)
 
-    with _connected(address), tqdm(total=len(jobs), unit="image", disable=None) as bar:
+    with (
+        connected(address),
+        open(os.devnull, "w", encoding="utf-8") as null,
+        redirect_stdout(null),  # Ray prints a message for each worker that dies
+        tqdm(total=len(jobs), unit="image", disable=None) as bar,
+    ):
         batch = predictor_options["batch_size"]
         task = max(batch, min(64, 1 + len(jobs) // 1000))
         # The second round retries, one by one, images whose worker died, perhaps because of another image in its task.
@@ -107,74 +109,11 @@ def run(
     return len(jobs) - len(failures), skipped, failures
 
 
-@contextmanager
-def _connected(address: str) -> Iterator[None]:
-    """Joins a cluster without Ray's messages, and leaves it after the block.
-
-    Raises:
-        InputError: the cluster cannot be joined, or no worker can start.
-    """
-    if address.startswith("ray://"):
-        raise InputError(f"{address}: Ray Data does not run through Ray Client; start this on a node with --ray auto")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # avoids a warning about a future default
-    settings = {"runtime_env": {"py_modules": [str(Path(__file__).parents[2])]}}  # for nodes without this package
-    if address == "local":
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # on any system: listens on loopback only
-        settings["include_dashboard"] = False
-    elif address != "auto":
-        _check_reachable(address)
-    with needs("a Ray cluster"):
-        import ray
-        from ray.exceptions import RayError
-
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        with _silent():
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **settings)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"Ray at {address}: {str(error).splitlines()[0]}") from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)  # Ray has replaced it
-    # Ray prints a message for each worker that dies.
-    with open(os.devnull, "w", encoding="utf-8") as null, redirect_stdout(null):
-        try:
-            yield
-        except RayError as error:
-            raise InputError(f"Ray: {str(error).splitlines()[-1]}") from error
-        finally:
-            ray.shutdown()
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Discards standard error, also that of C++ libraries."""
-    sys.stderr.flush()
-    original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(original, 2)
-        os.close(original)
-        os.close(null)
-
-
-def _check_reachable(address: str) -> None:
-    """Fails sooner than Ray would, and with a clearer message."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError, OverflowError) as error:
-        raise InputError(f"--ray {address}: {error}; give auto, local, or host:port of a running cluster") from error
-
-
 def _results(jobs: pa.Table, batch: int, size: int, arguments: tuple) -> Iterator[tuple[int, str, bool, str]]:
     """Runs jobs in tasks of `size`, in batches of `batch`; yields the results of each, see `Worker`.
 
     Raises:
-        InputError: no node has the CPUs or the GPU of a worker; Ray would wait forever.
+        InputError: no node has the CPUs or the GPU of a worker.
     """
     import ray.data
 
@@ -184,14 +123,8 @@ def _results(jobs: pa.Table, batch: int, size: int, arguments: tuple) -> Iterato
     context.max_consecutive_actor_init_deaths = TRIES
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     predictor_options, weights_data, options = arguments
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cpus = [node["CPU"] for node in nodes if node.get("CPU")]
-    threads = predictor_options["threads"] or int(min([THREADS, *cpus]))
     gpus = 1 if predictor_options["device"] == "gpu" else 0
-    capacity = sum(int(min(node.get("CPU", 0) // threads, node.get("GPU", 0) if gpus else np.inf)) for node in nodes)
-    if not capacity:
-        needed = f"{threads} CPUs and a GPU" if gpus else f"{threads} CPUs"
-        raise InputError(f"no node of the cluster has {needed}")
+    capacity, threads = places(predictor_options["threads"], gpus)
     blocks = ray.data.from_arrow([jobs.slice(i, size) for i in range(0, len(jobs), size)])
     workers = min(capacity, math.ceil(len(jobs) / size))  # the minimum; a cluster that grows gets more
     with warnings.catch_warnings():  # about unlimited retries in Ray 2.64

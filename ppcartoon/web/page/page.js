@@ -48,6 +48,8 @@ class Page {
     $("privacy").textContent = PRIVACY;
     const can = {...backend.can, videos};
     for (const part of document.querySelectorAll("[data-if]")) part.hidden = !can[part.dataset.if];
+    if (can.service) $("file").accept += ",.heic,.heif,.avif,.jxl"; // which browsers may not know
+    if (videos) $("file").accept += ",video/*,.mkv";
     if (missing) $("privacy").textContent += ` ${missing}`;
     $("examples-area").hidden = !examples.length;
     $("examples").append(...examples.map((example) => this.example(example)));
@@ -180,7 +182,7 @@ class Page {
     $("work").hidden = !working;
     $("another").hidden = !working;
     $("resume").hidden = working || !session.items.length;
-    document.title = working ? `${session.item.name} – ppcartoon` : "ppcartoon: your photos and videos as cartoons";
+    document.title = working ? `${session.item.name} – ppcartoon` : "ppcartoon: your photos as cartoons";
     if (session.items.length) {
       this.tell();
       this.stage.render();
