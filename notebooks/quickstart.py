@@ -161,7 +161,7 @@ def _replaced(installed: Mapping[str, str], wanted: str) -> Iterator[str]:
                 yield f"{old} {installed[old]} -> {name} {version}"
 
 
-def show(pictures: Mapping[str, str | Path | np.ndarray], width: int = 360) -> None:
+def show(pictures: Mapping[str, str | Path | np.ndarray], width: int = 340) -> None:
     """Shows pictures in a row.
 
     Args:
