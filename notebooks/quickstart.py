@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import io
 import json
 import os
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
 
 OUT = Path("output/notebook")
 PADDLE = ("paddlepaddle", "paddlepaddle-gpu")
+# Parts of the package, by the extra of setup.py that installs what they need.
 PARTS = {
     "demo": "the sample photos",
     "openvino": "OpenVINO",
     "video": "videos",
     "web": "the page",
     "train": "training",
-}  # by the extra that installs what they need
+}
 CPU_BUILD = "paddlepaddle==3.2.2"
 GPU_BUILD = "paddlepaddle-gpu==3.2.2 --index-url https://www.paddlepaddle.org.cn/packages/stable/cu126/"
 
@@ -110,6 +112,7 @@ def install(*extras: str, replace: bool = False) -> None:
             "Nothing is installed yet; if that is fine, set REPLACE = True in the first cell and run it again"
         )
     run("python -m pip install --quiet", wanted)
+    importlib.invalidate_caches()
     after = versions()
     if paddle(after) != paddle(before):
         raise RuntimeError("pip 改动了飞桨 · pip has touched Paddle")
