@@ -16,7 +16,7 @@ MODULES = {
     "RAW photos": ("rawpy",),
     "a Ray cluster": ("ray", "pyarrow", "grpc"),
     "the user study": ("cv2", "jinja2", "matplotlib", "scipy", "starlette", "uvicorn"),
-    "the page": ("av", "cv2", "fastapi", "fastapi_swagger", "prometheus_client", "uvicorn"),
+    "the page": ("av", "cv2", "fastapi", "fastapi_swagger", "prometheus_client", "requests", "uvicorn"),
     "the page for browsers": ("requests",),
     "Paddle's engines": ("paddle", "setuptools"),
     "training data": ("av", "cv2", "matplotlib", "pydantic", "requests", "yaml"),
