@@ -1,4 +1,4 @@
-"""The README's commands from a video to a trained model."""
+"""The commands of docs/own_style.md from a video to a trained model."""
 
 import re
 import shlex
@@ -15,18 +15,16 @@ from tests.helpers import training_runs, videos
 
 pytestmark = pytest.mark.slow
 
-README = (training_runs.ROOT / "README.md").read_text()
+GUIDE = (training_runs.ROOT / "docs/own_style.md").read_text()
 
 
-def readme_commands(*beginnings):
-    """The lines of the README's code that begin so, without their comments."""
-    lines = [
-        re.sub(r"\s+#.*", "", line.strip()) for line in README.splitlines() if line.startswith("    python tools/")
-    ]
+def commands_of_the_guide(*beginnings):
+    """The first lines of its code that begin so, without their comments."""
+    lines = [re.sub(r"\s+#.*", "", line.strip()) for line in GUIDE.splitlines() if line.startswith("    python tools/")]
     return [next(line for line in lines if line.startswith(f"python tools/{begin}")) for begin in beginnings]
 
 
-def test_three_commands_of_the_readme_lead_from_a_video_to_a_model(tmp_path):
+def test_three_commands_lead_from_a_video_to_a_model(tmp_path):
     pictures = videos.still(videos.credits("A FILM", "by nobody")) + videos.fade(videos.scene(0))
     for seed in range(8):
         pictures += videos.still(videos.letterbox(seed) if seed % 2 else videos.scene(seed))
@@ -35,7 +33,7 @@ def test_three_commands_of_the_readme_lead_from_a_video_to_a_model(tmp_path):
     for seed in range(8):
         images.write(tmp_path / f"data/custom/photos/{seed}.png", images.Picture(draw_photo(seed, 64)))
 
-    frames, smooth, train = readme_commands(
+    frames, smooth, train = commands_of_the_guide(
         "prepare_data.py frames", "prepare_data.py smooth", "train.py -c configs/demo_custom.yaml"
     )
     for command in (frames, smooth, train):

@@ -37,7 +37,7 @@ def blocks(text):
 
 def test_commands_are_the_same():
     assert commands(read("README_zh.md")) == commands(read("README.md"))
-    assert len(commands(read("README.md"))) > 30
+    assert len(commands(read("README.md"))) >= 5
 
 
 def test_headings_code_links_and_numbers_are_the_same():
@@ -54,13 +54,11 @@ def test_both_link_to_each_other_in_their_first_lines():
 @pytest.mark.parametrize(
     "old, new",
     [
-        ("ppcartoon --help  ", ""),
-        ("--max-size 2048", "--max-size 204"),
-        ("(GPU)", ""),
-        ("`--strength 0.5`", "`--strengths 0.5`"),
-        ("(docs/api.md)", "(docs/app.md)"),
-        ("95.0 (88.4", "95.0 (88.5"),
-        ("## Train\n", "### Train\n"),
+        ("    ppcartoon demo  ", "    ppcartoon  "),
+        ("`ppcartoon photos -r", "`ppcartoon photos"),
+        ("(docs/start.md)", "(docs/star.md)"),
+        ("24 megapixels", "25 megapixels"),
+        ("## Platforms\n", "### Platforms\n"),
     ],
 )
 def test_change_of_only_one_of_them_is_detected(old, new):
