@@ -74,6 +74,7 @@ class Job:
         folder: of its files; deleted with it.
         source: the uploaded file.
         watched: whether it is canceled when nobody watches it.
+        previews: whether previews of a photo are made.
         kind: what it makes.
         total: frames of a video; None if unknown.
         source_seconds: duration of the uploaded video.
@@ -92,6 +93,7 @@ class Job:
     folder: Path
     source: Path
     watched: bool = False
+    previews: bool = True
     kind: Literal["photo", "frame", "video"] = "photo"
     total: int | None = None
     source_seconds: float | None = None
@@ -317,7 +319,7 @@ class Jobs:
         if job.kind == "video":
             return self.studio.video(job.source, job.options, job.folder / "cartoon.mp4", job.count_frame)
         source = self.studio.frame(job.source, job.options, job.folder) if job.kind == "frame" else job.source
-        return self.studio.photo(source, job.options, job.folder, job.check)
+        return self.studio.photo(source, job.options, job.folder, job.check, job.previews)
 
     def _finished(self, job: Job) -> None:
         job.ended = job.used = time.monotonic()

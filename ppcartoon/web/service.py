@@ -154,6 +154,7 @@ page = APIRouter(include_in_schema=False)
 async def cartoon(request: Request, jobs: AllJobs, options: Annotated[CartoonOptions, Query()]) -> Response:
     """The cartoon of a photo: the body of the request is an image file, and so is that of the answer."""
     job = await receive(request, options)
+    job.previews = False
     try:
         if job.kind == "video":
             raise HTTPException(415, "a video: use /v1/jobs")

@@ -189,7 +189,9 @@ class Studio:
             raise InputError(f"style: {style} does not exist; the styles are {', '.join(self.predictors)}")
         return options.model_copy(update={"style": style})
 
-    def photo(self, source: Path, options: Options, folder: Path, check: Callable[[], None]) -> Drawing:
+    def photo(
+        self, source: Path, options: Options, folder: Path, check: Callable[[], None], previews: bool = True
+    ) -> Drawing:
         """Makes the cartoon of a photo at its working size, and previews: photo.png or photo.jpg, cartoon.jpg.
 
         Args:
@@ -197,6 +199,7 @@ class Studio:
             options: from `check`.
             folder: where files are written.
             check: called between the steps; raises an exception to end the work.
+            previews: whether to make them.
 
         Raises:
             InputError: the file is no image, or damaged or too large.
@@ -209,11 +212,12 @@ class Studio:
         drawn = self._draw(options.style, small)
         check()
         np.save(folder / "drawn.npy", drawn)
-        preview = images.shrink(photo, PREVIEW)
         transparent = photo.alpha is not None
-        images.write(folder / ("photo.png" if transparent else "photo.jpg"), preview, PREVIEW_QUALITY)
-        cartoon = predictor.replace(strength=1.0, keep_colors=0.0).finish(drawn, preview.rgb)
-        images.write(folder / "cartoon.jpg", images.Picture(cartoon), PREVIEW_QUALITY)
+        if previews:
+            preview = images.shrink(photo, PREVIEW)
+            images.write(folder / ("photo.png" if transparent else "photo.jpg"), preview, PREVIEW_QUALITY)
+            cartoon = predictor.finish(drawn, preview.rgb)
+            images.write(folder / "cartoon.jpg", images.Picture(cartoon), PREVIEW_QUALITY)
         height, width = photo.rgb.shape[:2]
         return Drawing(source, width, height, max(small.shape[:2]), transparent, remark)
 
