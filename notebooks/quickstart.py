@@ -81,7 +81,8 @@ def run(*command: str | Path, quiet: bool = False) -> None:
         for line in process.stdout:
             last.append(line)
             print(f"\r{line.rstrip()[:100]:100}" if quiet else line, end="")
-    print(end="\n" if quiet else "")
+    if quiet:
+        print(f"\r{last[-1].rstrip():100}" if last else "")
     if process.returncode:
         raise RuntimeError(f"exit code {process.returncode}\n{''.join(last) if quiet else ''}")
 
