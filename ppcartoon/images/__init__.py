@@ -68,7 +68,7 @@ def read(source: Path | BinaryIO, max_megapixels: int | None = None, max_size: i
         source: its path, or the open file.
         max_megapixels: limit that is checked against the header, before decoding; None for Pillow's.
         max_size: pixels of the longer side to which the image is reduced if it is larger; saves time and memory with
-            large JPEG files, which are decoded at a fraction of their size, but at least at twice this size.
+            large JPEG files, which are decoded at a fraction of their size, but not below this size.
 
     Raises:
         InputError: the file cannot be read, has an unknown format, is damaged or too large; the message names its path.
@@ -76,7 +76,7 @@ def read(source: Path | BinaryIO, max_megapixels: int | None = None, max_size: i
     with opened(source) as image:
         _check_size(image, max_megapixels)
         if max_size:
-            scale = 2 * max_size / max(image.size)
+            scale = max_size / max(image.size)
             image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
         picture = decode(image)
     return shrink(picture, max_size) if max_size else picture

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from .. import images
@@ -174,6 +175,7 @@ class Studio:
 
     def __init__(self, predictors: dict[str, CartoonPredictor], limits: Limits, networks: int = 1) -> None:
         self.predictors, self.limits, self.networks = predictors, limits, networks
+        Image.MAX_IMAGE_PIXELS = LARGEST_PHOTO * 1_000_000 // 2  # Pillow refuses photos of twice as many
         self._turns = Turns(networks)
         self._photos: list[_Waiting] = []
         self._lock = threading.Lock()  # of _photos

@@ -22,7 +22,8 @@ LIMITS = Limits(upload_mb=1, megapixels=1, seconds=2, waiting=5, disk_mb=3)
 
 
 @pytest.fixture
-def studio(predictor):
+def studio(predictor, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # restores what Studio sets
     return Studio({"tiny": predictor}, LIMITS)
 
 
@@ -154,6 +155,16 @@ def test_photos_that_run_together_fail_together(studio, predictor, monkeypatch):
         drawn = [pool.submit(studio._draw, "tiny", photo(16, 24)) for _ in range(2)]
         wait_until(lambda: len(studio._photos) == 2)
     assert [str(each.exception()) for each in drawn] == ["2 photos"] * 2 and studio._photos == []
+
+
+@pytest.mark.slow
+def test_photos_of_up_to_200_megapixels_are_reduced(studio, tmp_path):
+    Image.new("L", (16300, 12200), 120).save(tmp_path / "large.jpg")
+    made = studio.photo(tmp_path / "large.jpg", Options(style="tiny", working_size=64), tmp_path, lambda: None)
+    assert (made.width, made.height) == (1155, 864)
+    Image.new("1", (16300, 12400)).save(tmp_path / "larger.png")
+    with pytest.raises(InputError, match=r"larger\.png: more pixels than Pillow accepts"):
+        studio.photo(tmp_path / "larger.png", Options(style="tiny"), tmp_path, lambda: None)
 
 
 def test_position_and_time_left_count_the_jobs_before(jobs, held):
