@@ -169,7 +169,8 @@ def test_ray_batch_writes_every_cartoon_and_reports_other_files(shipped):
             env=environment, capture_output=True, text=True,
         )  # fmt: skip
     assert done.returncode == 1, done.stderr
-    assert done.stderr.splitlines()[-1] == f"{Path('photos/words.jpg').resolve()}: not an image that can be read here"
+    refusal = f"{Path('photos/words.jpg').resolve()}: not an image that can be read here"
+    assert refusal in done.stderr.splitlines()  # among Ray's own lines
     assert {path.name for path in Path("cartoons").rglob("*.*")} == {"a.jpg", "b.jpg", "c.jpg"}
     for path in Path("photos").rglob("[abc].jpg"):
         cartoon = np.asarray(Image.open("cartoons" / path.relative_to("photos")))
