@@ -35,7 +35,7 @@ sbom: .venv-release/.done
 	    .venv-release/bin/cyclonedx-py environment --output-reproducible -o dist/sbom-$$lock.json .venv-sbom/bin/python || exit 1; \
 	done
 
-# Builds the documentation into site/. While writing: .venv-docs/bin/mkdocs serve
+# Builds the documentation into build/docs/. While writing: .venv-docs/bin/mkdocs serve
 docs: .venv-docs/.done
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
 
