@@ -156,7 +156,10 @@ def split_url(url: str) -> tuple[str, str, str]:
     """
     from urllib.parse import urlsplit
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that do not match
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise InputError(f"--public-url {url}: use a URL such as https://example.org/cartoons")
     return f"{parts.scheme}://{parts.netloc.lower()}", parts.hostname, parts.path.rstrip("/")

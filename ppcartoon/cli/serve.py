@@ -61,10 +61,10 @@ def read_keys(file: Path) -> list[str]:
     """The API keys in a file, one a line; empty lines and those that start with # are left out.
 
     Raises:
-        InputError: there is none, or one is too short to be safe.
+        InputError: there is none, one is too short to be safe, or the file is not UTF-8.
     """
-    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    lines = [line.strip() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
     keys = [line for line in lines if line and not line.startswith("#")]
-    if not keys or min(map(len, keys)) < MIN_KEY:
-        raise InputError(f"{file}: needs one key a line, of {MIN_KEY} characters or more")
+    if not keys or min(map(len, keys)) < MIN_KEY or "\ufffd" in "".join(keys):
+        raise InputError(f"{file}: needs one key a line, of {MIN_KEY} characters or more, in UTF-8")
     return keys

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from statistics import mean
@@ -329,9 +330,9 @@ class Jobs:
                 self._frame_seconds.append(seconds / max(1, job.done))
             else:
                 self._photo_seconds.append(seconds)
-        if job.id in self._jobs:
+        with suppress(OSError):  # it is being deleted
             job.bytes = sum(file.stat().st_size for file in job.folder.iterdir())
-        else:
+        if job.id not in self._jobs:
             remove(job.folder)
         self._on_end(job)
 

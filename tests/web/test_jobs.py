@@ -1,5 +1,6 @@
 """Jobs and the network that they share."""
 
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -203,6 +204,15 @@ def test_a_canceled_job_that_waits_is_not_made(jobs, held):
         future.result(20)
     assert [job.state for job in many] == ["canceled", "done", "canceled"] and many[2].made is None
     assert not many[0].folder.exists() and many[1].folder.exists()
+
+
+def test_a_job_whose_files_are_deleted_at_its_end_is_counted(studio, tmp_path, monkeypatch):
+    ended = []
+    jobs = Jobs(studio, tmp_path, ended.append)
+    make = jobs._make
+    monkeypatch.setattr(jobs, "_make", lambda job: make(job) and shutil.rmtree(job.folder))
+    assert [run(jobs, new_job(jobs))] == ended
+    jobs.close()
 
 
 def test_jobs_are_deleted_when_they_were_not_used_for_an_hour(jobs, monkeypatch):

@@ -442,9 +442,14 @@ def test_keys_that_are_short_or_missing_are_refused(tmp_path):
     (tmp_path / "keys.txt").write_text("# nothing\n")
     with pytest.raises(InputError, match="needs one key a line"):
         read_keys(tmp_path / "keys.txt")
+    (tmp_path / "keys.txt").write_bytes(bytes(range(128, 255)))
+    with pytest.raises(InputError, match="in UTF-8"):
+        read_keys(tmp_path / "keys.txt")
 
 
-@pytest.mark.parametrize("url", ["example.org", "ftp://example.org", "https://", "https://example.org/?a=1"])
+@pytest.mark.parametrize(
+    "url", ["example.org", "ftp://example.org", "https://", "https://example.org/?a=1", "https://[::1"]
+)
 def test_invalid_public_urls_are_refused(url):
     from ppcartoon.cli.demo import split_url
 
